@@ -1,0 +1,208 @@
+"""An OCI image layout: a folder with `index.json` and content-addressed blobs.
+
+Everything about images passes from one capability to the next as such a folder.
+Source: OCI image-spec v1.1, image-layout.md and manifest.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial.errors import SeatrialError
+from seatrial.files import write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`linux/amd64`, or `linux/arm64` with variant `v8`."""
+
+    architecture: str
+    os: str = "linux"
+    variant: str = ""
+
+
+class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A typed reference to a blob; `size` is in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: dict[str, str] = {}
+    platform: Platform | None = None
+    artifact_type: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One image for one platform; layers lowest first."""
+
+    schema_version: int = 2
+    media_type: str = MANIFEST
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: dict[str, str] = {}
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Several manifests under one name."""
+
+    schema_version: int = 2
+    media_type: str = INDEX
+    manifests: tuple[Descriptor, ...] = ()
+    annotations: dict[str, str] = {}
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A manifest found in a layout. `config` is the image configuration as JSON."""
+
+    descriptor: Descriptor
+    manifest: Manifest
+    config: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return self.descriptor.digest
+
+
+def check_digest(digest: str) -> str:
+    """Return `digest` if it is `sha256:` and 64 hexadecimal digits: it becomes part of a path.
+
+    Raises:
+        SeatrialError: it is anything else.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise SeatrialError(f"{digest[:80]!r} is not a sha256 digest", fix="only sha256 content is read")
+    return digest
+
+
+def blob_path(layout: Path, digest: str) -> Path:
+    """Where the content of `digest` lies in the layout."""
+    return layout / "blobs" / "sha256" / check_digest(digest).removeprefix("sha256:")
+
+
+def create(layout: Path) -> None:
+    """Make an empty layout, or leave the one that is there."""
+    (layout / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    if not (layout / "oci-layout").exists():
+        write_atomic(layout / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    if not (layout / "index.json").exists():
+        write_atomic(layout / "index.json", encode(Index()))
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON; the same value gives the same bytes."""
+    return msgspec.json.encode(value)
+
+
+def add_blob(layout: Path, content: bytes, media_type: str, **fields: Any) -> Descriptor:
+    """Put small content into the layout and return its descriptor."""
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    path = blob_path(layout, digest)
+    if not path.exists():
+        write_atomic(path, content)
+    return Descriptor(media_type, digest, len(content), **fields)
+
+
+def link_blob(layout: Path, digest: str, source: Path) -> None:
+    """Put the file `source`, whose digest is known, into the layout: a hard link where that works, else a copy."""
+    path = blob_path(layout, digest)
+    if path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            import shutil
+
+            shutil.copyfile(source, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def set_index(layout: Path, index: Index) -> None:
+    """Say which images the layout holds; written last, so that everything it names is there."""
+    write_atomic(layout / "index.json", encode(index))
+
+
+def read_index(layout: Path) -> Index:
+    """Read the layout's `index.json`.
+
+    Raises:
+        SeatrialError: the folder is no OCI layout, or the file is damaged.
+    """
+    try:
+        return msgspec.json.decode((layout / "index.json").read_bytes(), type=Index)
+    except FileNotFoundError as error:
+        raise SeatrialError(
+            "this folder is not an OCI image layout",
+            where=str(layout),
+            why="it has no index.json",
+            fix="give a folder written by `seatrial image assemble --oci FOLDER`",
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise SeatrialError(f"index.json is damaged: {error}", where=str(layout)) from error
+
+
+def read_image(layout: Path, *, platform: str = "", digest: str = "") -> Image:
+    """Find one image: by manifest digest, by platform (`linux/amd64`), or the only one there is.
+
+    Raises:
+        SeatrialError: there is no such image, or several fit.
+    """
+    found = list(_images(layout, read_index(layout).manifests))
+    if digest:
+        found = [d for d in found if d.digest == digest]
+    if platform:
+        found = [d for d in found if d.platform is None or f"{d.platform.os}/{d.platform.architecture}" == platform]
+    if len(found) != 1:
+        what = "no image" if not found else f"{len(found)} images"
+        raise SeatrialError(f"{what} for {digest or platform or 'this layout'}", where=str(layout))
+    manifest = read_json(layout, found[0].digest, Manifest)
+    return Image(found[0], manifest, read_json(layout, manifest.config.digest, dict))
+
+
+def _images(layout: Path, descriptors: tuple[Descriptor, ...]) -> list[Descriptor]:
+    found: list[Descriptor] = []
+    for descriptor in descriptors:
+        if descriptor.media_type in (INDEX, DOCKER_INDEX):
+            found += _images(layout, read_json(layout, descriptor.digest, Index).manifests)
+        elif descriptor.media_type in (MANIFEST, DOCKER_MANIFEST):
+            found.append(descriptor)
+    return found
+
+
+def read_json(layout: Path, digest: str, kind: Any) -> Any:
+    """Decode a JSON blob after comparing its digest.
+
+    Raises:
+        SeatrialError: the blob is missing, damaged or not of that kind.
+    """
+    path = blob_path(layout, digest)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise SeatrialError(f"blob {digest} is missing", where=str(layout)) from error
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise SeatrialError(f"blob {digest} is damaged: its content has another digest", where=str(layout))
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise SeatrialError(f"blob {digest} is not what it should be: {error}", where=str(layout)) from error
