@@ -13,6 +13,25 @@ Position = tuple[int, int]
 """Line and column, 1-based, counted in code points."""
 
 
+class Place(msgspec.Struct, frozen=True):
+    """From `start` up to but not including `end`, in the file `path`."""
+
+    path: str
+    start: Position
+    end: Position
+
+    @property
+    def line(self) -> int:
+        return self.start[0]
+
+    @property
+    def column(self) -> int:
+        return self.start[1]
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
     """Replace the text from `start` up to but not including `end` by `text`.
 
