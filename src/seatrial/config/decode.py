@@ -1,0 +1,335 @@
+"""From a tree of settings to typed values, collecting every problem instead of stopping at the first."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from seatrial.config import model
+from seatrial.config.nearest import nearest
+from seatrial.config.tree import Listing, Node, Place, Scalar, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Path = tuple[str, ...]
+INVALID: Any = object()
+
+# Mappings that may be written as one text.
+SHORTHANDS: dict[type, tuple[model.Shorthand, Callable[[str], dict[str, Any]]]] = {
+    model.Base: (model.BASE_SHORTHAND, model.base_from_text),
+}
+
+
+class Problem(NamedTuple):
+    """What is wrong at a place. `instead` is what was probably meant, as text to put there."""
+
+    rule: str
+    place: Place
+    message: str
+    key: Path
+    instead: str | None = None
+    cause: str = ""
+
+
+class Reference(NamedTuple):
+    """A value that names a file or folder; whether it exists is looked up later."""
+
+    kind: str
+    name: str
+    place: Place
+    key: Path
+
+
+class Decoded(NamedTuple):
+    """The value (None when it has problems), where each setting was said, and the files it names."""
+
+    value: Any
+    problems: list[Problem]
+    origins: dict[Path, Place]
+    references: list[Reference]
+
+
+def decode(node: Node, kind: type) -> Decoded:
+    """Read `node` as the struct `kind`."""
+    work = _Decoder()
+    value = work.read(node, inspect.type_info(kind), ())
+    return Decoded(None if work.problems else value, work.problems, work.origins, work.references)
+
+
+class _Decoder:
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.origins: dict[Path, Place] = {}
+        self.references: list[Reference] = []
+
+    def read(self, node: Node, kind: inspect.Type, key: Path, extra: dict[str, Any] | None = None) -> Any:
+        """The value of `node` read as `kind`, or INVALID after noting why not."""
+        match kind:
+            case inspect.Metadata():
+                return self.read(node, kind.type, key, {**(extra or {}), **(kind.extra or {})})
+            case inspect.UnionType():
+                inner = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
+                return self.read(node, inner, key, extra)
+            case inspect.StructType():
+                return self.struct(node, kind, key)
+            case inspect.DictType():
+                return self.mapping(node, kind, key)
+            case inspect.VarTupleType():
+                return self.listing(node, kind, key)
+            case _:
+                return self.scalar(node, kind, key, extra or {})
+
+    def wrong(self, node: Node, key: Path, wanted: str, **more: Any) -> Any:
+        return self.note(
+            "config/wrong-type", node.place, key, f"{dotted(key)} must be {wanted}, not {found(node)}", **more
+        )
+
+    def note(self, rule: str, place: Place, key: Path, message: str, **more: Any) -> Any:
+        self.problems.append(Problem(rule, place, message, key, **more))
+        return INVALID
+
+    def struct(self, node: Node, kind: inspect.StructType, key: Path) -> Any:
+        shorthand = SHORTHANDS.get(kind.cls)
+        if isinstance(node, Scalar):
+            if shorthand is not None and node.kind != "null" and re.search(shorthand[0].pattern, node.text):
+                self.origins[key] = node.place
+                return kind.cls(**shorthand[1](node.text))
+            if node.kind == "null" and not node.loose:  # `check:` with nothing below it
+                return kind.cls()
+        if not isinstance(node, Table):
+            return self.wrong(node, key, "a text or a mapping" if shorthand else "a mapping")
+        fields = {one.encode_name: one for one in kind.fields}
+        values: dict[str, Any] = {}
+        seen: set[str] = set()
+        for name, value in node.entries:
+            if name.text in seen:
+                self.note(
+                    "config/duplicate-key",
+                    name.place,
+                    (*key, name.text),
+                    f"the key {name.text} is here twice",
+                )
+            seen.add(name.text)
+            if name.text not in fields:
+                self.unknown(name, fields, node, key)
+                continue
+            if isinstance(value, Scalar) and value.kind == "null" and not value.loose:
+                continue  # a key without a value keeps its default
+            values[name.text] = self.read(value, fields[name.text].type, (*key, name.text))
+        if INVALID in values.values():
+            return INVALID
+        return self.whole(kind.cls, values, node, key)
+
+    def whole(self, cls: type, values: dict[str, Any], node: Table, key: Path) -> Any:
+        """The struct, after what its fields cannot say one by one."""
+        if cls is model.Base:
+            chosen = [name for name in ("debian", "oci", "registry") if values.get(name)]
+            if len(chosen) != 1:
+                said = " and ".join(chosen) or "none of them"
+                return self.note(
+                    "config/wrong-value",
+                    node.place,
+                    key,
+                    f"{dotted(key)} needs exactly one of debian, oci and registry, and has {said}",
+                )
+            if values.get("packages") and chosen != ["debian"]:
+                return self.note(
+                    "config/wrong-value",
+                    node.place,
+                    key,
+                    f"{dotted(key)}: packages need `debian`, not {chosen[0]}",
+                )
+        return cls(**values)
+
+    def unknown(self, name: Scalar, known: Iterable[str], table: Table, key: Path) -> None:
+        near = nearest(name.text, known)
+        free = near is not None and table.get(near.word) is None  # else the rename would make a second one
+        hint = f"; the nearest one is {near.word}" if near else f"; there are {', '.join(known)}"
+        self.note(
+            "config/unknown-key",
+            name.place,
+            (*key, name.text),
+            f"unknown key {name.text!r} in {dotted(key) or 'the file'}{hint}",
+            instead=near.word if near and near.sure and free else None,
+        )
+
+    def mapping(self, node: Node, kind: inspect.DictType, key: Path) -> Any:
+        if not isinstance(node, Table):
+            return self.wrong(node, key, "a mapping")
+        values: dict[str, Any] = {}
+        for name, value in node.entries:
+            place = (*key, name.text)
+            if name.text in values:
+                self.note("config/duplicate-key", name.place, place, f"the key {name.text} is here twice")
+            if self.read(name, kind.key_type, place, {"text": True}) is INVALID:
+                values[name.text] = INVALID
+                continue
+            self.origins.pop(place, None)
+            values[name.text] = self.read(value, kind.value_type, place)
+        return INVALID if INVALID in values.values() else values
+
+    def listing(self, node: Node, kind: inspect.VarTupleType, key: Path) -> Any:
+        if isinstance(node, Scalar) and node.loose:
+            parts = [part.strip() for part in node.text.split(",")]
+            node = Listing(
+                tuple(Scalar(part, "text", node.place, loose=True) for part in parts if part), node.place
+            )
+        if not isinstance(node, Listing):
+            return self.wrong(node, key, "a list", **_as_list(node))
+        self.origins[key] = node.place
+        values = [
+            self.read(item, kind.item_type, (*key[:-1], f"{key[-1]}[{index}]"))
+            for index, item in enumerate(node.items)
+        ]
+        return INVALID if INVALID in values else tuple(values)
+
+    def scalar(self, node: Node, kind: inspect.Type, key: Path, extra: dict[str, Any]) -> Any:
+        wanted = _wanted(kind)
+        if not isinstance(node, Scalar):
+            return self.wrong(node, key, wanted)
+        value = _convert(node, kind, text=bool(extra.get("text")))
+        if value is INVALID:
+            return self.wrong(node, key, wanted, **_as_kind(node, kind))
+        refusal = _refusal(value, kind)
+        if refusal:
+            choices = [str(one) for one in kind.values] if isinstance(kind, inspect.LiteralType) else []
+            near = nearest(str(value), choices)
+            return self.note(
+                "config/wrong-value",
+                node.place,
+                key,
+                f"{dotted(key)} {refusal}, not {node.text!r}",
+                instead=near.word if near and near.sure else None,
+            )
+        self.origins[key] = node.place
+        if "exists" in extra:
+            self.references.append(Reference(extra["exists"], str(value), node.place, key))
+        return value
+
+
+def _wanted(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return "a whole number"
+        case inspect.FloatType():
+            return "a number"
+        case inspect.LiteralType():
+            return "one of " + ", ".join(str(one) for one in kind.values)
+    return "a text"
+
+
+def _as_list(node: Node) -> dict[str, str]:
+    """How one text becomes a list, when that is evident."""
+    if not isinstance(node, Scalar) or node.kind == "null":
+        return {}
+    if " " in node.text:
+        return {"cause": "a list is written [one, two]; there is no shell that splits a text"}
+    plain = node.kind == "text" and re.fullmatch(r"[A-Za-z0-9_./-]+", node.text)
+    return {"instead": f"[{node.text if plain else quoted(node.text)}]"}
+
+
+def _as_kind(node: Scalar, kind: inspect.Type) -> dict[str, str]:
+    """How a scalar becomes one of the wanted type, when that is evident."""
+    if node.place.said != "file" or node.kind == "null":
+        return {}
+    if isinstance(kind, inspect.StrType):
+        return {"instead": quoted(node.text), "cause": "without quotes YAML reads another type"}
+    value = _convert(msgspec.structs.replace(node, loose=True), kind, text=False)
+    if value is INVALID:
+        return {}
+    text = str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    return {"instead": text, "cause": "YAML reads a text, because of the quotes or the way it is written"}
+
+
+def _convert(node: Scalar, kind: inspect.Type, *, text: bool) -> Any:
+    match kind:
+        case inspect.StrType():
+            return node.text if text or node.loose or node.kind == "text" else INVALID
+        case inspect.LiteralType():
+            return node.text
+        case inspect.BoolType():
+            words = {
+                "true": True,
+                "yes": True,
+                "on": True,
+                "1": True,
+                "false": False,
+                "no": False,
+                "off": False,
+                "0": False,
+            }
+            return words.get(node.text.lower(), INVALID) if node.loose or node.kind == "boolean" else INVALID
+        case inspect.IntType():
+            return _number(node, int, {"integer"})
+        case inspect.FloatType():
+            return _number(node, float, {"integer", "number"})
+    raise NotImplementedError(kind)
+
+
+def _number(node: Scalar, kind: type[int | float], kinds: set[str]) -> Any:
+    if not node.loose and node.kind not in kinds:
+        return INVALID
+    try:
+        return kind(node.text.replace("_", "") if node.kind != "text" else node.text)
+    except ValueError:
+        return INVALID
+
+
+def _refusal(value: Any, kind: inspect.Type) -> str | None:
+    """Why a value of the right type is not allowed, else None."""
+    match kind:
+        case inspect.LiteralType():
+            return None if value in kind.values else _wanted(kind).replace("one of", "must be one of")
+        case inspect.StrType():
+            if kind.pattern is not None and not re.search(kind.pattern, value):
+                return f"must match {kind.pattern}"
+            if kind.min_length is not None and len(value) < kind.min_length:
+                return "must not be empty"
+            if kind.max_length is not None and len(value) > kind.max_length:
+                return f"must have at most {kind.max_length} characters"
+        case inspect.IntType() | inspect.FloatType():
+            return _out_of_range(value, kind)
+    return None
+
+
+def _out_of_range(value: float, kind: inspect.IntType | inspect.FloatType) -> str | None:
+    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
+        return "must be a finite number"
+    if kind.gt is not None and value <= kind.gt:
+        return f"must be more than {kind.gt:g}"
+    if kind.ge is not None and value < kind.ge:
+        return f"must be at least {kind.ge:g}"
+    if kind.le is not None and value > kind.le:
+        return f"must be at most {kind.le:g}"
+    return None
+
+
+def quoted(text: str) -> str:
+    """The text in YAML's single quotes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def dotted(key: Path) -> str:
+    """`images.api.env.MODE`."""
+    return ".".join(key)
+
+
+def found(node: Node) -> str:
+    """What a node is, in words."""
+    if isinstance(node, Table):
+        return "a mapping"
+    if isinstance(node, Listing):
+        return "a list"
+    names = {
+        "text": "the text",
+        "integer": "the number",
+        "number": "the number",
+        "boolean": "the truth value",
+    }
+    return "nothing" if node.kind == "null" else f"{names[node.kind]} {node.text!r}"

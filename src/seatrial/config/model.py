@@ -1,0 +1,261 @@
+"""What `seatrial.yaml` may say, as frozen values. Every description is what `seatrial schema` publishes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+# A scalar whose text counts: `1.10` stays `1.10`, `0644` stays `0644`, `yes` stays `yes`.
+Text = Annotated[str, Meta(extra={"text": True}, extra_json_schema={"type": ["string", "number", "boolean"]})]
+# A file or folder named relative to the folder of seatrial.yaml; a check reports the ones that do not exist.
+FileName = Annotated[str, Meta(min_length=1, extra={"exists": "file"})]
+FolderName = Annotated[str, Meta(min_length=1, extra={"exists": "folder"})]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The image that an image starts from: exactly one of `debian`, `oci` and `registry`."""
+
+    debian: Annotated[
+        Text | None,
+        Meta(description="A Debian or Ubuntu suite such as bookworm or noble, made here by mmdebstrap."),
+    ] = None
+    packages: Annotated[
+        tuple[Text, ...], Meta(description="Packages of that suite to install as well. Only with `debian`.")
+    ] = ()
+    oci: Annotated[FolderName | None, Meta(description="A folder that holds an OCI image layout.")] = None
+    registry: Annotated[
+        str | None,
+        Meta(description="An image in a registry: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:…"),
+    ] = None
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One HTTP request to the service and what its answer must be."""
+
+    path: Annotated[str, Meta(pattern="^/", description="Path of the request.")] = "/invocations"
+    method: Annotated[
+        Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] | None,
+        Meta(description="HTTP method; by default POST when there is a request file, else GET."),
+    ] = None
+    request: Annotated[FileName | None, Meta(description="File with the body of the request.")] = None
+    content_type: Annotated[str, Meta(description="Content-Type of the request.")] = "application/json"
+    accept: Annotated[str | None, Meta(description="Accept header of the request.")] = None
+    status: Annotated[int, Meta(ge=100, le=599, description="The status that the answer must have.")] = 200
+    expect: Annotated[
+        FileName | None,
+        Meta(
+            description="File with the expected body. JSON and CSV are compared by value, the rest by text."
+        ),
+    ] = None
+    tolerance: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="How far numbers may be from the expected ones, absolute or relative, whichever is more.",
+        ),
+    ] = 0.0
+    timeout: Annotated[Seconds, Meta(description="Seconds until the answer must be complete.")] = 30.0
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which files of the project go into the image. Patterns are those of .gitignore."""
+
+    include: Annotated[
+        tuple[str, ...], Meta(description="Patterns of files to copy. Default: everything.")
+    ] = ("*",)
+    exclude: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Patterns of files to leave out, beside version control, virtual environments, caches and "
+            "what .dockerignore names."
+        ),
+    ] = ()
+
+
+class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an image is tested after it was assembled."""
+
+    level: Annotated[
+        Literal["quick", "standard", "full"],
+        Meta(description="quick: seconds; standard: also starts the service; full: everything."),
+    ] = "standard"
+    imports: Annotated[
+        tuple[str, ...], Meta(description="Modules that must import, beside those of the requirements.")
+    ] = ()
+    inference: Annotated[
+        tuple[Call, ...], Meta(description="Requests that the started image must answer as expected.")
+    ] = ()
+
+
+class Push(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an image is pushed to."""
+
+    to: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            description="Repositories: REGISTRY/REPOSITORY. Default: a registry of the run's own on this machine."
+        ),
+    ] = ()
+    tags: Annotated[
+        tuple[Text, ...], Meta(description="Tags to give it. Default: one made of its digest.")
+    ] = ()
+    insecure: Annotated[
+        bool, Meta(description="Speak plain HTTP to these registries. Loopback addresses need no such leave.")
+    ] = False
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One container image, assembled from a base, locked Python packages and the project's files."""
+
+    base: Annotated[
+        Base,
+        Meta(description="What the image starts from: debian:SUITE, REGISTRY/REPOSITORY:TAG, or a mapping."),
+    ] = Base(debian="bookworm")
+    requirements: Annotated[
+        tuple[FileName, ...],
+        Meta(
+            description="Requirement files whose packages are installed. Default: requirements.txt where there is one."
+        ),
+    ] = ()
+    source: Annotated[Source, Meta(description="Which files of the project go into the image.")] = Source()
+    workdir: Annotated[
+        str, Meta(pattern="^/", description="Folder in the image that holds the project and where it starts.")
+    ] = "/app"
+    env: Annotated[
+        dict[str, Text],
+        Meta(
+            description="Environment variables baked into the image. Values keep the text they have in the file."
+        ),
+    ] = field(default_factory=dict)
+    entrypoint: Annotated[
+        tuple[Text, ...], Meta(description="Program and first arguments, a list; there is no shell.")
+    ] = ()
+    command: Annotated[
+        tuple[Text, ...], Meta(description="Further arguments, which a caller may replace.")
+    ] = ()
+    user: Annotated[
+        Text, Meta(description="User that the image runs as: a name of the base, UID or UID:GID.")
+    ] = "1000:1000"
+    ports: Annotated[tuple[Port, ...], Meta(description="Ports that the image says it listens on.")] = ()
+    labels: Annotated[dict[str, Text], Meta(description="Labels of the image.")] = field(default_factory=dict)
+    bytecode: Annotated[
+        bool,
+        Meta(description="Compile Python files with the image's own interpreter, so that it starts faster."),
+    ] = True
+    platform: Annotated[
+        str,
+        Meta(
+            pattern=r"^linux/[a-z0-9]+(/v[0-9]+)?$", description="Platform of the image, such as linux/amd64."
+        ),
+    ] = "linux/amd64"
+    test: Annotated[ImageTest, Meta(description="How the image is tested.")] = ImageTest()
+    push: Annotated[Push, Meta(description="Where the image is pushed to.")] = Push()
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The request by which a service says that it is well."""
+
+    path: Annotated[str, Meta(pattern="^/", description="Path that answers 200.")] = "/ping"
+    timeout: Annotated[Seconds, Meta(description="Seconds that one answer may take.")] = 2.0
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An image that runs and answers requests."""
+
+    image: Annotated[
+        str | None, Meta(description="Name of the image under `images`. Default: the only one there is.")
+    ] = None
+    port: Annotated[
+        Port, Meta(description="Port that the service listens on; it is told by the variable PORT as well.")
+    ] = 8080
+    ping: Annotated[Ping, Meta(description="How the service says that it is well.")] = Ping()
+    replicas: Annotated[
+        int, Meta(ge=1, le=64, description="How many are started behind the load balancer.")
+    ] = 1
+    start_timeout: Annotated[Seconds, Meta(description="Seconds until a replica must answer its ping.")] = (
+        60.0
+    )
+    stop_timeout: Annotated[Seconds, Meta(description="Seconds between SIGTERM and SIGKILL.")] = 30.0
+    env: Annotated[
+        dict[str, Text],
+        Meta(description="Environment variables of the service. Values keep the text they have in the file."),
+    ] = field(default_factory=dict)
+    verify: Annotated[
+        tuple[Call, ...],
+        Meta(description="Requests sent through the load balancer and what they must answer."),
+    ] = ()
+    lifetime: Annotated[
+        Seconds, Meta(description="Seconds after which the service ends by itself, whoever forgot it.")
+    ] = 3600.0
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `seatrial check` looks at and reports."""
+
+    disable: Annotated[
+        tuple[str, ...], Meta(description="Rules to leave out: area/name, or area/* for a whole area.")
+    ] = ()
+    exclude: Annotated[
+        tuple[str, ...], Meta(description="Patterns, as in .gitignore, of files not to look at.")
+    ] = ()
+    baseline: Annotated[
+        str | None, Meta(description="File of known findings that are not reported again.")
+    ] = None
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many seconds each part of `seatrial ship` may take."""
+
+    resolve: Annotated[Seconds, Meta(description="Resolving the requirements.")] = 600.0
+    assemble: Annotated[Seconds, Meta(description="Making the base and assembling the image.")] = 1800.0
+    test: Annotated[Seconds, Meta(description="Testing the image.")] = 600.0
+    push: Annotated[Seconds, Meta(description="Pushing the image.")] = 1800.0
+    verify: Annotated[Seconds, Meta(description="Verifying the started service.")] = 300.0
+
+
+class Ship(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `seatrial ship` does with this project."""
+
+    image: Annotated[str | None, Meta(description="Image to ship. Default: the only one there is.")] = None
+    service: Annotated[
+        str | None, Meta(description="Service to start and verify. Default: the only one there is.")
+    ] = None
+    timeouts: Annotated[Timeouts, Meta(description="How long each part may take.")] = Timeouts()
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A project, as Seatrial sees it. Every part is optional."""
+
+    images: Annotated[dict[Name, Image], Meta(description="Container images by name.")] = field(
+        default_factory=dict
+    )
+    services: Annotated[dict[Name, Service], Meta(description="Services by name.")] = field(
+        default_factory=dict
+    )
+    check: Annotated[Check, Meta(description="What `seatrial check` looks at and reports.")] = Check()
+    ship: Annotated[Ship, Meta(description="What `seatrial ship` does.")] = Ship()
+
+
+class Shorthand(msgspec.Struct, frozen=True):
+    """A text that stands for a mapping."""
+
+    description: str
+    pattern: str
+
+
+BASE_SHORTHAND = Shorthand(
+    "debian:SUITE is made here by mmdebstrap; anything else is an image in a registry.", r"^\S+$"
+)
+
+
+def base_from_text(text: str) -> dict[str, Any]:
+    """`debian:bookworm` and `ubuntu:noble` are suites made by mmdebstrap, anything else is a registry reference."""
+    family, colon, suite = text.partition(":")
+    if colon and family in {"debian", "ubuntu"} and "/" not in suite and "@" not in suite:
+        return {"debian": suite}
+    return {"registry": text}
