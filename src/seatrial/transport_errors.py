@@ -71,16 +71,12 @@ def explain(error: Exception, url: str) -> TransportError:
 
     where = place(url)
     host = urlsplit(where).netloc
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return TransportError("this is not an address that can be asked", where=where, kind="url")
-    if isinstance(error, httpx.TooManyRedirects):
-        return TransportError(f"{host} redirects in a circle", where=where, kind="protocol")
-    if isinstance(error, httpx.ConnectTimeout):
-        return _timeout(f"{host} does not answer", where, "no connection within the time limit", unsent=True)
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.TooManyRedirects):
+        circle = isinstance(error, httpx.TooManyRedirects)
+        what = f"{host} redirects in a circle" if circle else "this is not an address that can be asked"
+        return TransportError(what, where=where, kind="protocol" if circle else "url")
     if isinstance(error, httpx.TimeoutException):
-        return _timeout(
-            f"{host} fell silent", where, "nothing was read or written for the time limit", unsent=False
-        )
+        return _timeout(host, where, unsent=isinstance(error, httpx.ConnectTimeout))
     if isinstance(error, httpx.ProxyError):
         return TransportError(
             f"the proxy on the way to {host} refused",
