@@ -1,0 +1,275 @@
+"""HAProxy 2.6 with fixed slots: configuration, command line, run-time commands and statistics as plain values.
+
+Fixed slots because 2.6 refuses `cookie` on `add server`. One process without a master: a killed worker takes
+the master with it anyway, so whoever supervises the process starts it again and replays slots and weights.
+The control socket has a relative name and the process starts in its folder (`-C`), so a deep folder never
+meets the 108 bytes that a socket's path may have. Source: HAProxy 2.6 management guide, sections 9.1 to 9.3.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import socket
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from seatrial.deployments.proxy import MOST_WEIGHT, ProxyStatus, Slot, SlotStatus
+from seatrial.errors import SeatrialError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+BACKEND = "slots"
+FRONTEND = "traffic"
+CONFIG = "haproxy.cfg"
+SOCKET = "control.sock"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How the proxy treats traffic; times are in seconds.
+
+    `health` is the path that must answer 200, asked every `interval`; `fall` misses take a slot out, `rise`
+    hits bring it back. `response_timeout` is for one answer. GETs that met a dead back end go to another;
+    POSTs do so only with `retry_posts`, because they may have had an effect. `sticky` keeps a client on its
+    slot by a cookie of that name. `drain_limit` ends a graceful stop (SIGUSR1) that does not end by itself.
+    """
+
+    health: str = "/ping"
+    interval: float = 0.5
+    rise: int = 1
+    fall: int = 2
+    connect_timeout: float = 5.0
+    response_timeout: float = 60.0
+    queue_timeout: float = 10.0
+    retry_posts: bool = False
+    sticky: str = ""
+    drain_limit: float = 30.0
+
+
+def config(port: int, slots: Sequence[str], *, options: Options | None = None) -> str:
+    """The configuration: a listener on 127.0.0.1:`port` and one disabled server line per slot name.
+
+    Raises:
+        SeatrialError: a slot name or the health path would change the meaning of the file.
+    """
+    chosen = options or Options()
+    for name in slots:
+        _word(name, "slot name", r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+    _word(chosen.health, "health path", r"/[A-Za-z0-9/_.~%-]*")
+    _word(chosen.sticky, "cookie name", r"[A-Za-z0-9_-]{0,64}")
+    if not slots or len(set(slots)) != len(slots):
+        raise SeatrialError(
+            "a proxy needs at least one slot, and no two of one name", why=f"given: {list(slots)}"
+        )
+    return "\n".join([*_globals(chosen), *_frontend(port, chosen), *_backend(slots, chosen)]) + "\n"
+
+
+def argv(folder: Path, *, program: str = "haproxy") -> list[str]:
+    """The command that runs the configuration in `folder` in the foreground; SIGUSR1 stops it gracefully."""
+    return [program, "-db", "-C", str(folder), "-f", CONFIG]
+
+
+def check(folder: Path) -> None:
+    """Let HAProxy judge the configuration in `folder` before it is started.
+
+    Raises:
+        SeatrialError: HAProxy refuses it; says line and reason.
+        MissingToolError: HAProxy is not installed.
+    """
+    from seatrial.processes import find, run
+
+    done = run([find("haproxy"), "-c", "-C", str(folder), "-f", CONFIG], timeout=30)
+    if done.code == 0:
+        return
+    alerts = re.findall(r"\[ALERT\]\s+\(\d+\) : (.*)", done.stderr) or [done.stderr.strip()]
+    line = re.search(r":(\d+)\]", alerts[0])
+    raise SeatrialError(
+        "HAProxy refuses its configuration",
+        where=str(folder / CONFIG) + (f":{line[1]}:1" if line else ""),
+        why="; ".join(re.sub(r"^(config : )?parsing \[[^]]*\] : ", "", alert) for alert in alerts[:3]),
+    )
+
+
+def commands(slots: Iterable[Slot]) -> list[str]:
+    """The run-time commands that bring the slots into the wanted state; the same commands may be sent again.
+
+    A slot that takes no traffic is quiet before its address changes, and one that takes traffic has its
+    address and weight before it is let in.
+    """
+    lines: list[str] = []
+    for slot in slots:
+        if not 0 <= slot.weight <= MOST_WEIGHT:
+            raise SeatrialError(f"weight {slot.weight} of slot {slot.name} is not within 0 and {MOST_WEIGHT}")
+        server = f"{BACKEND}/{_word(slot.name, 'slot name', r'[A-Za-z][A-Za-z0-9_-]{0,31}')}"
+        if slot.mode == "maint" or not slot.port:
+            lines += [f"set server {server} state maint", f"set server {server} weight 0"]
+            continue
+        host = _word(slot.host, "address", r"[0-9a-fA-F.:]+")
+        lines += [
+            f"set server {server} addr {host} port {slot.port}",
+            f"set server {server} weight {slot.weight}",
+            f"set server {server} state {slot.mode}",
+        ]
+    return lines
+
+
+def send(folder: Path, command: str, *, timeout: float = 5.0) -> str:
+    """Send one command to the control socket in `folder` and return the answer.
+
+    Raises:
+        SeatrialError: nothing answers on the socket.
+    """
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
+            control.settimeout(timeout)
+            # Through the folder's descriptor the path is short however deep the folder lies.
+            control.connect(f"/proc/self/fd/{descriptor}/{SOCKET}")
+            control.sendall(command.encode() + b"\n")
+            parts = iter(lambda: control.recv(1 << 16), b"")
+            return b"".join(parts).decode().strip()
+    except OSError as error:
+        raise SeatrialError(
+            "the load balancer does not answer",
+            where=str(folder / SOCKET),
+            why=error.strerror or str(error),
+            fix="start it again; slots and weights are replayed",
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def apply(folder: Path, slots: Iterable[Slot]) -> None:
+    """Bring a running proxy's slots into the wanted state: filling, shifting, draining, and replay after a restart.
+
+    Raises:
+        SeatrialError: the proxy does not answer or refuses a command.
+    """
+    for command in commands(slots):
+        answer = send(folder, command)
+        if answer and "changed" not in answer and "no need to change" not in answer:
+            raise SeatrialError(f"the load balancer refuses `{command}`", where=str(folder), why=answer)
+
+
+def status(folder: Path) -> ProxyStatus:
+    """Ask a running proxy for the state and the counters of all slots.
+
+    Raises:
+        SeatrialError: the proxy does not answer.
+    """
+    return parse_stat(send(folder, "show stat -1 7 -1"))
+
+
+def parse_stat(text: str) -> ProxyStatus:
+    """Read what `show stat` prints (CSV with `# ` before the header)."""
+    rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
+    slots = {
+        row["svname"]: _slot_status(row) for row in rows if row["type"] == "2" and row["pxname"] == BACKEND
+    }
+    front = next((row for row in rows if row["svname"] == "FRONTEND"), {})
+    return ProxyStatus(
+        slots=slots,
+        requests=_number(front, "req_tot"),
+        ok=_number(front, "hrsp_2xx"),
+        failed=_number(front, "hrsp_5xx"),
+    )
+
+
+def _slot_status(row: dict[str, str]) -> SlotStatus:
+    host, _, port = row["addr"].rpartition(":")
+    state = row["status"]
+    mode: Literal["ready", "drain", "maint"] = (
+        "maint" if state.startswith("MAINT") else "drain" if state.startswith("DRAIN") else "ready"
+    )
+    passed = row["check_status"].lstrip("* ").endswith("OK")
+    return SlotStatus(
+        name=row["svname"],
+        host=host.strip("[]"),
+        port=int(port),
+        weight=_number(row, "uweight"),
+        mode=mode,
+        healthy=passed and (state.startswith("UP") or (mode == "drain")),
+        check=f"{row['check_status']} {row['last_chk']}".strip(),
+        queue=_number(row, "qcur"),
+        sessions=_number(row, "scur"),
+        requests=_number(row, "req_tot"),
+        ok=_number(row, "hrsp_2xx"),
+        client_errors=_number(row, "hrsp_4xx"),
+        failed=_number(row, "hrsp_5xx"),
+        errors=_number(row, "econ") + _number(row, "eresp"),
+        retries=_number(row, "wretr"),
+        redispatches=_number(row, "wredis"),
+        response_ms=_number(row, "rtime"),
+    )
+
+
+def _number(row: dict[str, str], column: str) -> int:
+    return int(row.get(column) or 0)
+
+
+def _globals(options: Options) -> list[str]:
+    return [
+        "global",
+        "  log stderr format raw local0 notice",
+        f"  stats socket unix@{SOCKET} mode 600 level admin",
+        "  stats timeout 10s",
+        f"  hard-stop-after {_ms(options.drain_limit)}",
+        "",
+        "defaults",
+        "  mode http",
+        "  log global",
+        f"  timeout connect {_ms(options.connect_timeout)}",
+        f"  timeout client {_ms(options.response_timeout)}",
+        f"  timeout server {_ms(options.response_timeout)}",
+        f"  timeout queue {_ms(options.queue_timeout)}",
+        "  timeout http-keep-alive 60s",
+        "  option dontlog-normal",
+        "  option redispatch 1",
+        "  retries 2",
+        "  retry-on conn-failure empty-response",
+        # A kept connection that the back end closes just then would cost a request that must not be repeated.
+        "  option http-server-close",
+        "  http-reuse never",
+        "",
+    ]
+
+
+def _frontend(port: int, options: Options) -> list[str]:
+    lines = [f"frontend {FRONTEND}", f"  bind 127.0.0.1:{port}"]
+    if not options.retry_posts:
+        lines.append("  http-request disable-l7-retry unless { method GET HEAD OPTIONS }")
+    return [*lines, f"  default_backend {BACKEND}", ""]
+
+
+def _backend(slots: Sequence[str], options: Options) -> list[str]:
+    lines = [
+        f"backend {BACKEND}",
+        "  balance roundrobin",
+        "  option httpchk",
+        f"  http-check send meth GET uri {options.health}",
+        "  http-check expect status 200",
+    ]
+    if options.sticky:
+        lines.append(f"  cookie {options.sticky} insert indirect nocache")
+    for name in slots:
+        cookie = f" cookie {name}" if options.sticky else ""
+        # The address is a placeholder: nothing is sent to a server in maintenance.
+        lines.append(
+            f"  server {name} 127.0.0.1:1 check inter {_ms(options.interval)} fall {options.fall} "
+            f"rise {options.rise} weight 0 disabled{cookie}"
+        )
+    return lines
+
+
+def _ms(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def _word(text: str, what: str, pattern: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise SeatrialError(f"{text[:80]!r} is not a {what} that HAProxy can be given")
+    return text
