@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from seatrial.config import model
 from seatrial.config.nearest import nearest
-from seatrial.config.tree import Listing, Node, Place, Scalar, Table, at, put
+from seatrial.config.tree import Listing, Node, Place, Scalar, Table, put
 from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,27 +120,40 @@ def with_flags(said: Table, flags: Mapping[str, Any]) -> Table:
         option, value = given if isinstance(given, Flag) else (f"--set {dotted}", given)
         if value is None:
             continue
-        paths = list(_expanded(tuple(dotted.split(".")), said))
-        known = [slot.path for slot in slots(said)]
-        for path in paths:
-            if path not in known:
-                near = nearest(".".join(path), [".".join(one) for one in known])
-                raise UsageError(
-                    f"there is no setting {'.'.join(path)}",
-                    fix=f"did you mean {near.word}?" if near else "`--explain-config` lists the settings",
-                )
+        for path in _meant(dotted, said):
             said = put(said, path, _node(value, Place("flag", option)))
     return said
 
 
-def _expanded(path: Path, said: Table) -> Iterator[Path]:
-    if "*" not in path:
-        yield path
-        return
-    index = path.index("*")
-    table = at(said, path[:index])
-    for key, _ in table.entries if isinstance(table, Table) else ():
-        yield from _expanded((*path[:index], key.text, *path[index + 1 :]), said)
+def _meant(dotted: str, said: Table) -> list[Path]:
+    """The settings that a dotted name means; names of images and labels may have dots of their own."""
+    known = {".".join(slot.path): slot.path for slot in slots(said)}
+    if "*" in dotted:
+        pattern = re.compile(r"[^.]+".join(re.escape(part) for part in dotted.split("*")))
+        return [path for name, path in known.items() if pattern.fullmatch(name)]
+    if dotted in known:
+        return [known[dotted]]
+    for table in _open_tables(inspect.type_info(model.Config), (), said):
+        prefix = ".".join(table) + "."
+        if dotted.startswith(prefix) and dotted != prefix:
+            return [(*table, dotted.removeprefix(prefix))]
+    near = nearest(dotted, known)
+    hint = f"did you mean {near.word}?" if near else "`--explain-config` lists the settings"
+    raise UsageError(f"there is no setting {dotted}", fix=hint)
+
+
+def _open_tables(kind: inspect.Type, path: Path, said: Node | None) -> Iterator[Path]:
+    """The tables whose keys are free: variables and labels."""
+    bare = _bare(kind)
+    if isinstance(bare, inspect.StructType):
+        for one in bare.fields:
+            inner = said.get(one.encode_name) if isinstance(said, Table) else None
+            yield from _open_tables(one.type, (*path, one.encode_name), inner)
+    elif isinstance(bare, inspect.DictType):
+        if not isinstance(_bare(bare.value_type), inspect.StructType):
+            yield path
+        for name, value in said.entries if isinstance(said, Table) else ():
+            yield from _open_tables(bare.value_type, (*path, name.text), value)
 
 
 def _node(value: Any, place: Place) -> Node:
