@@ -45,7 +45,8 @@ def is_locked(path: Path) -> bool:
     """Whether a living process holds the lock."""
     if not path.exists():
         return False
-    descriptor = try_lock(path)
+    # Shared, so that two who ask at the same time do not take each other for the holder.
+    descriptor = try_lock(path, shared=True)
     if descriptor is None:
         return True
     os.close(descriptor)
@@ -60,3 +61,8 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def release(descriptor: int) -> None:
+    """Give a lock back."""
+    os.close(descriptor)

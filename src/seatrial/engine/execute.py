@@ -1,0 +1,257 @@
+"""Starting, finding again and stopping the processes of steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from seatrial import locks
+from seatrial.engine import identity
+from seatrial.errors import SeatrialError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from seatrial.engine.forkserver import Client
+    from seatrial.engine.journal import Journal
+
+
+class Launch(msgspec.Struct, kw_only=True):
+    """Everything a shim needs. `secrets` are values; they travel through a socket and are written nowhere.
+
+    `deadline` is in seconds since the epoch, `grace` in seconds. `what` is a resolved action as plain data.
+    """
+
+    home: Path
+    run: str
+    step: str
+    attempt: int
+    folder: Path
+    token: str
+    what: dict[str, Any]
+    deadline: float
+    grace: float
+    contain: bool
+    secrets: dict[str, str] = {}
+    supervisor: int = 0
+
+
+class Ended(NamedTuple):
+    """How an attempt ended: exit code, `exit|signal|timeout|stopped`, when (seconds since the epoch), the end
+    of its stderr, what it put out, and the error that a function raised.
+    """
+
+    code: int
+    reason: str
+    ended: float
+    stderr: str
+    outputs: dict[str, Any]
+    artifacts: list[dict[str, Any]]
+    error: str
+
+
+class Executor(Protocol):
+    """The world as the supervisor sees it; a simulated one lets tests crash it anywhere."""
+
+    def start(self, launch: Launch, slots: object) -> None:
+        """Create the process; it holds `slots` until it ends."""
+        ...
+
+    def probe(self, folder: Path) -> Ended | bool:
+        """How the attempt in `folder` ended, True while it runs, False when it vanished without a trace."""
+        ...
+
+    def halt(self, folder: Path, *, hard: bool) -> bool:
+        """Ask the attempt to stop, or stop it; False when it cannot be asked yet."""
+        ...
+
+    def wait(self, folders: Iterable[Path], seconds: float) -> None:
+        """Return when one of the attempts may have ended, or after `seconds`."""
+        ...
+
+    def slots(self, names: Iterable[str], capacity: Mapping[str, int]) -> object | None:
+        """One slot of each resource, or None while any is taken."""
+        ...
+
+    def guard(self, run: str) -> None:
+        """See to it that the run is torn down if nobody is in charge for too long."""
+        ...
+
+    def close(self) -> None:
+        """The run is over for this supervisor."""
+        ...
+
+
+class Processes:
+    """Real processes, each behind a shim."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._home = journal.home
+        self._server: Client | None = None
+        self._pidfds: dict[Path, int] = {}
+
+    def _fork_server(self) -> Client:
+        from seatrial.engine.forkserver import Client
+
+        if self._server is None:
+            self._server = Client()
+        return self._server
+
+    def start(self, launch: Launch, slots: object) -> None:
+        launch.supervisor = os.getpid()
+        # Taken here and inherited by the shim: from now on the lock says whether the attempt is alive,
+        # whatever happens to this process before, during or after the fork.
+        lock = locks.try_lock(launch.folder / "lock")
+        if lock is None:
+            raise SeatrialError("another process holds this attempt", where=str(launch.folder))
+        held = [lock, *(slots if isinstance(slots, list) else [])]
+        try:
+            pidfd = self._fork_server().start(launch, held)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+        if pidfd is not None:
+            self._pidfds[launch.folder] = pidfd
+
+    def probe(self, folder: Path) -> Ended | bool:
+        return probe(folder)
+
+    def halt(self, folder: Path, *, hard: bool) -> bool:
+        who = identity.read(folder / "process.json")
+        pidfd = identity.pidfd(who) if who else None
+        if pidfd is None:
+            return False
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGUSR1 if hard else signal.SIGTERM)
+        os.close(pidfd)
+        return True
+
+    def wait(self, folders: Iterable[Path], seconds: float) -> None:
+        poll = select.poll()
+        for folder in folders:
+            if folder not in self._pidfds:
+                who = identity.read(folder / "process.json")
+                pidfd = identity.pidfd(who) if who else None
+                if pidfd is None:  # ended already, or about to say who it is
+                    seconds = min(seconds, 0.005)
+                    continue
+                self._pidfds[folder] = pidfd
+            poll.register(self._pidfds[folder], select.POLLIN)
+        poll.poll(max(0.0, seconds) * 1000)
+
+    def slots(self, names: Iterable[str], capacity: Mapping[str, int]) -> object | None:
+        taken: list[int] = []
+        for name in sorted(names):  # one order for everybody, so that two never wait for each other
+            place = self._home / "slots" / name
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = (locks.try_lock(place / str(number)) for number in range(capacity.get(name, 1)))
+            slot = next((lock for lock in free if lock is not None), None)
+            if slot is None:
+                for descriptor in taken:
+                    os.close(descriptor)
+                return None
+            taken.append(slot)
+        return taken
+
+    def guard(self, run: str) -> None:
+        self._fork_server().guard(self._home, run)
+
+    def close(self) -> None:
+        for descriptor in self._pidfds.values():
+            os.close(descriptor)
+        self._pidfds.clear()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+def probe(folder: Path) -> Ended | bool:
+    """How the attempt in `folder` ended, True while it runs, False when it vanished without a trace."""
+    if locks.is_locked(folder / "lock"):
+        return True
+    try:
+        record = json.loads((folder / "exit.json").read_bytes())
+    except FileNotFoundError:
+        return False
+    result: dict[str, Any] = {}
+    with suppress(FileNotFoundError):
+        result = json.loads((folder / "result.json").read_bytes())
+    return Ended(
+        record["code"],
+        record["reason"],
+        record["ended"],
+        record["stderr"],
+        result.get("outputs", {}),
+        result.get("artifacts", []),
+        result.get("error", ""),
+    )
+
+
+def alive(folder: Path) -> str | None:
+    """None while the service in `folder` runs, else how it ended with the end of what it said on stderr."""
+    found = probe(folder)
+    if found is True:
+        return None
+    if found is False:
+        return "it vanished without a trace"
+    how = f"ended with exit code {found.code}" if found.code >= 0 else f"was ended by signal {-found.code}"
+    return f"it {how} ({found.reason}): {found.stderr.strip() or 'nothing on stderr'}"
+
+
+def remove_process(journal: Journal, run_id: str, name: str, data: dict[str, Any]) -> None:
+    """Stop a service with everything it started; one that never started or has ended is fine.
+
+    Raises:
+        SeatrialError: it is still there after INT, TERM and KILL.
+    """
+    folder = journal.folder(run_id) / "steps" / name
+    grace = float(data["grace"])
+    patience = [(signal.SIGTERM, grace * 1.5 + 5), (signal.SIGUSR1, 5.0), (signal.SIGKILL, 5.0)]
+    for number, seconds in patience:
+        if _stopped(folder, number, seconds):
+            break
+    else:
+        raise SeatrialError(f"the process of {name} cannot be stopped", where=str(folder))
+    _sweep(data["token"])
+
+
+def _stopped(folder: Path, number: int, seconds: float) -> bool:
+    """Send the signal as soon as the shim has said who it is, and wait for its lock to be free."""
+    deadline = time.monotonic() + seconds
+    sent = False
+    while locks.is_locked(folder / "lock"):
+        who = identity.read(folder / "process.json")
+        pidfd = identity.pidfd(who) if who else None
+        if pidfd is None:
+            time.sleep(0.005)
+        else:
+            try:
+                if not sent:
+                    signal.pidfd_send_signal(pidfd, number)
+                    sent = True
+                select.select([pidfd], [], [], max(0.0, min(1.0, deadline - time.monotonic())))
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(pidfd)
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def _sweep(token: str) -> None:
+    """End what outlived a killed shim: everything that was started with the attempt's token."""
+    deadline = time.monotonic() + 5
+    while (left := identity.carrying(token)) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)

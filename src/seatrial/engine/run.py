@@ -1,0 +1,247 @@
+"""Runs as their users handle them: start or continue, resume, stop, look at, and clean up after."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial import locks, paths
+from seatrial.clock import SystemClock, iso
+from seatrial.engine import ledger, points, warden
+from seatrial.engine import plan as plans
+from seatrial.engine.execute import Processes
+from seatrial.engine.journal import Journal, event
+from seatrial.engine.supervise import Supervisor, Watch, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from seatrial.engine.plan import Plan
+
+
+def begin(journal: Journal, plan: Plan) -> tuple[str, bool]:
+    """The run that will do `plan`: an unfinished one of the same key (True), else a new one (False).
+
+    An unfinished run of the same subject that asked for something else is cancelled and torn down first.
+
+    Raises:
+        Busy: another process is working on the same subject.
+    """
+    plans.check(plan)
+    unfinished = journal.rows(
+        "SELECT id, key, request FROM runs WHERE kind=? AND subject=? AND ended IS NULL ORDER BY created DESC",
+        plan.kind,
+        plan.subject,
+    )
+    for row in unfinished:
+        if row["key"] == plan.key and not row["request"]:
+            return row["id"], True
+        cancel(journal.home, row["id"])
+    run_id = journal.create_run(plan, SystemClock().now())
+    points.reach("run/created")
+    return run_id, False
+
+
+def execute(journal: Journal, run_id: str, *, watch: Watch = silent) -> str:
+    """Be in charge of the run until it ends, and return its status.
+
+    The first INT, TERM or HUP cancels it and tears down; a second INT kills it.
+
+    Raises:
+        Busy: another process is in charge.
+    """
+    executor = Processes(journal)
+    supervisor = Supervisor(
+        journal,
+        run_id,
+        executor,
+        SystemClock(),
+        cache_folder=paths.cache() / "steps",
+        watch=watch,
+    )
+    try:
+        with _signals(supervisor):
+            status = supervisor.run()
+    finally:
+        executor.close()
+    warden.dismiss(journal.folder(run_id))
+    return status
+
+
+@contextmanager
+def _signals(supervisor: Supervisor) -> Iterator[None]:
+    def asked(number: int, _frame: object) -> None:
+        again = supervisor.request == "cancel" and number == signal.SIGINT
+        supervisor.request = "kill" if again else supervisor.request or "cancel"
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    try:
+        before = {number: signal.signal(number, asked) for number in numbers}
+    except ValueError:  # not the main thread: whoever owns the process handles its signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def cancel(home: Path, run_id: str, *, what: str = "cancel") -> str:
+    """Stop a run and tear it down, whoever is in charge of it or nobody, and return its status.
+
+    Raises:
+        Busy: the process in charge does not react.
+    """
+    journal = Journal(home)
+    try:
+        journal.request(run_id, what, SystemClock().now())
+        lock = journal.folder(run_id) / "lock"
+        if locks.is_locked(lock):  # its supervisor has been asked and does it; the lock tells when
+            locks.release(locks.wait_lock(lock))
+        row = journal.run(run_id)
+        if row["ended"] is not None:
+            return str(row["status"])
+        return execute(journal, run_id)
+    finally:
+        journal.close()
+
+
+def reopen(journal: Journal, run_id: str) -> None:
+    """Make an ended run ready to go on at the first step whose result no longer stands.
+
+    A result stands when the step passed and nothing that it created has been torn down since.
+    """
+    plan = journal.plan(run_id)
+    rows = {
+        r["name"]: r["status"] for r in journal.rows("SELECT name, status FROM steps WHERE run=?", run_id)
+    }
+    torn = {
+        r["step"] for r in journal.rows("SELECT step FROM ledger WHERE run=? AND state='removed'", run_id)
+    }
+    again = False
+    with journal.transaction() as db:
+        for stage in plan.stages:
+            for step in stage.steps:
+                again = again or rows[step.name] != "pass" or step.name in torn
+                if again or stage.always:
+                    db.execute(
+                        "UPDATE steps SET status='pending', ended=NULL, due=0 WHERE run=? AND name=?",
+                        (run_id, step.name),
+                    )
+            if again or stage.always:
+                db.execute(
+                    "UPDATE stages SET status='pending', ended=NULL, error='' WHERE run=? AND name=?",
+                    (run_id, stage.name),
+                )
+        db.execute("UPDATE runs SET status='running', ended=NULL, request='', error='' WHERE id=?", (run_id,))
+        event(db, run_id, SystemClock().now(), "reopened", run_id, {})
+
+
+def reap(journal: Journal) -> list[str]:
+    """Clean up after runs that nobody is in charge of, and return their ids.
+
+    Ended runs that still hold something are torn down; unfinished ones are cancelled when abandoned too long.
+    """
+    clock = SystemClock()
+    reaped = []
+    for row in journal.rows(
+        "SELECT DISTINCT r.id, r.ended, r.touched, r.plan FROM runs r LEFT JOIN ledger l ON l.run=r.id AND l.state<>'removed'"
+        " WHERE r.ended IS NULL OR l.id IS NOT NULL"
+    ):
+        folder = journal.folder(row["id"])
+        if row["ended"] is None:
+            if clock.now() - row["touched"] > plans.from_json(
+                row["plan"]
+            ).abandon_after and not locks.is_locked(folder / "lock"):
+                cancel(journal.home, row["id"])
+                reaped.append(row["id"])
+            continue
+        lock = locks.try_lock(folder / "lock") if folder.exists() else None
+        if lock is not None:
+            try:
+                ledger.release(journal, row["id"], clock)
+                reaped.append(row["id"])
+            finally:
+                locks.release(lock)
+    return reaped
+
+
+def describe(journal: Journal, run_id: str) -> dict[str, Any]:
+    """A run as data: the shape that `--json` prints everywhere."""
+    row = journal.run(run_id)
+    plan = plans.from_json(row["plan"])
+    stages = {r["name"]: r for r in journal.rows("SELECT * FROM stages WHERE run=?", run_id)}
+    steps = {r["name"]: r for r in journal.rows("SELECT * FROM steps WHERE run=?", run_id)}
+    attempts: dict[str, list[dict[str, Any]]] = {}
+    for attempt in journal.rows("SELECT * FROM attempts WHERE run=? ORDER BY step, n", run_id):
+        attempts.setdefault(attempt["step"], []).append(_attempt(journal, attempt))
+    lock = journal.folder(run_id) / "lock"
+    interrupted = row["ended"] is None and not locks.is_locked(lock)
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "name": row["name"],
+        "status": row["status"],
+        "interrupted": interrupted,
+        **_times(row),
+        "error": row["error"] or None,
+        "stages": [
+            {
+                "name": stage.name,
+                "status": stages[stage.name]["status"],
+                **_times(stages[stage.name]),
+                "cached": bool(stage.steps) and all(steps[s.name]["cached"] for s in stage.steps),
+                "error": stages[stage.name]["error"] or None,
+                "steps": [_step(steps[s.name], attempts.get(s.name, [])) for s in stage.steps],
+            }
+            for stage in plan.stages
+        ],
+        "outputs": journal.outputs(run_id),
+        "held": [f"{entry['kind']}:{entry['name']}" for entry in ledger.held(journal, run_id)],
+    }
+
+
+def _step(row: Any, attempts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "status": row["status"],
+        "cached": bool(row["cached"]),
+        **_times(row),
+        "error": row["error"] or None,
+        "log": attempts[-1]["log"] if attempts else None,
+        "attempts": attempts,
+    }
+
+
+def _attempt(journal: Journal, row: Any) -> dict[str, Any]:
+    log = journal.folder(row["run"]) / "steps" / row["step"] / str(row["n"]) / "log"
+    return {
+        "n": row["n"],
+        "status": row["status"],
+        "outcome": row["outcome"] or None,
+        **_times(row),
+        "error": row["error"] or None,
+        "retry": {"reason": row["reason"], "change": json.loads(row["change"])} if row["reason"] else None,
+        "log": str(log),
+    }
+
+
+def _times(row: Any) -> dict[str, Any]:
+    started, ended = row["started"], row["ended"]
+    return {
+        "started": iso(started) if started else None,
+        "ended": iso(ended) if ended else None,
+        "duration": round(ended - started, 3) if started and ended else None,
+    }
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan as data, for `--dry-run --json`."""
+    data: dict[str, Any] = msgspec.to_builtins(plan)
+    return data

@@ -1,0 +1,304 @@
+"""The shim: a process between the supervisor and a step's program, which outlives the supervisor.
+
+It is forked from the fork server, so starting one costs milliseconds and secrets pass in memory only. Three
+processes:
+
+- the *shim* keeps the lock that shows it is alive, writes the log, enforces the deadline and writes the exit file;
+- the *keeper* contains the program: process 1 of a namespace of its own where that can be had (a killed
+  keeper takes everything with it), else a subreaper that ends what is left;
+- the *program*, in a session of its own.
+
+Killing the shim kills the keeper, which kills the program. Killing the supervisor changes nothing for the shim.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import struct
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from seatrial.engine import identity
+from seatrial.engine.points import adopt, marked, reach
+from seatrial.masking import Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seatrial.engine.execute import Launch
+
+_CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
+_MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_TAIL = 4096
+_libc = ctypes.CDLL(None, use_errno=True)
+
+SHIM_FAILED = 254
+
+
+def fork_shim(launch: Launch, held: tuple[int, ...], program: Callable[[], int]) -> int:
+    """Start the shim and return its pid. It keeps the descriptors `held` and nothing else of the supervisor's."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = SHIM_FAILED
+    try:
+        _become_shim(held)
+        code = _Shim(launch, program).run()
+    except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor's frames
+        _leave_trace(launch)
+    finally:
+        os._exit(code)
+
+
+def _become_shim(held: tuple[int, ...]) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    _prctl(_PR_SET_NAME, b"seatrial-shim")
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    _close_except({0, 1, 2, *held})
+
+
+def _close_except(keep: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - plain names, no Path objects after a fork
+        if int(name) not in keep:
+            with suppress(OSError):
+                os.close(int(name))
+
+
+def _leave_trace(launch: Launch) -> None:
+    import traceback
+
+    with suppress(OSError), (launch.folder / "shim.log").open("a", encoding="utf-8") as stream:
+        stream.write(traceback.format_exc())
+
+
+class _Shim:
+    def __init__(self, launch: Launch, program: Callable[[], int]) -> None:
+        self.launch = launch
+        self.program = program
+        self.mask = {"out": Mask(launch.secrets.values()), "err": Mask(launch.secrets.values())}
+        self.tail = b""
+        self.stops = 0
+        self.next_stop = 0.0
+        self.reason = ""
+
+    def run(self) -> int:
+        folder = self.launch.folder
+        self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._asked)
+        # Only now can it be stopped in an orderly way, so only now does it say who it is.
+        identity.write(folder / "process.json")
+        adopt(self.launch.supervisor)
+        reach("shim/started")
+        status_read, status_write = os.pipe2(os.O_CLOEXEC)
+        if not self.launch.contain:
+            # A killed keeper's children then come to us, not to the machine's first process.
+            _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        streams = self._start(status_write)
+        os.close(status_write)
+        self._loop(os.pidfd_open(self.keeper), wake, streams)
+        status = os.read(status_read, 4)
+        os.waitpid(self.keeper, 0)
+        if not self.launch.contain:
+            _end_rest()
+        self._finish(streams)
+        marked(str(folder / "crash"))
+        self._write_exit(struct.unpack("i", status)[0] if len(status) == 4 else signal.SIGKILL)
+        reach("shim/finished")
+        return 0
+
+    def _asked(self, number: int, _frame: object) -> None:
+        self.reason = self.reason or "stopped"
+        if number == signal.SIGUSR1:
+            self.stops, self.next_stop = 3, 0.0
+        elif not self.stops:  # asking twice does not make it more urgent
+            self.stops, self.next_stop = 1, 0.0
+
+    def _start(self, status_write: int) -> dict[int, str]:
+        """Fork the keeper; return the pipes to read from and what each carries."""
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        streams = {err_read: "err"}
+        out_write = self.log
+        if self.launch.secrets:
+            out_read, out_write = os.pipe2(os.O_CLOEXEC)
+            streams[out_read] = "out"
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
+        self.keeper = _fork_keeper(self.launch.contain, status_write, out_write, err_write, self.program)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
+        os.close(err_write)
+        if out_write != self.log:
+            os.close(out_write)
+        return streams
+
+    def _loop(self, keeper: int, wake: int, streams: dict[int, str]) -> None:
+        poll = select.poll()
+        for descriptor in (keeper, wake, *streams):
+            poll.register(descriptor, select.POLLIN)
+        started = time.monotonic()
+        allowed = max(0.0, self.launch.deadline - time.time())
+        while True:
+            elapsed = time.monotonic() - started
+            if elapsed >= allowed and not self.stops:
+                self.reason, self.stops = "timeout", 1
+            if self.stops:
+                self._press()
+                pause = max(0.0, self.next_stop - time.monotonic())
+            else:
+                pause = allowed - elapsed
+            ready = poll.poll(min(pause, 3600) * 1000)
+            for descriptor, events in ready:
+                if descriptor == wake:
+                    os.read(wake, 512)
+                elif descriptor in streams and not self._pump(descriptor, streams[descriptor], events):
+                    poll.unregister(descriptor)
+            if any(descriptor == keeper for descriptor, _ in ready):
+                return
+
+    def _press(self) -> None:
+        """Ask the program to end, a little more firmly each time: INT, TERM, KILL."""
+        if time.monotonic() < self.next_stop:
+            return
+        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[min(self.stops, 3) - 1]
+        with suppress(ProcessLookupError):
+            os.kill(self.keeper, number)
+        self.stops += 1
+        self.next_stop = time.monotonic() + self.launch.grace / 2
+
+    def _pump(self, descriptor: int, name: str, events: int) -> bool:
+        chunk = os.read(descriptor, 1 << 20) if events & select.POLLIN else b""
+        self._show(name, self.mask[name].feed(chunk) if chunk else self.mask[name].flush())
+        return bool(chunk)
+
+    def _show(self, name: str, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self.log, view) :]
+            except OSError:  # a full disk loses log lines, never the program
+                break
+        if name == "err":
+            self.tail = (self.tail + data)[-_TAIL:]
+
+    def _finish(self, streams: dict[int, str]) -> None:
+        """Read what is still in the pipes; a process that escaped containment must not keep us waiting."""
+        for descriptor, name in streams.items():
+            os.set_blocking(descriptor, False)
+            with suppress(BlockingIOError):
+                while chunk := os.read(descriptor, 1 << 20):
+                    self._show(name, self.mask[name].feed(chunk))
+            self._show(name, self.mask[name].flush())
+
+    def _write_exit(self, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        record = {
+            "code": code,
+            "reason": self.reason or ("signal" if code < 0 else "exit"),
+            "ended": time.time(),
+            "stderr": self.tail.decode(errors="replace")[-500:],
+        }
+        path = self.launch.folder / "exit.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+        temporary.replace(path)
+
+
+def _fork_keeper(contain: bool, status: int, out: int, err: int, program: Callable[[], int]) -> int:
+    if contain and _libc.unshare(_CLONE_NEWPID) != 0:
+        raise OSError(ctypes.get_errno(), "no namespace of processes can be made")
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The shim may have died before that took effect: then nobody reads the status any more.
+        if _unread(status):
+            os._exit(SHIM_FAILED)
+        if contain:
+            _own_proc()
+        else:
+            _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _keep(status, out, err, program)
+    finally:
+        os._exit(SHIM_FAILED)
+
+
+def _unread(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _own_proc() -> None:
+    """Give the namespace a /proc that shows its own processes; mounts made here end with it."""
+    if _libc.unshare(_CLONE_NEWNS) == 0:
+        _libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None)
+        _libc.mount(b"proc", b"/proc", b"proc", 0, None)
+
+
+def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+    signal.set_wakeup_fd(-1)
+    child = os.fork()
+    if child == 0:
+        try:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            os.setsid()
+            for number in signals:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+            os.dup2(out, 1)
+            os.dup2(err, 2)
+            _close_except({0, 1, 2})
+            os._exit(program())
+        finally:
+            os._exit(SHIM_FAILED)
+    _close_except({0, 1, 2, status})
+
+    def forward(number: int, _frame: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(child, number)
+
+    signal.signal(signal.SIGINT, forward)
+    signal.signal(signal.SIGTERM, forward)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    while True:
+        pid, ended = os.wait()
+        if pid == child:
+            break
+    os.write(status, struct.pack("i", ended))
+    _end_rest()
+    os._exit(0)
+
+
+def _end_rest() -> None:
+    """End what the program left running. In a namespace the kernel does it; a subreaper must."""
+    if os.getpid() == 1:
+        return
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        for pid in identity.descendants(os.getpid()):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    _libc.prctl(option, value, 0, 0, 0)

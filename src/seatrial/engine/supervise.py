@@ -1,0 +1,549 @@
+"""The supervisor: does what `schedule.decide` says and writes down what came of it.
+
+It holds the run's lock while it works. Whatever it writes carries the run's epoch, so one that was
+thought dead and comes back cannot write over its successor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial import locks
+from seatrial.engine import cache, namespaces, points
+from seatrial.engine import plan as plans
+from seatrial.engine.execute import Ended, Launch
+from seatrial.engine.journal import Superseded, check_epoch, event
+from seatrial.engine.schedule import (
+    Begin,
+    Decision,
+    End,
+    Finish,
+    Halt,
+    StageState,
+    Start,
+    State,
+    StepState,
+    decide,
+    decide_retry,
+)
+from seatrial.engine.secret import reveal
+from seatrial.errors import SeatrialError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from seatrial.clock import Clock
+    from seatrial.engine.execute import Executor
+    from seatrial.engine.journal import Journal
+    from seatrial.engine.plan import Outcome, Stage, Step
+
+POLL = 0.1
+"""Seconds between looks for requests from other processes; ends of steps wake the supervisor at once."""
+
+
+_PATIENCE = 50
+
+Watch = Callable[[str, str, dict[str, Any]], None]
+"""Told of each transition after it is journalled: what happened, to what, and details."""
+
+
+def silent(_kind: str, _subject: str, _data: dict[str, Any]) -> None:
+    """Watch nothing."""
+
+
+class Busy(SeatrialError):  # noqa: N818 - a state, not a mistake
+    """Another living process is in charge of the run."""
+
+
+class Supervisor:
+    """In charge of one run, from `run()` until it returns."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        run_id: str,
+        executor: Executor,
+        clock: Clock,
+        *,
+        cache_folder: Path,
+        watch: Watch = silent,
+        reach: Callable[[str], None] = points.reach,
+    ) -> None:
+        self.journal = journal
+        self.id = run_id
+        self.executor = executor
+        self.clock = clock
+        self.cache_folder = cache_folder
+        self.watch = watch
+        self.reach = reach
+        self.request = ""
+        self.folder = journal.folder(run_id)
+        self._keys: dict[str, str] = {}
+        self._asked: set[tuple[str, int, bool]] = set()
+
+    def run(self) -> str:
+        """Take the run over, bring it to its end and return its status.
+
+        Raises:
+            Busy: another process is in charge.
+            Superseded: another process took over; nothing more was written.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = self._lock()
+        if lock is None:
+            raise Busy(f"run {self.id} is in progress", fix=f"`seatrial runs logs -f {self.id}` follows it")
+        try:
+            self._take_over()
+            self.reach("run/locked")
+            return self._loop()
+        finally:
+            os.close(lock)
+
+    # Taking over
+
+    def _lock(self) -> int | None:
+        """The run's lock. A warden looks at it for moments, so one refusal proves nothing."""
+        for _ in range(_PATIENCE):
+            lock = locks.try_lock(self.folder / "lock")
+            if lock is not None:
+                return lock
+            self.clock.sleep(0.01)
+        return None
+
+    def _take_over(self) -> None:
+        row = self.journal.run(self.id)
+        self.plan = plans.from_json(row["plan"])
+        self.steps = {step.name: step for stage in self.plan.stages for step in stage.steps}
+        self.since = now = self.clock.now()
+        with self.journal.transaction() as db:
+            db.execute(
+                "UPDATE runs SET epoch=epoch+1, started=coalesce(started, ?) WHERE id=?",
+                (now, self.id),
+            )
+            self.epoch = db.execute("SELECT epoch FROM runs WHERE id=?", (self.id,)).fetchone()[0]
+            event(db, self.id, now, "taken-over", self.id, {"epoch": self.epoch, "pid": os.getpid()})
+        self.state = load(self.journal, self.id)
+        self._seen = self.journal.changes()
+        if row["ended"] is None:
+            self.executor.guard(self.id)
+            self._revive()
+
+    def _revive(self) -> None:
+        """Services that died with their machine are started again, and what followed them in their stage."""
+        if self.state.request or any(self.state.stages[s.name].status == "fail" for s in self.plan.stages):
+            return
+        for stage in self.plan.stages:
+            for position, step in enumerate(stage.steps):
+                here = self.state.steps[step.name]
+                if (
+                    isinstance(step.action, plans.Service)
+                    and here.status == "pass"
+                    and self._holds(step.name)
+                    and self.executor.probe(self._attempt_folder(step.name, here.attempt)) is not True
+                ):
+                    self._reset(stage, position)
+                    break
+
+    def _holds(self, step: str) -> bool:
+        return bool(
+            self.journal.rows(
+                "SELECT 1 FROM ledger WHERE run=? AND step=? AND state<>'removed'", self.id, step
+            )
+        )
+
+    def _reset(self, stage: Stage, position: int) -> None:
+        with self._transition() as db:
+            for step in stage.steps[position:]:
+                if self.state.steps[step.name].status == "pass":
+                    db.execute(
+                        "UPDATE steps SET status='pending', ended=NULL WHERE run=? AND name=?",
+                        (self.id, step.name),
+                    )
+                    self.state.steps[step.name].status = "pending"
+            db.execute(
+                "UPDATE stages SET status='running', ended=NULL WHERE run=? AND name=?",
+                (self.id, stage.name),
+            )
+            event(db, self.id, self.clock.now(), "service-lost", stage.steps[position].name, {})
+        self.state.stages[stage.name].status = "running"
+
+    # The loop
+
+    def _loop(self) -> str:
+        while True:
+            self._hear()
+            ended = self._collect()
+            decisions = decide(self.plan, self.state, self.clock.now())
+            acted = [self._act(decision) for decision in decisions]
+            if any(acted) or ended:
+                finish = next((d for d in decisions if isinstance(d, Finish)), None)
+                if finish is not None:
+                    return finish.status
+                continue
+            self.executor.wait([self._running_folder(name) for name in self._running()], self._pause())
+
+    def _hear(self) -> None:
+        """Take in requests: our own (a signal arrived) and those of other processes."""
+        if self.request and self.state.request not in (self.request, "kill"):
+            self.journal.request(self.id, self.request, self.clock.now())
+            self.state.request = self.request
+            self.watch("requested", self.id, {"what": self.request})
+        changes = self.journal.changes()
+        if changes != self._seen:
+            self._seen = changes
+            row = self.journal.run(self.id)
+            if row["epoch"] != self.epoch:
+                raise Superseded(f"run {self.id} has been taken over by another process")
+            if row["request"] and row["request"] != self.state.request:
+                self.state.request = row["request"]
+                self.watch("requested", self.id, {"what": row["request"]})
+
+    def _running(self) -> list[str]:
+        return [name for name, step in self.state.steps.items() if step.status == "running"]
+
+    def _pause(self) -> float:
+        now = self.clock.now()
+        due = [s.due - now for s in self.state.steps.values() if s.status == "pending" and s.due > now]
+        return max(0.0, min([POLL, *due]))
+
+    def _collect(self) -> bool:
+        ended = False
+        for name in self._running():
+            found = self.executor.probe(self._running_folder(name))
+            if found is True:
+                if isinstance(
+                    self.steps[name].action, plans.Service
+                ):  # started by a supervisor that died then
+                    self._started_service(self.steps[name])
+                    ended = True
+                continue
+            ended = True
+            self.reach("step/ended")
+            self._conclude(self.steps[name], found if isinstance(found, Ended) else None)
+        return ended
+
+    def _act(self, decision: Decision) -> bool:
+        if isinstance(decision, Begin):
+            self._begin(decision.stage)
+        elif isinstance(decision, Start):
+            return self._start(decision.step)
+        elif isinstance(decision, Halt):
+            self._halt(decision)
+            return False
+        elif isinstance(decision, End):
+            self._end(decision)
+        else:
+            self._finish(decision)
+        return True
+
+    # Transitions: one transaction each
+
+    def _transition(self) -> AbstractContextManager[sqlite3.Connection]:
+        return _fenced(self.journal, self.id, self.epoch)
+
+    def _begin(self, stage: Stage) -> None:
+        now = self.clock.now()
+        with self._transition() as db:
+            db.execute(
+                "UPDATE stages SET status='running', started=? WHERE run=? AND name=?",
+                (now, self.id, stage.name),
+            )
+            event(db, self.id, now, "stage-started", stage.name, {})
+        self.state.stages[stage.name].status = "running"
+        self.watch("stage-started", stage.name, {})
+        self.reach("stage/started")
+
+    def _start(self, step: Step) -> bool:
+        """Start an attempt, or use a cached result; False when a slot is missing."""
+        here = self.state.steps[step.name]
+        try:
+            what = self._resolved(step)
+            key = self._keys[step.name] = cache.key_of(step, what)
+            known = cache.recall(self.cache_folder, key) if key else None
+            values = reveal(getattr(step.action, "secrets", {}))
+        except SeatrialError as error:
+            self._settle(step, "fail", str(error), {})
+            return True
+        if known is not None:
+            self._settle(step, "pass", "", known, cached=True)
+            return True
+        slots = self.executor.slots(step.limits, self.plan.limits)
+        if slots is None:
+            return False
+        here.attempt += 1
+        self._create(step, self._launch(step, what, values), slots)
+        if isinstance(step.action, plans.Service):
+            self._started_service(step)
+        return True
+
+    def _create(self, step: Step, launch: Launch, slots: object) -> None:
+        """Write down what is about to be created, then create it: a crash between leaves nothing unknown."""
+        self._record(step, launch)
+        self.reach("step/recorded")
+        self.executor.start(launch, slots)
+        self.reach("step/forked")
+
+    def _started_service(self, step: Step) -> None:
+        attempt = self.state.steps[step.name].attempt
+        folder = self._attempt_folder(step.name, attempt)
+        self._settle(step, "pass", "", {"process": f"{step.name}/{attempt}", "folder": str(folder)})
+
+    def _halt(self, decision: Halt) -> None:
+        name = decision.step.name
+        mark = (name, self.state.steps[name].attempt, decision.hard)
+        if mark not in self._asked and self.executor.halt(self._running_folder(name), hard=decision.hard):
+            self._asked.add(mark)
+
+    def _resolved(self, step: Step) -> dict[str, Any]:
+        what: dict[str, Any] = msgspec.to_builtins(plans.resolve(_fields(step.action), self.state.outputs))
+        rows = self.journal.rows(
+            "SELECT change FROM attempts WHERE run=? AND step=? ORDER BY n DESC LIMIT 1", self.id, step.name
+        )
+        change = json.loads(rows[0]["change"]) if rows else {}
+        target = "env" if what["type"] == "command" else "inputs"
+        if change and target in what:
+            what[target] = {**what[target], **change}
+        return what
+
+    def _launch(self, step: Step, what: dict[str, Any], values: dict[str, str]) -> Launch:
+        attempt = self.state.steps[step.name].attempt
+        folder = self._attempt_folder(step.name, attempt)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        seconds = step.action.lifetime if isinstance(step.action, plans.Service) else step.timeout
+        return Launch(
+            home=self.journal.home,
+            run=self.id,
+            step=step.name,
+            attempt=attempt,
+            folder=folder,
+            token=secrets.token_hex(16),
+            what=what,
+            deadline=self.clock.now() + seconds,
+            grace=step.grace,
+            # Teardown has to see and signal processes outside of any namespace.
+            contain=what["type"] != "teardown" and namespaces.available(),
+            secrets=values,
+        )
+
+    def _record(self, step: Step, launch: Launch) -> None:
+        """The attempt, and for a service its ledger entry, before there is a process."""
+        now = self.clock.now()
+        with self._transition() as db:
+            db.execute(
+                "INSERT INTO attempts (run, step, n, token, status, started) VALUES (?,?,?,?,'running',?)",
+                (self.id, step.name, launch.attempt, launch.token, now),
+            )
+            db.execute(
+                "UPDATE steps SET status='running', attempt=?, started=coalesce(started, ?), error='' WHERE run=? AND name=?",
+                (launch.attempt, now, self.id, step.name),
+            )
+            if isinstance(step.action, plans.Service):
+                db.execute(
+                    "INSERT INTO ledger (run, step, kind, name, data, state, intended) VALUES (?,?,?,?,?,'intended',?)",
+                    (
+                        self.id,
+                        step.name,
+                        "process",
+                        f"{step.name}/{launch.attempt}",
+                        json.dumps({"token": launch.token, "grace": step.grace}),
+                        now,
+                    ),
+                )
+            event(db, self.id, now, "step-started", step.name, {"attempt": launch.attempt})
+        self.state.steps[step.name].status = "running"
+        self.watch("step-started", step.name, {"attempt": launch.attempt})
+
+    def _conclude(self, step: Step, ended: Ended | None) -> None:
+        """Judge an attempt that is over: passed, to be repeated, stopped, or failed."""
+        here = self.state.steps[step.name]
+        if ended is not None and ended.code == 0 and not ended.error and ended.reason == "exit":
+            key = self._keys.get(step.name) or cache.key_of(step, self._resolved(step))
+            self._settle(step, "pass", "", ended.outputs, log=True)
+            if key:
+                cache.remember(self.cache_folder, key, ended.outputs, ended.artifacts)
+                self.reach("step/cached")
+            return
+        outcome, error = _judge(ended, self.since)
+        if ended is not None and ended.reason == "stopped" and self.state.request:
+            self._settle(step, "stopped", error, {}, outcome="stopped", log=True)
+            return
+        retry = None if self.state.request == "kill" else decide_retry(step, outcome, error, here.causes)
+        if self.state.request == "cancel" and not self._always(step):
+            retry = None
+        if retry is None:
+            self._settle(step, "fail", error, {}, outcome=outcome, log=True)
+            return
+        here.causes.append((outcome, error))
+        now = self.clock.now()
+        here.status, here.due = "pending", now + retry.delay
+        with self._transition() as db:
+            self._close_attempt(db, step, "fail", outcome, error)
+            db.execute(
+                "UPDATE attempts SET reason=?, change=? WHERE run=? AND step=? AND n=?",
+                (retry.reason, json.dumps(retry.change), self.id, step.name, here.attempt),
+            )
+            db.execute(
+                "UPDATE steps SET status='pending', due=? WHERE run=? AND name=?",
+                (here.due, self.id, step.name),
+            )
+            event(
+                db,
+                self.id,
+                now,
+                "step-retried",
+                step.name,
+                {"reason": retry.reason, "delay": retry.delay, "error": error},
+            )
+        self.watch("step-retried", step.name, {"reason": retry.reason, "delay": retry.delay, "error": error})
+        self.reach("step/journalled")
+
+    def _always(self, step: Step) -> bool:
+        return any(step in stage.steps for stage in self.plan.stages if stage.always)
+
+    def _settle(
+        self,
+        step: Step,
+        status: str,
+        error: str,
+        outputs: dict[str, Any],
+        *,
+        outcome: str = "",
+        cached: bool = False,
+        log: bool = False,
+    ) -> None:
+        """Write down how the step ended."""
+        now = self.clock.now()
+        here = self.state.steps[step.name]
+        with self._transition() as db:
+            if not cached and here.attempt:
+                self._close_attempt(db, step, status, outcome, error, log=log)
+            db.execute(
+                "UPDATE steps SET status=?, cached=?, started=coalesce(started, ?), ended=?, error=?, outputs=? WHERE run=? AND name=?",
+                (status, int(cached), now, now, error, json.dumps(outputs), self.id, step.name),
+            )
+            event(
+                db,
+                self.id,
+                now,
+                "step-ended",
+                step.name,
+                {"status": status, "cached": cached, "error": error},
+            )
+        here.status, here.error = status, error
+        if status == "pass":
+            self.state.outputs[step.name] = outputs
+        self.watch(
+            "step-ended", step.name, {"status": status, "cached": cached, "error": error, "outputs": outputs}
+        )
+        self.reach("step/journalled")
+
+    def _close_attempt(
+        self, db: sqlite3.Connection, step: Step, status: str, outcome: str, error: str, *, log: bool = True
+    ) -> None:
+        attempt = self.state.steps[step.name].attempt
+        path = self._attempt_folder(step.name, attempt) / "log"
+        size = path.stat().st_size if log and path.exists() else 0
+        db.execute(
+            "UPDATE attempts SET status=?, outcome=?, error=?, ended=?, log_bytes=? WHERE run=? AND step=? AND n=?",
+            (status, outcome, error, self.clock.now(), size, self.id, step.name, attempt),
+        )
+
+    def _end(self, decision: End) -> None:
+        now = self.clock.now()
+        stage, status, error = decision
+        with self._transition() as db:
+            db.execute(
+                "UPDATE stages SET status=?, error=?, ended=? WHERE run=? AND name=?",
+                (status, error, now, self.id, stage.name),
+            )
+            for step in stage.steps:
+                if self.state.steps[step.name].status == "pending":
+                    db.execute("UPDATE steps SET status='skip' WHERE run=? AND name=?", (self.id, step.name))
+                    self.state.steps[step.name].status = "skip"
+            event(db, self.id, now, "stage-ended", stage.name, {"status": status, "error": error})
+        self.state.stages[stage.name].status = status
+        self.state.stages[stage.name].error = error
+        self.watch("stage-ended", stage.name, {"status": status, "error": error})
+        self.reach("stage/finished")
+
+    def _finish(self, decision: Finish) -> None:
+        now = self.clock.now()
+        with self._transition() as db:
+            db.execute(
+                "UPDATE runs SET status=?, error=?, ended=? WHERE id=?",
+                (decision.status, decision.error, now, self.id),
+            )
+            event(
+                db, self.id, now, "run-ended", self.id, {"status": decision.status, "error": decision.error}
+            )
+        self.watch("run-ended", self.id, {"status": decision.status, "error": decision.error})
+        self.reach("run/finished")
+
+    def _running_folder(self, step: str) -> Path:
+        return self._attempt_folder(step, self.state.steps[step].attempt)
+
+    def _attempt_folder(self, step: str, attempt: int) -> Path:
+        return self.folder / "steps" / step / str(attempt)
+
+
+def load(journal: Journal, run_id: str) -> State:
+    """The state of a run as the journal has it."""
+    row = journal.run(run_id)
+    stages = {
+        r["name"]: StageState(r["status"], r["error"])
+        for r in journal.rows("SELECT name, status, error FROM stages WHERE run=?", run_id)
+    }
+    steps = {
+        r["name"]: StepState(r["status"], r["attempt"], r["due"], r["error"])
+        for r in journal.rows("SELECT name, status, attempt, due, error FROM steps WHERE run=?", run_id)
+    }
+    for attempt in journal.rows(
+        "SELECT step, outcome, error FROM attempts WHERE run=? AND status='fail' AND reason<>'' ORDER BY n",
+        run_id,
+    ):
+        steps[attempt["step"]].causes.append((attempt["outcome"], attempt["error"]))
+    return State(stages, steps, journal.outputs(run_id), row["request"] if row["ended"] is None else "")
+
+
+def _fenced(journal: Journal, run_id: str, epoch: int) -> AbstractContextManager[sqlite3.Connection]:
+    from contextlib import contextmanager
+
+    @contextmanager
+    def transition() -> Any:
+        with journal.transaction() as db:
+            check_epoch(db, run_id, epoch)
+            yield db
+
+    return transition()
+
+
+def _fields(action: plans.Action) -> dict[str, Any]:
+    kind = {
+        plans.Command: "command",
+        plans.Call: "call",
+        plans.Service: "service",
+        plans.Teardown: "teardown",
+    }[type(action)]
+    fields = {name: getattr(action, name) for name in action.__struct_fields__ if name != "secrets"}
+    return {"type": kind, **fields}
+
+
+def _judge(ended: Ended | None, since: float) -> tuple[Outcome, str]:
+    if ended is None:
+        return "lost", "the process vanished with its supervisor or machine"
+    if ended.reason == "timeout":
+        return "timeout", f"stopped at its deadline. {ended.error or ended.stderr}".strip()
+    if ended.code < 0 and ended.reason != "stopped":
+        # Killed while nobody was in charge: whoever killed the supervisor killed this as well.
+        lost = ended.code == -signal.SIGKILL and ended.ended < since
+        return ("lost" if lost else "signal"), f"ended by signal {-ended.code}. {ended.stderr}".strip()
+    return "exit", ended.error or ended.stderr or f"exit code {ended.code}"

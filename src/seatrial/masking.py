@@ -1,0 +1,94 @@
+"""Secrets out of streams: values are replaced before a byte reaches the disk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = b"***"
+_SHORTEST = 4
+"""Shorter values would mask ordinary text and protect nothing."""
+
+
+class Mask:
+    """Replaces secret values in a stream of bytes, also where a value is cut by a chunk's edge.
+
+    Masked are the values themselves, each line of a multi-line value, and their JSON, URL and base64 forms.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        forms = sorted(
+            {form for value in values for form in _forms(value)}, key=lambda form: (-len(form), form)
+        )
+        self._forms = forms
+        self._longest = max((len(form) for form in forms), default=0)
+        self._pattern = re.compile(b"|".join(re.escape(form) for form in forms)) if forms else None
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what can be shown after `chunk`; a tail that may be the start of a secret is kept back."""
+        if self._pattern is None:
+            return chunk
+        text = self._held + chunk
+        keep = self._tail(text)
+        # A match that begins before the kept tail may run into it: then the tail grows to its beginning.
+        safe = len(text) - keep
+        shown, position = [], 0
+        for match in self._pattern.finditer(text):
+            if match.start() >= safe:
+                break
+            shown += [text[position : match.start()], MASK]
+            position = match.end()
+        cut = max(position, safe)
+        shown.append(text[position:cut])
+        self._held = text[cut:]
+        return b"".join(shown)
+
+    def flush(self) -> bytes:
+        """The rest, when nothing more will come."""
+        rest, self._held = self._held, b""
+        return rest if self._pattern is None else self._pattern.sub(MASK, rest)
+
+    def text(self, value: str) -> str:
+        """Mask a whole text."""
+        return (
+            value
+            if self._pattern is None
+            else self._pattern.sub(MASK, value.encode()).decode(errors="replace")
+        )
+
+    def _tail(self, text: bytes) -> int:
+        """How many bytes at the end of `text` might be the beginning of a secret that is still coming."""
+        for size in range(min(self._longest - 1, len(text)), 0, -1):
+            end = text[-size:]
+            if any(form.startswith(end) for form in self._forms if len(form) > size):
+                return size
+        return 0
+
+
+def _forms(value: str) -> set[bytes]:
+    found: set[str] = set()
+    for part in (value, *value.splitlines()):
+        if len(part.strip()) < _SHORTEST:
+            continue
+        found |= {
+            part,
+            json.dumps(part)[1:-1],
+            json.dumps(part, ensure_ascii=False)[1:-1],
+            quote(part),
+            quote(part, safe=""),
+        }
+        raw = part.encode()
+        for shift in range(3):
+            # A value inside a longer base64 text appears in one of three alignments; its inner bytes are fixed.
+            encoded = base64.b64encode(b"\0" * shift + raw)
+            inner = encoded[(0, 2, 3)[shift] : len(encoded) - (0, 4, 4)[(shift + len(raw)) % 3]]
+            if len(inner) >= 2 * _SHORTEST:
+                found.add(inner.decode())
+    return {form.encode() for form in found}
