@@ -17,7 +17,7 @@ from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images.reference import DOCKER_HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", DOCKER_HUB, "registry-1.docker.io")
 
@@ -33,8 +33,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Credentials(source={self.source!r})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
-        yield "source", self.source
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("source", self.source)]
 
 
 def find(registry: str, repository: str = "", *, env: Mapping[str, str] | None = None) -> Credentials | None:

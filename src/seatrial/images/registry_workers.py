@@ -1,0 +1,44 @@
+"""Several transfers at once; the first failure ends the others and is the one that is told."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WORKERS = 6
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: another transfer's failure ends this one
+    """Another transfer has failed, so this one stops."""
+
+
+def each(
+    work: Callable[[T], R], items: Sequence[T], stop: threading.Event, workers: int = WORKERS
+) -> list[R]:
+    """Do `work` for every item and return the results in order. `stop` is set when one fails; `work` looks at it.
+
+    Raises:
+        Exception: what the first failing item raised.
+    """
+    if not items:
+        return []
+    with ThreadPoolExecutor(max_workers=min(workers, len(items)), thread_name_prefix="registry") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            if not all(future.done() and future.exception() is None for future in futures):
+                stop.set()
+            for future in futures:
+                future.cancel()
+    failures = [error for future in futures if not future.cancelled() and (error := future.exception())]
+    for error in sorted(failures, key=lambda found: isinstance(found, Cancelled)):
+        raise error
+    return [future.result() for future in futures]
