@@ -1,0 +1,107 @@
+"""Run a program in an image, without a daemon and without root, under bwrap.
+
+`prepare` unpacks an image's layers into the store; `start` and `run` mount them under a scratch layer in memory
+and start the program. Whatever the program writes is gone when it ends; nothing in the store can change.
+
+What differs from a container engine, and why:
+
+- Without root only the caller's own id is certain, so every file belongs to the image's user. Programs that
+  change their user need a range of ids (root, or an entry in /etc/subuid) and start as root.
+- Memory is limited per process (RLIMIT_DATA), not for all processes together.
+- With `network="none"`, published ports are carried into the program's own network; nothing gets out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from seatrial import processes
+from seatrial.errors import SeatrialError
+from seatrial.images import layout as oci
+from seatrial.images import rootfs, unpack
+from seatrial.images.rootfs import Root
+from seatrial.images.runtimes.launch import CANNOT_START, Bind, Launch, Publish, argv, command_of, environment
+from seatrial.images.runtimes.probe import Support, refused, support
+from seatrial.images.runtimes.starting import Stream, launched
+from seatrial.images.runtimes.users import Who, who
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+__all__ = [
+    "CANNOT_START", "Bind", "Launch", "Publish", "Root", "Support", "Who",
+    "argv", "command_of", "environment", "prepare", "run", "start", "support", "who",
+]  # fmt: skip
+
+
+def prepare(layout: Path, digest: str = "", *, platform: str = "") -> Root:
+    """Unpack an image's layers into the store, those that are not there yet, and return its root.
+
+    Raises:
+        SeatrialError: the image is damaged or unsafe, or the disk is full.
+    """
+    image = oci.read_image(layout, digest=digest, platform=platform)
+    diff_ids = (image.config.get("rootfs") or {}).get("diff_ids") or []
+    if len(diff_ids) != len(image.manifest.layers):
+        raise SeatrialError(
+            f"the image has {len(image.manifest.layers)} layers and {len(diff_ids)} diff_ids",
+            where=image.digest,
+        )
+    unpack.sweep()
+    names = unpack.unpack_all(layout, list(zip(image.manifest.layers, diff_ids, strict=True)))
+    return Root(image.digest, str(rootfs.store()), tuple(names), image.config)
+
+
+def start(
+    root: Root,
+    command: Sequence[str],
+    launch: Launch = Launch(),  # noqa: B008 - frozen
+    *,
+    stdin: Stream = subprocess.DEVNULL,
+    stdout: Stream = None,
+    stderr: Stream = None,
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run a program for the length of a block; afterwards it and all its descendants are gone.
+
+    `command` follows the image's entry point; empty means the image's own. The process is the launcher: its
+    signals reach the program, and it ends with the program's exit code (128+n: ended by signal n; 125: could
+    not be started).
+
+    Raises:
+        SeatrialError: the program, user or a bound file does not exist.
+        MissingToolError: this machine lacks bwrap or user namespaces.
+    """
+    return launched(root, command, launch, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+def run(
+    root: Root,
+    command: Sequence[str],
+    launch: Launch = Launch(),  # noqa: B008 - frozen
+    *,
+    stdin: str | None = None,
+    timeout: float | None = 600,
+) -> processes.Completed:
+    """Run a program to its end and return what it printed; a non-zero exit is not an error here.
+
+    Raises:
+        SeatrialError: as `start`; or it ran longer than `timeout` seconds and was killed.
+        MissingToolError: this machine cannot run images.
+    """
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    with start(
+        root, command, launch, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise SeatrialError(
+                f"{command[0] if command else 'the image'} did not finish in {timeout:g} s"
+            ) from error
+    text = err.decode(errors="replace")
+    if process.returncode == CANNOT_START and text.startswith("seatrial: "):
+        raise refused(text.splitlines()[0].removeprefix("seatrial: "))
+    return processes.Completed(process.returncode, out.decode(errors="replace"), text)

@@ -1,0 +1,317 @@
+"""Mount an image's layers in namespaces of their own and run bwrap on them; run as a program, never imported.
+
+    python -I -S enter.py SPEC BWRAP [ARG…]
+
+SPEC is JSON (see `runtime.argv`). Nothing but the standard library, and of that little, is imported: this
+runs before every program in an image. Three processes wait on one another:
+
+    this one            in the new user, mount and, when asked, network namespace; forwards published ports
+      └ process 1       of a new process namespace: when it ends, the kernel ends everything below, also what
+        │               called setsid or changed its user (which would clear a parent-death signal)
+        └ bwrap         pivots into the root and starts the program
+
+The mounts live in a mount namespace that ends with its last process: a kill leaves nothing behind. Signals go
+to the program; its exit code comes back.
+"""
+
+# ruff: noqa: PTH123, PTH102, PTH208, SIM105, S606 - pathlib and contextlib would double the start-up time
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+
+NEW_USER, NEW_MOUNT, NEW_PROCESS, NEW_NETWORK = 0x10000000, 0x00020000, 0x20000000, 0x40000000
+MS_REC, MS_SLAVE, MS_NODEV, MS_NOSUID = 0x4000, 1 << 19, 4, 2
+PR_SET_PDEATHSIG = 1
+FORWARDED = {
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
+}  # fmt: skip
+# Asks the launcher to end everything below it and to come back when nothing is left.
+END = signal.SIGRTMIN
+# For programs that cannot be started because the machine lacks something.
+CANNOT = 125
+
+# `typing` costs as much to import as everything above.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Any
+
+    Spec = dict[str, Any]
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> int:
+    spec = json.loads(sys.argv[1])
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD, END})
+    if spec["die_with_parent"]:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The parent may have gone before the line above; it said its number when it started us.
+        if os.getppid() != int(os.environ["SEATRIAL_PARENT"]):
+            return CANNOT
+    try:
+        separate(spec)
+        mount_root(spec)
+    except OSError as error:
+        sys.stderr.write(f"seatrial: {error.filename or 'namespace'}: {error.strerror}\n")
+        return CANNOT
+    lifeline, _held = os.pipe()
+    first = os.fork()
+    if first == 0:
+        os.close(_held)
+        os._exit(be_first(spec, sys.argv[2:], lifeline))
+    if spec["publish"]:
+        publish(spec["publish"])
+    return wait(first, lambda: first)
+
+
+def separate(spec: Spec) -> None:
+    """Leave the caller's namespaces."""
+    flags = NEW_MOUNT | NEW_PROCESS | (NEW_NETWORK if spec["isolate_network"] else 0)
+    uid, gid = os.geteuid(), os.getegid()
+    if spec["ids"] and map_range(flags, spec["ids"], uid, gid):
+        return
+    call("user namespace", libc.unshare(NEW_USER | flags))
+    map_one(uid, gid)
+
+
+def map_one(uid: int, gid: int) -> None:
+    """Be root in the new namespace, and know nobody else there."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as stream:
+            stream.write(text)
+
+
+def map_range(flags: int, ids: Spec, uid: int, gid: int) -> bool:
+    """Map a range of users with a helper that stays outside; False when this machine does not let us.
+
+    Only a process outside of the new namespace may write more than one line into its maps.
+    """
+    me = os.getpid()
+    ready, tell = os.pipe()
+    done, answer = os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        os.close(tell)
+        mapped = os.read(ready, 1) == b"+" and write_maps(me, ids, uid, gid)
+        os.write(answer, b"+" if mapped else b"-")
+        os._exit(0)
+    os.close(ready)
+    unshared = libc.unshare(NEW_USER | flags) == 0
+    os.write(tell, b"+" if unshared else b"-")
+    worked = bool(os.read(done, 1) == b"+")
+    os.waitpid(helper, 0)
+    for descriptor in (tell, done, answer):
+        os.close(descriptor)
+    if unshared and not worked:
+        map_one(uid, gid)
+    return bool(unshared)
+
+
+def write_maps(pid: int, ids: Spec, uid: int, gid: int) -> bool:
+    if uid == 0:
+        try:
+            for name, own in (("uid", uid), ("gid", gid)):
+                start, count = ids[name]
+                with open(f"/proc/{pid}/{name}_map", "w") as stream:
+                    stream.write(f"0 {own} 1\n1 {start} {count}\n")
+        except OSError:
+            return False
+        return True
+    for name, own in (("uid", uid), ("gid", gid)):
+        start, count = ids[name]
+        program = ids["programs"][name]
+        child = os.fork()
+        if child == 0:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.execv(program, [program, str(pid), "0", str(own), "1", "1", str(start), str(count)])
+        if os.waitpid(child, 0)[1] != 0:
+            return False
+    return True
+
+
+def mount_root(spec: Spec) -> None:
+    """Mount the layers, with an upper folder in memory that goes when the last process goes."""
+    call("/", libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None))
+    if spec["isolate_network"]:
+        loopback_up()
+    if not spec["lower"]:
+        return
+    place = spec["mount"]
+    size = f"mode=0755,size={spec['scratch']}" if spec["scratch"] else "mode=0755"
+    call(place, libc.mount(b"seatrial", place.encode(), b"tmpfs", MS_NODEV | MS_NOSUID, size.encode()))
+    for name in ("upper", "work", "root"):
+        os.mkdir(f"{place}/{name}", 0o755)
+    os.chdir(spec["layers"])
+    options = f"lowerdir={':'.join(spec['lower'])},upperdir={place}/upper,workdir={place}/work,userxattr"
+    root = f"{place}/root"
+    call("overlay", libc.mount(b"overlay", root.encode(), b"overlay", MS_NODEV | MS_NOSUID, options.encode()))
+    os.chdir("/")
+
+
+def loopback_up() -> None:
+    import fcntl
+    import socket
+    import struct
+
+    get_flags, set_flags, up = 0x8913, 0x8914, 0x1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = struct.pack("16sH14x", b"lo", 0)
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(probe, get_flags, request), 16)
+        fcntl.ioctl(probe, set_flags, struct.pack("16sH14x", b"lo", flags | up))
+
+
+def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
+    """Process 1 of the namespace: start bwrap, hand signals to the program, reap orphans."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if select.select([lifeline], [], [], 0)[0]:
+        return CANNOT  # the parent had gone before the line above
+    limit_memory(spec["memory"])
+    read_info, write_info = os.pipe()
+    child = os.fork()
+    if child == 0:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        keep_only({0, 1, 2, write_info, spec["args_fd"]})
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        try:
+            os.execv(argv[0], [argv[0], "--info-fd", str(write_info), *argv[1:]])
+        except OSError as error:
+            os.write(2, f"seatrial: {argv[0]}: {error.strerror}\n".encode())
+        os._exit(CANNOT)
+    os.close(write_info)
+    target: list[int] = []
+
+    def program() -> int:
+        # bwrap says once which process it started, before that process runs the program.
+        if not target:
+            content = b""
+            while not content.rstrip().endswith(b"}") and (piece := os.read(read_info, 4096)):
+                content += piece
+            target.append(json.loads(content)["child-pid"] if content.strip() else child)
+        return target[0]
+
+    return wait(child, program)
+
+
+def keep_only(wanted: set[int]) -> None:
+    """The program gets no descriptor of ours: no lock, no folder of the store."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        try:
+            os.set_inheritable(descriptor, descriptor in wanted)
+        except OSError:
+            continue
+
+
+def limit_memory(size: int) -> None:
+    if size:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def publish(ports: list[list[int]]) -> None:
+    """Carry connections from listening sockets made outside to ports in this network namespace."""
+    import threading
+
+    for descriptor, port in ports:
+        threading.Thread(target=accept, args=(descriptor, port), daemon=True).start()
+
+
+def accept(descriptor: int, port: int) -> None:
+    import socket
+    import threading
+
+    with socket.socket(fileno=descriptor) as listener:
+        while True:
+            try:
+                outside, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=carry, args=(outside, port), daemon=True).start()
+
+
+def carry(outside: socket.socket, port: int) -> None:
+    import socket
+    import struct
+    import threading
+
+    inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        inside.connect(("127.0.0.1", port))
+    except OSError:
+        # Nobody listens inside: the caller sees a reset, as it would see a refusal.
+        outside.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        outside.close()
+        inside.close()
+        return
+    for one in (outside, inside):
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    back = threading.Thread(target=pump, args=(inside, outside), daemon=True)
+    back.start()
+    pump(outside, inside)
+    back.join()
+    outside.close()
+    inside.close()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    import socket
+
+    try:
+        while piece := source.recv(1 << 17):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        for one in (source, sink):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+def wait(child: int, target: Callable[[], int]) -> int:
+    """Hand on signals until `child` ends; a second interrupt kills. Returns its exit code, 128+n for signal n."""
+    interrupts = 0
+    while True:
+        number = signal.sigwait(FORWARDED | {signal.SIGCHLD, END})
+        if number == END:
+            os.kill(child, signal.SIGKILL)
+            continue
+        if number != signal.SIGCHLD:
+            interrupts += number == signal.SIGINT
+            try:
+                os.kill(target(), signal.SIGKILL if interrupts > 1 else number)
+            except ProcessLookupError:
+                pass
+            continue
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return CANNOT
+            if pid == 0:
+                break
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else 128 - code
+
+
+def call(what: str, result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+if __name__ == "__main__":
+    code = main()
+    # Relay threads may still be blocked; there is nothing to flush.
+    os._exit(code)

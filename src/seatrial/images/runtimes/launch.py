@@ -1,0 +1,200 @@
+"""How a program in an image is started: the command line, its environment and its options, as values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from seatrial.errors import SeatrialError
+from seatrial.images.rootfs import Root, locate
+from seatrial.images.runtimes import host as this_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from seatrial.images.runtimes.users import Who
+
+Network = Literal["host", "none"]
+# What container engines leave to root; above all not SYS_ADMIN, which could mount.
+CAPABILITIES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+)  # fmt: skip
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The launcher's exit code when it cannot start bwrap, as `docker run` has it.
+CANNOT_START = 125
+
+
+class Bind(msgspec.Struct, frozen=True):
+    """A file or folder of this machine, seen in the image at `target` (absolute)."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Connections to a listening socket, open here as `descriptor`, reach `port` in the program's own network.
+
+    They are accepted at once and reset while nobody listens inside: an open port is no sign of health.
+    """
+
+    descriptor: int
+    port: int
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run a program; empty fields leave it to the image.
+
+    `env` may hold secrets: it reaches the program through a file in memory, never through an argument list.
+    `memory` (per process) and `scratch` (what may be written outside of binds; it lies in memory) are in bytes;
+    0 means no limit and half of this machine's memory. `init` puts a process before the program that reaps
+    orphans; without it the program is process 1, as in a container, and a signal that it does not handle is
+    ignored. `host_settings` passes this machine's certificates and proxy variables when the network is the
+    host's. With `die_with_parent` the program ends with the thread that started it, however that ended.
+    """
+
+    env: dict[str, str] = {}
+    user: str = ""
+    workdir: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    binds: tuple[Bind, ...] = ()
+    network: Network = "host"
+    publish: tuple[Publish, ...] = ()
+    read_only: bool = False
+    memory: int = 0
+    scratch: int = 0
+    init: bool = False
+    host_settings: bool = True
+    die_with_parent: bool = True
+    terminal: bool = False
+
+
+def command_of(root: Root, command: Sequence[str], entrypoint: Sequence[str] | None) -> list[str]:
+    """The whole command line: the entry point, then the command given or else the image's.
+
+    An entry point of the caller's drops the image's command, as with `docker run --entrypoint`.
+
+    Raises:
+        SeatrialError: there is none.
+    """
+    entry = list((root.settings.get("Entrypoint") or []) if entrypoint is None else entrypoint)
+    rest = list(command) or (list(root.settings.get("Cmd") or []) if entrypoint is None else [])
+    if not entry + rest:
+        raise SeatrialError("the image says no command to run", where=root.digest, fix="give one after `--`")
+    return entry + rest
+
+
+def environment(root: Root, launch: Launch, home: str, host: Mapping[str, str]) -> dict[str, str]:
+    """The program's environment: this machine's part, the image's, the caller's; later ones win."""
+    values = {"PATH": DEFAULT_PATH, "HOME": home}
+    if launch.terminal:
+        values["TERM"] = host.get("TERM", "xterm")
+    if launch.network == "host" and launch.host_settings:
+        values |= {k: v for k, v in host.items() if k.upper() in this_machine.PROXY_VARIABLES}
+        target = this_machine.ca_target(root)
+        if this_machine.ca_bundle(host) and target:
+            values |= {k: target for k in this_machine.CA_VARIABLES if k in host}
+    for item in root.settings.get("Env") or []:
+        name, _, value = str(item).partition("=")
+        values[name] = value
+    return values | launch.env
+
+
+def arguments(values: Mapping[str, str]) -> bytes:
+    """What bwrap reads from the descriptor given as `--args`: the environment.
+
+    Raises:
+        SeatrialError: a variable cannot be passed to any program.
+    """
+    words = ["--clearenv"]
+    for name, value in values.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise SeatrialError(
+                f"{name!r} cannot be an environment variable", fix="use NAME=VALUE without NUL"
+            )
+        words += ["--setenv", name, value]
+    return b"".join(word.encode(errors="surrogateescape") + b"\0" for word in words)
+
+
+def argv(
+    root: Root,
+    command: Sequence[str],
+    launch: Launch,
+    who: Who,
+    *,
+    bwrap: str,
+    args_fd: int,
+    copy: str = "",
+    host: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The launcher's command line. It reads the store to follow the image's symbolic links; it changes nothing.
+
+    `copy` is a root to use instead of mounting the layers; it is written to.
+    """
+    place = f"{root.store}/mnt"
+    spec = {
+        "layers": f"{root.store}/layers",
+        "lower": [] if copy else list(reversed(root.layers)),
+        "mount": place,
+        "scratch": launch.scratch,
+        "isolate_network": launch.network == "none",
+        "publish": [[p.descriptor, p.port] for p in launch.publish],
+        "memory": launch.memory,
+        "ids": who.ranges,
+        "die_with_parent": launch.die_with_parent,
+        "args_fd": args_fd,
+    }
+    launcher = str(Path(__file__).with_name("enter.py"))
+    return [
+        sys.executable, "-I", "-S", launcher, json.dumps(spec),
+        bwrap, "--args", str(args_fd), *_sandbox(root, launch, who, copy or f"{place}/root", host or {}),
+        "--", *command,
+    ]  # fmt: skip
+
+
+def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[str, str]) -> list[str]:
+    """Options of bwrap, in the order in which it mounts."""
+
+    def inside(path: str) -> str:
+        return locate(root, path)[0]
+
+    options = [*_isolation(launch, who), "--bind", source, "/"]
+    options += ["--proc", inside("/proc"), "--dev", inside("/dev")]
+    # The processors: numerical libraries read them to choose their kernels and thread counts.
+    options += ["--ro-bind-try", "/sys/devices/system", inside("/sys/devices/system")]
+    options += ["--perms", "1777", "--tmpfs", inside("/tmp")]  # noqa: S108 - the image's own
+    files = this_machine.files(
+        root, isolated=launch.network == "none", settings=launch.host_settings, host=host
+    )
+    for place, target in files:
+        options += ["--ro-bind", place, inside(target)]
+    for bind in launch.binds:
+        options += ["--ro-bind" if bind.read_only else "--bind", bind.source, inside(bind.target)]
+    workdir, exists = locate(root, launch.workdir or root.settings.get("WorkingDir") or "/")
+    if exists is None:
+        options += ["--dir", workdir]
+    if launch.read_only:
+        options += ["--remount-ro", "/"]
+    return [*options, "--chdir", workdir]
+
+
+def _isolation(launch: Launch, who: Who) -> list[str]:
+    options = ["--die-with-parent", "--unshare-ipc", "--unshare-cgroup-try"]
+    if not launch.terminal:
+        # Without a session of its own a program could type into the caller's terminal.
+        options += ["--new-session"]
+    if not launch.init:
+        options += ["--unshare-pid", "--as-pid-1"]
+    if launch.network == "none":
+        options += ["--unshare-uts", "--hostname", "seatrial"]
+    if who.uid or who.gid:
+        return [*options, "--unshare-user", "--uid", str(who.uid), "--gid", str(who.gid)]
+    options += ["--cap-drop", "ALL"]
+    for capability in CAPABILITIES:
+        options += ["--cap-add", capability]
+    return options

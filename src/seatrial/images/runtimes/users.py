@@ -1,0 +1,116 @@
+"""Whom a program in an image runs as, and which ids this machine may map."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.errors import SeatrialError
+from seatrial.images.rootfs import Root, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The range that systemd sets aside for containers: https://systemd.io/UIDS-GIDS/
+_CONTAINER_IDS = (524288, 65536)
+_HIGHEST_ID = 2**32 - 2
+
+
+class Who(msgspec.Struct, frozen=True):
+    """A user in the image. `ranges` are ids of this machine that ids from 1 on become, when the user is root."""
+
+    uid: int
+    gid: int
+    home: str
+    ranges: dict[str, object] | None = None
+
+
+def who(root: Root, user: str) -> Who:
+    """Resolve `NAME|UID[:GROUP|GID]`, empty for root, by the image's own /etc/passwd and /etc/group.
+
+    Raises:
+        SeatrialError: the image has no such user or group.
+    """
+    name, _, group = user.partition(":")
+    uid, gid, home = 0, 0, "/root" if not name else "/"
+    known = list(_table(root, "/etc/passwd", 7))
+    if name.isascii() and name.isdigit():
+        uid = _id(name, user)
+        match = next((row for row in known if row[2] == str(uid)), None)
+    else:
+        match = next((row for row in known if row[0] == (name or "root")), None)
+        if match is None and name not in ("", "root"):
+            raise _unknown("user", name, "/etc/passwd")
+    if match is not None:
+        uid, gid, home = _id(match[2], user), _id(match[3], user), match[5] or "/"
+    if group:
+        gid = _group(root, group, user)
+    return Who(uid, gid, home, ranges() if uid == 0 and gid == 0 else None)
+
+
+def ranges() -> dict[str, object] | None:
+    """Ids that this process may give to users of an image, or None without such a right.
+
+    Source: subuid(5), newuidmap(1).
+    """
+    if os.geteuid() == 0:
+        return {"uid": _CONTAINER_IDS, "gid": _CONTAINER_IDS}
+    programs = {"uid": shutil.which("newuidmap"), "gid": shutil.which("newgidmap")}
+    found = {kind: _subordinate(Path(f"/etc/sub{kind}")) for kind in programs}
+    if None in programs.values() or None in found.values():
+        return None
+    return {**found, "programs": programs}
+
+
+def _subordinate(table: Path) -> tuple[int, int] | None:
+    uid = os.geteuid()
+    try:
+        names = {str(uid), pwd.getpwuid(uid).pw_name}
+    except KeyError:
+        names = {str(uid)}
+    try:
+        rows = [line.split(":") for line in table.read_text().splitlines()]
+    except OSError:
+        return None
+    for row in rows:
+        if len(row) == 3 and row[0] in names and row[1].isdigit() and row[2].isdigit():  # noqa: PLR2004 - NAME:START:COUNT
+            return int(row[1]), int(row[2])
+    return None
+
+
+def _group(root: Root, group: str, user: str) -> int:
+    if group.isascii() and group.isdigit():
+        return _id(group, user)
+    for row in _table(root, "/etc/group", 4):
+        if row[0] == group:
+            return _id(row[2], user)
+    raise _unknown("group", group, "/etc/group")
+
+
+def _table(root: Root, path: str, columns: int) -> Iterator[list[str]]:
+    _, file = locate(root, path)
+    if file is None or not file.is_file():
+        return
+    for line in file.read_text(errors="replace").splitlines():
+        row = line.split(":")
+        if len(row) == columns:
+            yield row
+
+
+def _id(text: str, user: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > _HIGHEST_ID:
+        raise SeatrialError(f"{text!r} is not a user or group id", where=f"user {user!r}")
+    return int(text)
+
+
+def _unknown(kind: str, name: str, table: str) -> SeatrialError:
+    return SeatrialError(
+        f"the image has no {kind} {name!r}",
+        why=f"its {table} does not name it",
+        fix=f"create the {kind} in the image, or give its number",
+    )
