@@ -1,0 +1,225 @@
+"""Where the files of wheels go in an image, and the layer that holds them.
+
+Same rules as pip's (`pip/_internal/operations/install/wheel.py`), except that nothing is run and the result does
+not depend on the machine: fixed times, modes 0644 or 0755, sorted order.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import os
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from seatrial.images.assemble.splice import read_entry, splice
+from seatrial.images.assemble.wheel import Entry, Wheel, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from seatrial.images.assemble.layer import LayerWriter
+
+_INSTALLER = b"seatrial\n"
+_SCRIPT = """\
+#!{shebang}
+# -*- coding: utf-8 -*-
+import re
+import sys
+from {module} import {first}
+if __name__ == '__main__':
+    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
+    sys.exit({call}())
+"""
+
+
+class Scheme(msgspec.Struct, frozen=True, kw_only=True):
+    """Absolute folders of the image's interpreter, and its own path for `#!` lines.
+
+    `links` are folders of the base that are symbolic links, with what they point to.
+    """
+
+    purelib: str
+    platlib: str
+    scripts: str
+    headers: str
+    data: str
+    shebang: str
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class Placement(NamedTuple):
+    """One installed file: absolute path in the image, and either a file of the wheel or a content."""
+
+    path: str
+    entry: Entry | None
+    content: bytes
+    mode: int
+    rewrite: bool = False
+
+
+def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
+    """Every file that installing the wheel makes, except RECORD, sorted by path.
+
+    Raises:
+        WheelError: a file would land outside of the folder it belongs to.
+    """
+    root = scheme.purelib if wheel.pure else scheme.platlib
+    wrappers = {name for name, _ in wheel.scripts}
+    found = [
+        placed
+        for entry in wheel.entries
+        if entry.name != f"{wheel.dist_info}/RECORD"
+        and (placed := _place(wheel, entry, scheme, root, wrappers)) is not None
+    ]
+    found += [
+        Placement(f"{scheme.scripts}/{name}", None, entry_script(target, scheme.shebang), 0o755)
+        for name, target in wheel.scripts
+    ]
+    found.append(Placement(f"{root}/{wheel.dist_info}/INSTALLER", None, _INSTALLER, 0o644))
+    by_path = {_through_links(p.path, scheme): p for p in found}  # later ones win: pip overwrites INSTALLER too
+    return [by_path[path]._replace(path=path) for path in sorted(by_path)]
+
+
+def _place(wheel: Wheel, entry: Entry, scheme: Scheme, root: str, wrappers: set[str]) -> Placement | None:
+    mode = 0o755 if entry.executable else 0o644
+    if not entry.name.startswith(wheel.data + "/"):
+        return Placement(f"{root}/{entry.name}", entry, b"", mode)
+    key, _, rest = entry.name.removeprefix(wheel.data + "/").partition("/")
+    folders = {
+        "purelib": scheme.purelib,
+        "platlib": scheme.platlib,
+        "scripts": scheme.scripts,
+        "headers": f"{scheme.headers}/{wheel.dist_info.rsplit('-', 1)[0]}",
+        "data": scheme.data,
+    }
+    if key not in folders or not rest:
+        raise refuse(wheel.filename, f"{entry.name!r} belongs to no known installation folder")
+    if key != "scripts":
+        return Placement(f"{folders[key]}/{rest}", entry, b"", mode)
+    name = rest.removesuffix(".exe").removesuffix("-script.py").removesuffix(".pya")
+    if name in wrappers:
+        return None  # the entry point makes it
+    return Placement(f"{folders[key]}/{rest}", entry, b"", 0o755, rewrite=True)
+
+
+def _through_links(path: str, scheme: Scheme) -> str:
+    for link, target in scheme.links:
+        if path.startswith(link + "/"):
+            return target + path[len(link) :]
+    return path
+
+
+def entry_script(target: str, shebang: str) -> bytes:
+    """The program that pip writes for `module:attribute`."""
+    module, _, attribute = target.partition(":")
+    first = attribute.partition(".")[0]
+    return _SCRIPT.format(shebang=shebang, module=module, first=first, call=attribute).encode()
+
+
+def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -> dict[str, str]:
+    """Write the installed files of `wheels` and return path → sha256 (hexadecimal) of each.
+
+    A file that several wheels have is written once, as the last of them has it.
+
+    Raises:
+        WheelError: a wheel is damaged or contradicts its RECORD.
+    """
+    plans = {wheel.filename: placements(wheel, scheme) for wheel in wheels}
+    owner = {p.path: wheel.filename for wheel in wheels for p in plans[wheel.filename]}
+    for folder in folders_of(owner, scheme):
+        writer.add_directory(folder.lstrip("/"))
+    files: dict[str, str] = {}
+    for wheel in wheels:
+        _write_wheel(writer, wheel, plans[wheel.filename], owner, scheme, files)
+    return files
+
+
+def _write_wheel(
+    writer: LayerWriter,
+    wheel: Wheel,
+    plan: list[Placement],
+    owner: dict[str, str],
+    scheme: Scheme,
+    files: dict[str, str],
+) -> None:
+    root = scheme.purelib if wheel.pure else scheme.platlib
+    rows: list[tuple[str, str, str]] = []
+    descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for placed in plan:
+            if owner[placed.path] == wheel.filename:
+                digest, size = _write_file(writer, wheel, placed, descriptor, scheme.shebang)
+                files[placed.path] = digest.hex()
+            else:
+                digest, size = _digest_of(wheel, placed, descriptor, scheme.shebang)
+            encoded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+            rows.append((posixpath.relpath(placed.path, root), f"sha256={encoded}", str(size)))
+    finally:
+        os.close(descriptor)
+    record = f"{root}/{wheel.dist_info}/RECORD"
+    rows.append((posixpath.relpath(record, root), "", ""))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(sorted(rows))
+    writer.add_bytes(record.lstrip("/"), text.getvalue().encode())
+    files[record] = hashlib.sha256(text.getvalue().encode()).hexdigest()
+
+
+def _write_file(
+    writer: LayerWriter, wheel: Wheel, placed: Placement, descriptor: int, shebang: str
+) -> tuple[bytes, int]:
+    name = placed.path.lstrip("/")
+    if placed.entry is not None and not placed.rewrite:
+        recorded = wheel.record.get(placed.entry.name)
+        digest = splice(
+            writer, descriptor, placed.entry, recorded, name=name, mode=placed.mode, filename=wheel.filename
+        )
+        return digest, placed.entry.size
+    content = content_of(wheel, placed, descriptor, shebang)
+    writer.add_bytes(name, content, mode=placed.mode)
+    return hashlib.sha256(content).digest(), len(content)
+
+
+def _digest_of(wheel: Wheel, placed: Placement, descriptor: int, shebang: str) -> tuple[bytes, int]:
+    content = content_of(wheel, placed, descriptor, shebang)
+    return hashlib.sha256(content).digest(), len(content)
+
+
+def content_of(wheel: Wheel, placed: Placement, descriptor: int, shebang: str) -> bytes:
+    """What the file will hold; for scripts with the interpreter of the image in their first line.
+
+    Raises:
+        WheelError: it is damaged or not what RECORD describes.
+    """
+    if placed.entry is None:
+        return placed.content
+    content = read_entry(descriptor, placed.entry, wheel.record.get(placed.entry.name), wheel.filename)
+    if placed.rewrite and content.startswith(b"#!python"):
+        _, _, rest = content.partition(b"\n")
+        return b"#!" + shebang.encode() + b"\n" + rest
+    return content
+
+
+def scheme_folders(scheme: Scheme) -> set[str]:
+    """The folders that belong to the base, with all their parents; layers of wheels leave them alone."""
+    known: set[str] = set()
+    for folder in (scheme.purelib, scheme.platlib, scheme.scripts, scheme.headers, scheme.data):
+        known |= set(parents(folder + "/x"))
+    return known
+
+
+def folders_of(files: Iterable[str], scheme: Scheme) -> list[str]:
+    """The folders that a layer with these files has to bring, sorted."""
+    return sorted({parent for path in files for parent in parents(path)} - scheme_folders(scheme))
+
+
+def parents(path: str) -> list[str]:
+    """`/a/b/c` → `/a/b`, `/a`."""
+    found = []
+    while (path := posixpath.dirname(path)) not in ("/", ""):
+        found.append(path)
+    return found

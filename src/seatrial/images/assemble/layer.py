@@ -1,0 +1,173 @@
+"""Writing a layer: a tar of many gzip members, hashed while it is written.
+
+A member holds either headers and small content, or the deflate stream of one file taken over as it is.
+Source: RFC 1952 section 2.2 (a gzip file is a series of members).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import struct
+import threading
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Self
+
+import msgspec
+
+from seatrial.images.assemble import tar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+# Level 1 of isal gives the same bytes on every processor; level 3 does not.
+PACKING_LEVEL = 1
+# No name, no time, "fastest", unknown system: nothing of this machine.
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
+_BATCH = 1 << 20
+_STORED_LIMIT = 0xFFFF
+
+
+class WrittenLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """Digests (`sha256:…`) of the compressed and the plain layer, and the compressed size in bytes."""
+
+    digest: str
+    diff_id: str
+    size: int
+
+
+class Lane:
+    """Hashes a stream on a thread of its own. What it is given must not change afterwards."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._batch: list[bytes] = []
+        self._waiting = 0
+        self._queue: queue.Queue[list[bytes] | None] = queue.Queue(4)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def update(self, data: bytes) -> None:
+        self._batch.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _BATCH:
+            self._queue.put(self._batch)
+            self._batch, self._waiting = [], 0
+
+    def close(self) -> str:
+        """Wait for the rest and return `sha256:…`."""
+        self._queue.put(self._batch)
+        self._queue.put(None)
+        self._thread.join()
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def _work(self) -> None:
+        while (batch := self._queue.get()) is not None:
+            self._hash.update(batch[0] if len(batch) == 1 else b"".join(batch))
+
+
+class LayerWriter:
+    """Writes one layer to `out`. Leave the block after `finish`, or by an error: then `out` is worth nothing."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._plain, self._packed = Lane(), Lane()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._worth_packing = False
+        self._size = 0
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished:
+            self._plain.close()
+            self._packed.close()
+
+    def add_directory(self, name: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
+        self._pend(tar.header(name, kind=tar.DIRECTORY, mode=mode, uid=uid, gid=gid))
+
+    def add_symlink(self, name: str, target: str, *, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH) -> None:
+        self._pend(tar.header(name, kind=tar.SYMLINK, target=target, mode=0o777, uid=uid, gid=gid, mtime=mtime))
+
+    def add_bytes(
+        self, name: str, content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH
+    ) -> None:
+        """A file whose content is at hand."""
+        self._pend(tar.header(name, size=len(content), mode=mode, uid=uid, gid=gid, mtime=mtime))
+        self._worth_packing = self._worth_packing or len(content) > 0
+        self._pend(content + tar.padding(len(content)))
+
+    @contextmanager
+    def member(
+        self, name: str, size: int, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH
+    ) -> Iterator[None]:
+        """A file of `size` bytes that gets a gzip member of its own.
+
+        Inside the block call `packed` with its deflate stream, `plain` with the same content inflated, and
+        at its end `close_member`.
+        """
+        self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime))
+        self._flush()
+        self.packed(_GZIP_HEADER)
+        yield
+        if pad := tar.padding(size):
+            self._pend(pad)
+
+    def plain(self, data: bytes) -> None:
+        """Content as it is in the tar."""
+        self._plain.update(data)
+
+    def packed(self, data: bytes) -> None:
+        """Bytes of the gzip stream."""
+        self._out.write(data)
+        self._packed.update(data)
+        self._size += len(data)
+
+    def close_member(self, crc: int, size: int) -> None:
+        """The trailer of a member: CRC-32 and length of its plain content."""
+        self.packed(struct.pack("<II", crc, size & 0xFFFFFFFF))
+
+    def finish(self) -> WrittenLayer:
+        """End the archive and return its digests."""
+        self._pend(bytes(2 * tar.BLOCK))
+        self._flush()
+        self._finished = True
+        diff_id, digest = self._plain.close(), self._packed.close()
+        return WrittenLayer(digest=digest, diff_id=diff_id, size=self._size)
+
+    def _pend(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what waits as one member: headers alone are stored, content is compressed."""
+        from isal import isal_zlib
+
+        data = b"".join(self._pending)
+        if not data:
+            return
+        self._plain.update(data)
+        body = stored(data)
+        if self._worth_packing:
+            body = isal_zlib.compress(data, PACKING_LEVEL, -15)
+        self.packed(_GZIP_HEADER + body)
+        self.close_member(isal_zlib.crc32(data), len(data))
+        self._pending, self._pending_size, self._worth_packing = [], 0, False
+
+
+def stored(data: bytes) -> bytes:
+    """A deflate stream that holds `data` as it is. Source: RFC 1951 section 3.2.4."""
+    blocks = []
+    for start in range(0, len(data), _STORED_LIMIT):
+        piece = data[start : start + _STORED_LIMIT]
+        final = start + _STORED_LIMIT >= len(data)
+        blocks.append(struct.pack("<BHH", final, len(piece), len(piece) ^ 0xFFFF) + piece)
+    return b"".join(blocks)

@@ -1,0 +1,143 @@
+"""Taking one file of a wheel into a layer: its own deflate stream becomes a gzip member, nothing is packed again.
+
+Only streams that are provably whole are taken over: inflating reaches the final block, nothing is left over,
+length, CRC and the hash in RECORD agree. `zipfile` accepts all of these faults, and a layer made of such a
+stream could not be pulled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from seatrial.images.assemble.layer import PACKING_LEVEL, LayerWriter
+from seatrial.images.assemble.wheel import DEFLATED, Entry, Recorded, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 20
+
+
+def splice(
+    writer: LayerWriter,
+    descriptor: int,
+    entry: Entry,
+    recorded: Recorded | None,
+    *,
+    name: str,
+    mode: int,
+    filename: str,
+) -> bytes:
+    """Write `entry` of the open wheel as the file `name` and return the sha256 of its content.
+
+    Raises:
+        WheelError: the stream is not whole or not what RECORD says; the layer is worth nothing then.
+    """
+    check = _Check(entry, recorded, filename)
+    with writer.member(name, entry.size, mode=mode):
+        if entry.method == DEFLATED:
+            for packed, plain in _inflate(descriptor, entry, filename):
+                if packed:
+                    writer.packed(packed)
+                if plain:
+                    check.update(plain)
+                    writer.plain(plain)
+        else:
+            from isal import isal_zlib
+
+            packer = isal_zlib.compressobj(PACKING_LEVEL, 8, -15)
+            for plain in _read(descriptor, entry, filename):
+                check.update(plain)
+                writer.plain(plain)
+                writer.packed(packer.compress(plain))
+            writer.packed(packer.flush())
+        digest = check.finish()
+        writer.close_member(entry.crc, entry.size)
+    return digest
+
+
+def read_entry(descriptor: int, entry: Entry, recorded: Recorded | None, filename: str) -> bytes:
+    """The content of a file, with the same checks.
+
+    Raises:
+        WheelError: the stream is not whole or not what RECORD says.
+    """
+    check, parts = _Check(entry, recorded, filename), []
+    source = (
+        (plain for _, plain in _inflate(descriptor, entry, filename))
+        if entry.method == DEFLATED
+        else _read(descriptor, entry, filename)
+    )
+    for plain in source:
+        check.update(plain)
+        parts.append(plain)
+    check.finish()
+    return b"".join(parts)
+
+
+class _Check:
+    """Counts, checksums and hashes a content and compares at the end."""
+
+    def __init__(self, entry: Entry, recorded: Recorded | None, filename: str) -> None:
+        self._entry, self._recorded, self._filename = entry, recorded, filename
+        self._size = self._crc = 0
+        self._sha256 = hashlib.sha256()
+        other = recorded.algorithm if recorded and recorded.algorithm != "sha256" else None
+        self._other = hashlib.new(other) if other else None
+
+    def update(self, plain: bytes) -> None:
+        from isal import isal_zlib
+
+        self._size += len(plain)
+        if self._size > self._entry.size:
+            raise refuse(self._filename, f"{self._entry.name!r} is longer than the {self._entry.size} bytes it names")
+        self._crc = isal_zlib.crc32(plain, self._crc)
+        self._sha256.update(plain)
+        if self._other:
+            self._other.update(plain)
+
+    def finish(self) -> bytes:
+        entry, recorded = self._entry, self._recorded
+        if self._size != entry.size:
+            raise refuse(self._filename, f"{entry.name!r} has {self._size} bytes, not the {entry.size} it names")
+        if self._crc != entry.crc:
+            raise refuse(self._filename, f"{entry.name!r} is damaged: its checksum does not match")
+        if recorded is not None:
+            digest = (self._other or self._sha256).digest()
+            if digest != recorded.digest or recorded.size not in (None, self._size):
+                raise refuse(self._filename, f"{entry.name!r} is not the file that RECORD describes")
+        return self._sha256.digest()
+
+
+def _inflate(descriptor: int, entry: Entry, filename: str) -> Iterator[tuple[bytes, bytes]]:
+    """Pairs of packed and plain pieces, at most 1 MiB each; they need not belong together."""
+    from isal import isal_zlib
+
+    inflater = isal_zlib.decompressobj(-15)
+    try:
+        for packed in _read(descriptor, entry, filename):
+            if inflater.eof:
+                raise refuse(filename, f"{entry.name!r} has bytes after its end")
+            yield packed, inflater.decompress(packed, _CHUNK)
+            while inflater.unconsumed_tail and not inflater.eof:
+                yield b"", inflater.decompress(inflater.unconsumed_tail, _CHUNK)
+        while not inflater.eof and (plain := inflater.decompress(b"", _CHUNK)):
+            yield b"", plain
+    except isal_zlib.error as error:
+        raise refuse(filename, f"{entry.name!r} is damaged: {error}") from error
+    if not inflater.eof:
+        raise refuse(filename, f"{entry.name!r} is cut off: its final block is missing")
+    if inflater.unused_data:
+        raise refuse(filename, f"{entry.name!r} has {len(inflater.unused_data)} bytes after its end")
+
+
+def _read(descriptor: int, entry: Entry, filename: str) -> Iterator[bytes]:
+    place, end = entry.offset, entry.offset + entry.packed
+    while place < end:
+        chunk = os.pread(descriptor, min(_CHUNK, end - place), place)
+        if not chunk:
+            raise refuse(filename, f"the file ends within {entry.name!r}")
+        place += len(chunk)
+        yield chunk

@@ -1,0 +1,178 @@
+"""The cache: wheels, layers, bases and resolutions that can be made again.
+
+An entry is a file or folder that appears by a rename and goes by a rename. Whoever uses entries holds them
+by a file in `uses/` that is locked as long as its process lives, so pruning never takes something away from a
+running assembly, and a killed one leaves nothing held. Work in progress lies in `scratch/` under the same rule.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+from seatrial import paths
+from seatrial.files import remove_tree
+from seatrial.locks import locked, try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from seatrial.images.assemble.layer import WrittenLayer
+
+KINDS = ("wheels", "layers", "bases", "resolutions")
+
+
+class Use:
+    """The entries that one piece of work holds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def hold(self, kind: str, name: str) -> Path:
+        """Keep `kind/name` from being pruned, whether it exists yet or not, and return its place."""
+        entry = entry_path(kind, name)
+        with locked(_folder("uses") / ".prune", shared=True), self._path.open("a") as stream:
+            stream.write(f"{kind}/{name}\n")
+        with suppress(OSError):
+            os.utime(entry)  # what was used last is pruned last
+        return entry
+
+
+def entry_path(kind: str, name: str) -> Path:
+    """Where the entry is or would be."""
+    return _folder(kind) / name
+
+
+@contextmanager
+def using() -> Iterator[Use]:
+    """Hold entries for the length of a block."""
+    with _owned("uses") as path:
+        yield Use(path)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder for work in progress, on the file system of the cache; removed at the end."""
+    sweep()
+    with _owned("scratch") as path:
+        folder = path.with_suffix(".d")
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+
+
+def sweep() -> None:
+    """Remove what killed processes left in `scratch/` and `uses/`."""
+    for kind in ("scratch", "uses"):
+        for path in _folder(kind).glob("*.lock"):
+            with suppress(FileNotFoundError):
+                descriptor = try_lock(path)
+                if descriptor is not None:
+                    remove_tree(path.with_suffix(".d"))
+                    path.unlink(missing_ok=True)
+                    os.close(descriptor)
+
+
+def publish(made: Path, entry: Path) -> bool:
+    """Rename a finished file or folder to its entry; False when another process was faster.
+
+    What is in it is on the disk first: a name that survives a power cut has its content.
+    """
+    for file in [made] if made.is_file() else [p for p in made.rglob("*") if p.is_file()]:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    try:
+        made.rename(entry)
+    except OSError:
+        if not entry.exists():
+            raise
+        return False
+    return True
+
+
+class StoredLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer in the cache. `files` is path → sha256; `folder` holds its `blob`."""
+
+    digest: str
+    diff_id: str
+    size: int
+    files: dict[str, str] = {}
+    folder: str = ""
+    reused: bool = False
+
+    @property
+    def blob(self) -> Path:
+        return Path(self.folder) / "blob"
+
+
+def stored_layer(
+    use: Use,
+    key: str,
+    write: Callable[[IO[bytes]], tuple[WrittenLayer, dict[str, str]]],
+    *,
+    point: Callable[[str], None] = lambda _name: None,
+) -> StoredLayer:
+    """The layer with that key, from the cache or written now by `write`, which says what it wrote."""
+    entry = use.hold("layers", key)
+    found = _read_layer(entry)
+    if found is not None:
+        return msgspec.structs.replace(found, reused=True)
+    with scratch() as folder:
+        made = folder / "layer"
+        made.mkdir()
+        with (made / "blob").open("wb", buffering=1 << 20) as out:
+            written, files = write(out)
+        layer = StoredLayer(digest=written.digest, diff_id=written.diff_id, size=written.size, files=files)
+        (made / "layer.json").write_bytes(msgspec.json.encode(layer))
+        (made / "blob").chmod(0o444)
+        point("layer/written")
+        if entry.exists():  # damaged, else it would have been read
+            entry.rename(folder / "damaged")
+        publish(made, entry)
+    point("layer/stored")
+    return msgspec.structs.replace(layer, folder=str(entry))
+
+
+def _read_layer(entry: Path) -> StoredLayer | None:
+    try:
+        layer = msgspec.json.decode((entry / "layer.json").read_bytes(), type=StoredLayer)
+        whole = (entry / "blob").stat().st_size == layer.size
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+        return None
+    return msgspec.structs.replace(layer, folder=str(entry)) if whole else None
+
+
+@contextmanager
+def _owned(kind: str) -> Iterator[Path]:
+    """A new lock file that is locked for the block and gone afterwards."""
+    while True:
+        path = _folder(kind) / f"{secrets.token_hex(8)}.lock"
+        descriptor = try_lock(path)
+        if descriptor is None:
+            continue
+        # A sweeper may have removed the file between its creation and its locking.
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                break
+        os.close(descriptor)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _folder(kind: str) -> Path:
+    folder = paths.cache() / kind
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

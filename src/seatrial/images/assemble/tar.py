@@ -1,0 +1,84 @@
+"""Tar headers with bytes that depend on their content alone (POSIX ustar, pax where ustar is too small)."""
+
+from __future__ import annotations
+
+BLOCK = 512
+EPOCH = 315532800
+"""1980-01-01, the earliest moment a wheel can name: the time of every installed file."""
+
+FILE, DIRECTORY, SYMLINK = b"0", b"5", b"2"
+_PAX = b"x"
+_LARGEST = 8**11 - 1  # twelve octal digits minus the terminator: 8 GiB
+
+
+def header(
+    name: str,
+    *,
+    size: int = 0,
+    mode: int = 0o644,
+    kind: bytes = FILE,
+    target: str = "",
+    uid: int = 0,
+    gid: int = 0,
+    mtime: int = EPOCH,
+) -> bytes:
+    """The header block, preceded by a pax header when name or size need one. `target` is a link's target."""
+    path = name.rstrip("/") + "/" if kind == DIRECTORY else name
+    raw, link = path.encode("utf-8", "surrogateescape"), target.encode("utf-8", "surrogateescape")
+    extra: list[tuple[str, bytes]] = []
+    prefix, last = _split(raw)
+    if prefix is None or not raw.isascii():
+        extra.append(("path", raw))
+        prefix, last = b"", raw[:100]
+    if len(link) > 100 or not link.isascii():  # noqa: PLR2004 - ustar's field widths
+        extra.append(("linkpath", link))
+        link = link[:100]
+    if size > _LARGEST:
+        extra.append(("size", str(size).encode()))
+    block = _ustar(prefix, last, min(size, _LARGEST), mode, kind, link, uid, gid, mtime)
+    if not extra:
+        return block
+    records = b"".join(_record(key, value) for key, value in extra)
+    pax = _ustar(b"", b"./PaxHeaders/" + last[-80:], len(records), 0o644, _PAX, b"", 0, 0, mtime)
+    return pax + records + padding(len(records)) + block
+
+
+def padding(size: int) -> bytes:
+    """Zeros from the end of `size` bytes of content to the next block."""
+    return bytes(-size % BLOCK)
+
+
+def _split(raw: bytes) -> tuple[bytes | None, bytes]:
+    """Prefix (at most 155 bytes) and name (at most 100), or None when no slash divides it so."""
+    if len(raw) <= 100:  # noqa: PLR2004
+        return b"", raw
+    cut = raw.find(b"/", len(raw) - 101, 156)
+    if 0 < cut <= 155 and 0 < len(raw) - cut - 1 <= 100:  # noqa: PLR2004
+        return raw[:cut], raw[cut + 1 :]
+    return None, raw
+
+
+def _ustar(
+    prefix: bytes, name: bytes, size: int, mode: int, kind: bytes, link: bytes, uid: int, gid: int, mtime: int
+) -> bytes:
+    head = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, uid, gid, size, mtime)
+    tail = b"%b%bustar\x0000%b%b%b%b%b" % (
+        kind,
+        link.ljust(100, b"\0"),
+        b"root".ljust(32, b"\0") if uid == 0 else bytes(32),
+        b"root".ljust(32, b"\0") if gid == 0 else bytes(32),
+        b"0000000\0",
+        b"0000000\0",
+        prefix.ljust(155, b"\0") + bytes(12),
+    )
+    checksum = sum(head) + sum(tail) + 8 * 32
+    return head + b"%06o\0 " % checksum + tail
+
+
+def _record(key: str, value: bytes) -> bytes:
+    """`LENGTH KEY=VALUE\\n`, where LENGTH counts itself."""
+    body = b" " + key.encode() + b"=" + value + b"\n"
+    length = len(body) + 1
+    while len(str(length)) + len(body) != length:
+        length = len(str(length)) + len(body)
+    return str(length).encode() + body
