@@ -23,7 +23,7 @@ from seatrial.images import rootfs, unpack
 from seatrial.images.rootfs import Root
 from seatrial.images.runtimes.launch import CANNOT_START, Bind, Launch, Publish, argv, command_of, environment
 from seatrial.images.runtimes.probe import Support, refused, support
-from seatrial.images.runtimes.starting import Stream, launched
+from seatrial.images.runtimes.starting import Stream, become, launched
 from seatrial.images.runtimes.users import Who, who
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANNOT_START", "Bind", "Launch", "Publish", "Root", "Support", "Who",
-    "argv", "command_of", "environment", "prepare", "run", "start", "support", "who",
+    "argv", "become", "command_of", "environment", "prepare", "run", "start", "support", "who",
 ]  # fmt: skip
 
 

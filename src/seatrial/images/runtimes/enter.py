@@ -67,7 +67,9 @@ def main() -> int:
     if first == 0:
         os.close(_held)
         os._exit(be_first(spec, sys.argv[2:], lifeline))
-    if spec["publish"]:
+    if spec["publish"] and os.fork() == 0:
+        # A process of its own, in the new process namespace: this one may not have threads any more
+        # (clone(2): CLONE_THREAD after unshare(CLONE_NEWPID)). It ends with the namespace.
         publish(spec["publish"])
     return wait(first, lambda: first)
 
@@ -219,11 +221,17 @@ def limit_memory(size: int) -> None:
 
 
 def publish(ports: list[list[int]]) -> None:
-    """Carry connections from listening sockets made outside to ports in this network namespace."""
+    """Carry connections from listening sockets made outside to ports in this network namespace, for ever."""
     import threading
 
+    keep_only({2})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+    for number in FORWARDED:
+        signal.signal(number, signal.SIG_IGN)
     for descriptor, port in ports:
         threading.Thread(target=accept, args=(descriptor, port), daemon=True).start()
+    while True:
+        signal.pause()
 
 
 def accept(descriptor: int, port: int) -> None:
@@ -313,5 +321,4 @@ def call(what: str, result: int) -> None:
 
 if __name__ == "__main__":
     code = main()
-    # Relay threads may still be blocked; there is nothing to flush.
     os._exit(code)

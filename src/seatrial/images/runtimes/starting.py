@@ -24,6 +24,7 @@ Stream = int | IO[Any] | None
 # Overlay takes the names of all lower folders in one page: 4096 bytes, less the other options.
 MOST_LAYERS = 150
 _PATIENCE = 10.0
+_FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @contextmanager
@@ -31,32 +32,60 @@ def launched(
     root: Root, command: Sequence[str], launch: Launch, *, stdin: Stream, stdout: Stream, stderr: Stream
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The launcher's process for the length of a block; afterwards its whole tree is gone."""
-    bwrap = processes.find("bwrap")
-    person = who(root, launch.user or root.settings.get("User") or "")
-    values = environment(root, launch, person.home, os.environ)
-    line = command_of(root, command, launch.entrypoint)
-    _check(root, line[0], values.get("PATH", ""), launch)
-    overlay = required().overlay and len(root.layers) <= MOST_LAYERS
-    with ExitStack() as stack:
-        held = [stack.enter_context(_shared(root, layer)) for layer in root.layers]
-        copy = "" if overlay else stack.enter_context(copied(root))
-        memory = os.memfd_create("arguments", os.MFD_CLOEXEC)
-        stack.callback(os.close, memory)
-        os.write(memory, arguments(values))
-        os.lseek(memory, 0, os.SEEK_SET)
+    with _ready(root, command, launch) as (line, env, descriptors):
         process = subprocess.Popen(
-            argv(root, line, launch, person, bwrap=bwrap, args_fd=memory, copy=copy, host=os.environ),
-            # Not the program's environment: an image's LD_LIBRARY_PATH must not reach programs of this machine.
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SEATRIAL_PARENT": str(os.getpid())},
-            pass_fds=(memory, *held, *(p.descriptor for p in launch.publish)),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            line, env=env, pass_fds=descriptors, stdin=stdin, stdout=stdout, stderr=stderr
         )
         try:
             yield process
         finally:
             end(process)
+
+
+def become(root: Root, command: Sequence[str], launch: Launch) -> int:
+    """Turn this process into the launcher: it does not come back, and nothing of ours stays in memory.
+
+    It does come back, with the exit code, where the root had to be copied: someone must remove the copy.
+    """
+    with _ready(root, command, launch) as (line, env, descriptors):
+        if not _needs_copy(root):
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, True)
+            os.execve(line[0], line, env)  # noqa: S606 - there is no shell on purpose
+        process = subprocess.Popen(line, env=env, pass_fds=descriptors)
+        try:
+            for number in _FORWARDED:
+                signal.signal(number, lambda number, _: process.send_signal(number))
+            return process.wait()
+        finally:
+            end(process)
+
+
+@contextmanager
+def _ready(
+    root: Root, command: Sequence[str], launch: Launch
+) -> Iterator[tuple[list[str], dict[str, str], tuple[int, ...]]]:
+    """The launcher's command line, environment and descriptors, with the layers held and the root at hand."""
+    bwrap = processes.find("bwrap")
+    person = who(root, launch.user or root.settings.get("User") or "")
+    values = environment(root, launch, person.home, os.environ)
+    line = command_of(root, command, launch.entrypoint)
+    _check(root, line[0], values.get("PATH", ""), launch)
+    with ExitStack() as stack:
+        held = [stack.enter_context(_shared(root, layer)) for layer in root.layers]
+        copy = stack.enter_context(copied(root)) if _needs_copy(root) else ""
+        memory = os.memfd_create("arguments", os.MFD_CLOEXEC)
+        stack.callback(os.close, memory)
+        os.write(memory, arguments(values))
+        os.lseek(memory, 0, os.SEEK_SET)
+        # Not the program's environment: an image's LD_LIBRARY_PATH must not reach programs of this machine.
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SEATRIAL_PARENT": str(os.getpid())}
+        full = argv(root, line, launch, person, bwrap=bwrap, args_fd=memory, copy=copy, host=os.environ)
+        yield full, env, (memory, *held, *(p.descriptor for p in launch.publish))
+
+
+def _needs_copy(root: Root) -> bool:
+    return not required().overlay or len(root.layers) > MOST_LAYERS
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
