@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,7 @@ def content_hash(path: Path) -> str:
         for place in [path] if path.is_file() else sorted(path.rglob("*")):
             name = place.relative_to(path).as_posix()
             if place.is_symlink():
-                total.update(f"link {name} {os.readlink(place)}\n".encode())
+                total.update(f"link {name} {place.readlink()}\n".encode())
             elif place.is_file():
                 with place.open("rb") as stream:
                     digest = hashlib.file_digest(stream, "sha256").hexdigest()

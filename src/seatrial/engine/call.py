@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.clock import SystemClock
@@ -17,6 +16,7 @@ from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from seatrial.clock import Clock
     from seatrial.engine.execute import Launch
@@ -130,7 +130,7 @@ def _execute(launch: Launch) -> int:
     try:
         if what["cwd"]:
             os.chdir(what["cwd"])
-        os.execvpe(argv[0], argv, os.environ | environment)
+        os.execvpe(argv[0], argv, os.environ | environment)  # noqa: S606 - there is no shell on purpose
     except OSError as error:
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
         return NOT_STARTED

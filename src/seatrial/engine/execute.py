@@ -8,7 +8,7 @@ import select
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - msgspec reads the annotation
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec

@@ -77,7 +77,7 @@ def release(
     run_id: str,
     clock: Clock,
     *,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] | None = None,
     removers: dict[str, Remover] | None = None,
     reach: Callable[[str], None] = reach,
 ) -> int:
@@ -106,7 +106,8 @@ def release(
             db.execute("UPDATE ledger SET state='removed', removed=? WHERE id=?", (clock.now(), entry["id"]))
             event(db, run_id, clock.now(), "ledger-removed", label, {})
         reach("ledger/removed")
-        say(f"removed {entry['kind']} {entry['name']}")
+        if say is not None:
+            say(f"removed {entry['kind']} {entry['name']}")
     if failures:
         raise SeatrialError(
             f"{len(failures)} of {len(entries)} things could not be removed",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable  # noqa: TC003 - the annotation of a module value is evaluated
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -190,25 +192,29 @@ def _verdict(plan: Plan, state: State) -> tuple[str, str]:
     return "succeeded", ""
 
 
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "in": lambda actual, expected: actual in expected,
+}
+
+
 def _unmet(criterion: Criterion, outputs: dict[str, dict[str, Any]]) -> str:
     try:
         actual = outputs[criterion.value.step][criterion.value.name]
     except KeyError:
         return f"gate: {criterion.value.step}.{criterion.value.name} is not known"
-    expected = criterion.expected
     try:
-        holds = {
-            "==": lambda: actual == expected,
-            "!=": lambda: actual != expected,
-            "<": lambda: actual < expected,
-            "<=": lambda: actual <= expected,
-            ">": lambda: actual > expected,
-            ">=": lambda: actual >= expected,
-            "in": lambda: actual in expected,
-        }[criterion.op]()
+        holds = _COMPARE[criterion.op](actual, criterion.expected)
     except TypeError:
-        return f"gate: {actual!r} {criterion.op} {expected!r} cannot be compared"
+        return f"gate: {actual!r} {criterion.op} {criterion.expected!r} cannot be compared"
     if holds:
         return ""
     name = f"{criterion.value.step}.{criterion.value.name}"
-    return criterion.message or f"gate: {name} is {actual!r}, which is not {criterion.op} {expected!r}"
+    return (
+        criterion.message or f"gate: {name} is {actual!r}, which is not {criterion.op} {criterion.expected!r}"
+    )

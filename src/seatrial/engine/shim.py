@@ -36,6 +36,7 @@ _CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _TAIL = 4096
+_STATUS = struct.Struct("i")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 SHIM_FAILED = 254
@@ -110,13 +111,14 @@ class _Shim:
         streams = self._start(status_write)
         os.close(status_write)
         self._loop(os.pidfd_open(self.keeper), wake, streams)
-        status = os.read(status_read, 4)
+        status = os.read(status_read, _STATUS.size)
         os.waitpid(self.keeper, 0)
         if not self.launch.contain:
             _end_rest()
         self._finish(streams)
         marked(str(folder / "crash"))
-        self._write_exit(struct.unpack("i", status)[0] if len(status) == 4 else signal.SIGKILL)
+        # Nothing in the pipe: the keeper itself was killed before it could say how the program ended.
+        self._write_exit(_STATUS.unpack(status)[0] if status else signal.SIGKILL)
         reach("shim/finished")
         return 0
 
@@ -278,7 +280,7 @@ def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
         pid, ended = os.wait()
         if pid == child:
             break
-    os.write(status, struct.pack("i", ended))
+    os.write(status, _STATUS.pack(ended))
     _end_rest()
     os._exit(0)
 
