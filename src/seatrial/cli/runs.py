@@ -1,0 +1,226 @@
+"""`seatrial runs`: what ran, what it said, and how to stop it or go on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seatrial.cli.common import directory_option, json_option, note, print_json
+
+if TYPE_CHECKING:
+    from seatrial.engine.journal import Journal
+    from seatrial.engine.logs import Source
+
+
+@click.group(epilog="Example: seatrial runs logs -f latest")
+def runs() -> None:
+    """List, show, follow, stop and resume runs.
+
+    RUN is an id, a unique part of one, or `latest`.
+    """
+
+
+@runs.command("list", epilog="Example: seatrial runs list --status failed")
+@click.option(
+    "--status",
+    type=click.Choice(["running", "waiting", "succeeded", "failed", "stopped"]),
+    help="Only these.",
+)
+@click.option("--kind", help="Only runs of this kind, as `ship`.")
+@click.option(
+    "-n", "--limit", default=20, show_default=True, type=click.IntRange(1), help="How many, newest first."
+)
+@json_option
+@directory_option
+def list_(status: str | None, kind: str | None, limit: int, as_json: bool) -> None:
+    """List runs, newest first."""
+    from seatrial import locks
+    from seatrial.clock import iso
+
+    journal = _journal()
+    rows = journal.rows(
+        "SELECT id, kind, name, status, started, ended, error FROM runs WHERE (? IS NULL OR status=?)"
+        " AND (? IS NULL OR kind=?) ORDER BY created DESC, id DESC LIMIT ?",
+        *(status, status, kind, kind, limit),
+    )
+    found = [
+        {
+            "id": row["id"],
+            "kind": row["kind"],
+            "name": row["name"],
+            "status": row["status"],
+            "interrupted": row["ended"] is None and not locks.is_locked(journal.folder(row["id"]) / "lock"),
+            "started": iso(row["started"]) if row["started"] else None,
+            "duration": round(row["ended"] - row["started"], 3) if row["ended"] and row["started"] else None,
+            "error": row["error"] or None,
+        }
+        for row in rows
+    ]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        note("no runs yet; `seatrial ship DIR` makes one")
+    for run in found:
+        state = "interrupted" if run["interrupted"] else run["status"]
+        took = f"{run['duration']:.1f} s" if run["duration"] is not None else ""
+        click.echo(f"{run['id']}  {run['kind']:8} {state:11} {took:>9}  {run['name']}")
+
+
+@runs.command(epilog="Example: seatrial runs show latest --json")
+@click.argument("run")
+@json_option
+@directory_option
+def show(run: str, as_json: bool) -> None:
+    """Show a run: its stages, attempts, errors and what it still holds."""
+    from seatrial.engine.run import describe
+    from seatrial.reports import timeline
+
+    journal = _journal()
+    data = describe(journal, journal.find(run))
+    if as_json:
+        print_json(data)
+        return
+    state = "interrupted" if data["interrupted"] else data["status"]
+    click.echo(f"{data['id']}  {data['kind']} {data['name']}: {state}")
+    click.echo(timeline.text(data), nl=False)
+    for stage in data["stages"]:
+        for step in stage["steps"]:
+            _show_attempts(step)
+    if data["error"]:
+        click.echo(f"error: {data['error']}")
+    for thing in data["held"]:
+        click.echo(f"still held: {thing}")
+    if data["interrupted"]:
+        note(
+            f"`seatrial runs resume {data['id']}` continues, `seatrial runs stop {data['id']}` tears it down"
+        )
+
+
+def _show_attempts(step: dict[str, Any]) -> None:
+    for attempt in step["attempts"]:
+        if attempt["error"]:
+            retry = f" -> tried again ({attempt['retry']['reason']})" if attempt["retry"] else ""
+            click.echo(f"{step['name']} attempt {attempt['n']}: {attempt['error'].strip()}{retry}")
+
+
+@runs.command(epilog="Example: seatrial runs logs -f latest test")
+@click.argument("run")
+@click.argument("step", required=False, default="")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing what is written until the run ends.")
+@directory_option
+def logs(run: str, step: str, follow: bool) -> None:
+    """Print the logs of a run, or of one of its steps."""
+    from seatrial.engine import logs as files
+    from seatrial.errors import UsageError
+
+    journal = _journal()
+    run_id = journal.find(run)
+    names = [row["name"] for row in journal.rows("SELECT name FROM steps WHERE run=?", run_id)]
+    if step and step not in names:
+        raise UsageError(f"run {run_id} has no step {step!r}", fix="its steps are " + ", ".join(names))
+    shown: list[Source] = []
+
+    def write(source: Source, chunk: bytes) -> None:
+        if not step and (not shown or shown[-1] != source):
+            sys.stdout.write(
+                f"── {source.step}{'' if source.attempt == 1 else f' (attempt {source.attempt})'}\n"
+            )
+            sys.stdout.flush()
+            shown.append(source)
+        _write_all(chunk)
+
+    if follow:
+        files.follow(journal, run_id, step, write)
+        return
+    for source in files.sources(journal, run_id, step):
+        for chunk in files.read(source.path):
+            write(source, chunk)
+
+
+def _write_all(chunk: bytes) -> None:
+    """Past Python's buffers: logs of gigabytes are passed on at the speed of the disk."""
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(sys.stdout.fileno(), view) :]
+
+
+@runs.command(epilog="Example: seatrial runs timeline latest")
+@click.argument("run")
+@json_option
+@directory_option
+def timeline(run: str, as_json: bool) -> None:
+    """Show when each stage and step ran, and for how long."""
+    from seatrial.engine.run import describe
+    from seatrial.reports import timeline as report
+
+    journal = _journal()
+    data = describe(journal, journal.find(run))
+    if as_json:
+        print_json([row._asdict() for row in report.rows(data)])
+    else:
+        click.echo(report.text(data), nl=False)
+
+
+@runs.command(epilog="Example: seatrial runs stop latest")
+@click.argument("run")
+@click.option(
+    "--kill", is_flag=True, help="Stop at once and tear nothing down; the next start of a run cleans up."
+)
+@json_option
+@directory_option
+def stop(run: str, kill: bool, as_json: bool) -> None:
+    """Stop a run and remove what it created, also when the process in charge of it is gone."""
+    from seatrial.engine.run import cancel, describe
+
+    journal = _journal()
+    run_id = journal.find(run)
+    before = journal.run(run_id)
+    if before["ended"] is not None:
+        note(f"run {run_id} had ended already: {before['status']}")
+    else:
+        cancel(journal.home, run_id, what="kill" if kill else "cancel")
+    data = describe(journal, run_id)
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(f"{run_id}: {data['status']}")
+    if data["held"] and not kill:
+        raise SystemExit(1)
+
+
+@runs.command(epilog="Example: seatrial runs resume latest")
+@click.argument("run")
+@json_option
+@directory_option
+def resume(run: str, as_json: bool) -> None:
+    """Continue an interrupted run, or an ended one at its first step whose result no longer stands."""
+    from seatrial.cli.progress import Progress
+    from seatrial.engine.run import describe, execute, reopen
+
+    journal = _journal()
+    run_id = journal.find(run)
+    row = journal.run(run_id)
+    if row["status"] == "succeeded":
+        note(f"run {run_id} has succeeded; there is nothing to resume")
+        return
+    if row["ended"] is not None:
+        reopen(journal, run_id)
+    status = execute(journal, run_id, watch=Progress(quiet=as_json).watch)
+    data = describe(journal, run_id)
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(f"{run_id}: {status}")
+    if status != "succeeded":
+        raise SystemExit(1)
+
+
+def _journal() -> Journal:
+    from seatrial.engine.journal import Journal
+    from seatrial.paths import home
+
+    return Journal(home())
