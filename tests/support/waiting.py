@@ -1,0 +1,17 @@
+"""Waiting for something outside, with a deadline instead of a fixed pause."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+    """Ask `condition` until it holds; fail naming `what` when it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
