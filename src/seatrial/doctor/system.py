@@ -1,0 +1,78 @@
+"""How things are installed on this machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+from pathlib import Path
+
+# By the ID or ID_LIKE of os-release(5).
+_INSTALLERS = {
+    "debian": "apt-get install --no-install-recommends",
+    "ubuntu": "apt-get install --no-install-recommends",
+    "fedora": "dnf install",
+    "rhel": "dnf install",
+    "suse": "zypper install",
+    "opensuse": "zypper install",
+    "arch": "pacman -S",
+    "alpine": "apk add",
+}
+
+
+def install(*packages: str) -> str:
+    """The command that installs packages, by their names in Debian."""
+    names = " ".join(packages)
+    for family in families():
+        if family in _INSTALLERS:
+            return as_root(f"{_INSTALLERS[family]} {names}")
+    return f"install {names} with your package manager"
+
+
+def as_root(command: str) -> str:
+    """The command as this user has to type it."""
+    return command if os.geteuid() == 0 else f"sudo {command}"
+
+
+def give_ids() -> str:
+    """The command that gives this user ids for namespaces; see subuid(5)."""
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        name = str(os.geteuid())
+    return as_root(f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}")
+
+
+@functools.cache
+def families() -> tuple[str, ...]:
+    """The distribution and those it is like, nearest first."""
+    for place in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            lines = Path(place).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        values = dict(line.split("=", 1) for line in lines if "=" in line)
+        return tuple(f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".replace('"', "").split())
+    return ()
+
+
+def setting(name: str) -> str:
+    """A kernel setting such as `kernel.apparmor_restrict_unprivileged_userns`; empty where there is none."""
+    try:
+        return Path("/proc/sys", *name.split(".")).read_text().strip()
+    except OSError:
+        return ""
+
+
+def namespace_advice() -> str:
+    """What to change so that programs may make user namespaces, as far as the kernel's settings show it."""
+    if setting("kernel.unprivileged_userns_clone") == "0":
+        return as_root("sysctl -w kernel.unprivileged_userns_clone=1")
+    if setting("user.max_user_namespaces") == "0":
+        return as_root("sysctl -w user.max_user_namespaces=15000")
+    if setting("kernel.apparmor_restrict_unprivileged_userns") == "1":
+        # Profiles allow it to single programs; see https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces
+        return "scripts/bootstrap.sh (installs an AppArmor profile), or " + as_root(
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        )
+    return "in a container, start it with the right to make user namespaces (Docker: --security-opt seccomp=unconfined)"
