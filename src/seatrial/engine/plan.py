@@ -97,11 +97,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     `needs` are steps of the same stage that must have passed; None means the step before it.
     `timeout` and `grace` are seconds: the first until the step is stopped, the second between INT, TERM and KILL.
     `interrupted` says what happens when the attempt was lost with its machine or supervisor.
-    `limits` are names of resources of which the step takes one slot each.
+    `limits` are names of resources of which the step takes one slot each. `title` says in words what it does.
     """
 
     name: str
     action: Action
+    title: str = ""
     needs: tuple[str, ...] | None = None
     timeout: float = 3600
     grace: float = 10

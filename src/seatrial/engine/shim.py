@@ -170,10 +170,11 @@ class _Shim:
                 return
 
     def _press(self) -> None:
-        """Ask the program to end, a little more firmly each time: INT, TERM, KILL."""
+        """Ask the program to end, more firmly each time: INT, TERM, KILL. For servers, TERM is the polite way."""
         if time.monotonic() < self.next_stop:
             return
-        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[min(self.stops, 3) - 1]
+        polite = signal.SIGTERM if self.launch.what["type"] == "service" else signal.SIGINT
+        number = (polite, signal.SIGTERM, signal.SIGKILL)[min(self.stops, 3) - 1]
         with suppress(ProcessLookupError):
             os.kill(self.keeper, number)
         self.stops += 1
