@@ -32,7 +32,7 @@ __all__ = ["Link", "Retry", "TransportError", "chunks", "connect", "explain", "p
 Method = Literal["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"]
 
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-_TOO_MANY = 429
+_TOO_MANY, _UNAVAILABLE = 429, 503
 _BUSY = frozenset({500, 502, 503, 504})
 
 
@@ -108,7 +108,7 @@ def send(
     """Send a request and read the whole answer, of at most `limit` bytes.
 
     Broken connections and 500, 502, 503, 504 are tried again when the request is `repeatable` (by default: when
-    its method is); a connection that was never made and 429 are tried again in any case. `content` as a function
+    its method is); a connection that was never made, 429, and 503 with Retry-After are tried again in any case. `content` as a function
     is called for every attempt. Other statuses are the caller's to judge.
 
     Raises:
@@ -159,7 +159,7 @@ def chunks(response: httpx.Response) -> Iterator[bytes]:
     import httpx
 
     try:
-        yield from response.iter_raw(1 << 18)
+        yield from response.iter_raw()
     except httpx.HTTPError as error:
         raise explain(error, str(response.request.url)) from error
 
@@ -208,13 +208,18 @@ def _persist(link: Link, url: str, once: Callable[[], httpx.Response], *, repeat
                 raise failure from error
             pause = link.retry.pause(attempt)
         else:
-            busy = response.status_code in _BUSY and repeatable
-            if not busy and response.status_code != _TOO_MANY:
+            if not (_unheeded(response) or (repeatable and response.status_code in _BUSY)):
                 return response
             if last:
                 raise _busy(url, response, attempt)
             pause = _asked_pause(link, url, response, attempt)
         link.clock.sleep(pause)
+
+
+def _unheeded(response: httpx.Response) -> bool:
+    """Whether the server says that it did nothing yet, so that repeating cannot do anything twice."""
+    code = response.status_code
+    return code == _TOO_MANY or (code == _UNAVAILABLE and "Retry-After" in response.headers)
 
 
 def _asked_pause(link: Link, url: str, response: httpx.Response, attempt: int) -> float:

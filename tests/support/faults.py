@@ -22,7 +22,7 @@ PIECE = 1 << 14
 class Fault:
     """What happens to the next `times` requests that match, after the first `skip` of them.
 
-    `cut_upload`/`cut_answer`: reset the connection after so many bytes of body; `lose_answer`: the registry gets
+    `cut_upload`: reset the connection after so many bytes of body; `cut_answer`: end it after so many; `lose_answer`: the registry gets
     the whole request, the client no answer; `status`: answer that instead; `corrupt`: change a byte of the
     request's or the answer's body; `hold`: stop after so many bytes until `release` is set.
     """
@@ -124,14 +124,11 @@ class _Request(BaseHTTPRequestHandler):
         try:
             if not self.proxy.guard(self):
                 self._forward(seen, self.proxy.take(self.command, self.path) or Fault("", "", 0))
-        except (_Cut, OSError):
+        except (_Cut, OSError) as end:
             self.close_connection = True
-            with suppress(OSError):  # a reset, not an orderly end
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            with suppress(OSError):
-                self.rfile.close()
-                self.wfile.close()
-                self.connection.close()
+            if not (isinstance(end, _Cut) and end.args):
+                with suppress(OSError):  # a reset, not an orderly end
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the parent names them
 
@@ -194,8 +191,7 @@ class _Request(BaseHTTPRequestHandler):
             body = bytes([body[0] ^ 1]) + body[1:]
         if fault.cut_answer is not None:
             self.wfile.write(body[: fault.cut_answer])
-            self.wfile.flush()
-            raise _Cut
+            raise _Cut("orderly, because a reset would take back what was sent")
         self.wfile.write(body)
 
     def answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:

@@ -67,14 +67,15 @@ def push(
     point: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
     retry: Retry | None = None,
+    timeout: float = 60.0,
     workers: int = WORKERS,
     chunk: int = CHUNK,
 ) -> Pushed:
     """Bring the image in `layout` to `reference`, and point its tag and `tags` to it.
 
     Without any tag or digest the tag is `latest`. `platform` chooses one of several images. `mount_from` are
-    repositories of the same registry that may have blobs, besides those known from earlier. `chunk` is the size
-    in bytes above which a blob goes in pieces. Order: credentials, blobs, manifests by digest, verification of
+    repositories of the same registry that may have blobs, besides those known from earlier. `timeout` is
+    the longest silence in seconds. `chunk` is the size in bytes above which a blob goes in pieces. Order: credentials, blobs, manifests by digest, verification of
     all of it, tags. Pushing again sends nothing that is there.
 
     Raises:
@@ -86,7 +87,7 @@ def push(
     names = _tag_names(target, tags)
     root, below = _collect(layout, platform)
     _check_pinned(target, root)
-    with open_session(target, insecure=insecure, clock=clock, retry=retry) as session:
+    with open_session(target, insecure=insecure, clock=clock, retry=retry, timeout=timeout) as session:
         started = session.link.clock.now()
         authenticate(session, PUSH)
         blobs = _blobs(layout, [root, *below])
