@@ -62,6 +62,13 @@ class Placement(NamedTuple):
     rewrite: bool = False
 
 
+class Installed(NamedTuple):
+    """What a layer of wheels holds: path → sha256, and the paths that its wheels disagree about."""
+
+    files: dict[str, str]
+    disputed: tuple[str, ...] = ()
+
+
 def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
     """Every file that installing the wheel makes, except RECORD, sorted by path.
 
@@ -121,8 +128,8 @@ def entry_script(target: str, shebang: str) -> bytes:
     return _SCRIPT.format(shebang=shebang, module=module, first=first, call=attribute).encode()
 
 
-def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -> dict[str, str]:
-    """Write the installed files of `wheels` and return path → sha256 (hexadecimal) of each.
+def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -> Installed:
+    """Write the installed files of `wheels` and say which, with the files that two of them disagree about.
 
     A file that several wheels have is written once, as the last of them has it.
 
@@ -131,12 +138,13 @@ def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -
     """
     plans = {wheel.filename: placements(wheel, scheme) for wheel in wheels}
     owner = {p.path: wheel.filename for wheel in wheels for p in plans[wheel.filename]}
-    for folder in folders_of(owner, scheme):
+    for folder in folders_of([*owner, *(record_path(w, scheme) for w in wheels)], scheme):
         writer.add_directory(folder.lstrip("/"))
     files: dict[str, str] = {}
+    overwritten: dict[str, str] = {}
     for wheel in wheels:
-        _write_wheel(writer, wheel, plans[wheel.filename], owner, scheme, files)
-    return files
+        files |= _write_wheel(writer, wheel, plans[wheel.filename], owner, scheme, overwritten)
+    return Installed(files, tuple(sorted(p for p, digest in overwritten.items() if files[p] != digest)))
 
 
 def _write_wheel(
@@ -145,10 +153,12 @@ def _write_wheel(
     plan: list[Placement],
     owner: dict[str, str],
     scheme: Scheme,
-    files: dict[str, str],
-) -> None:
-    root = scheme.purelib if wheel.pure else scheme.platlib
-    rows: list[tuple[str, str, str]] = []
+    overwritten: dict[str, str],
+) -> dict[str, str]:
+    record = record_path(wheel, scheme)
+    root = posixpath.dirname(posixpath.dirname(record))
+    files: dict[str, str] = {}
+    rows: list[tuple[str, str, str]] = [(posixpath.relpath(record, root), "", "")]
     descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for placed in plan:
@@ -156,17 +166,23 @@ def _write_wheel(
                 digest, size = _write_file(writer, wheel, placed, descriptor, scheme.shebang)
                 files[placed.path] = digest.hex()
             else:
-                digest, size = _digest_of(wheel, placed, descriptor, scheme.shebang)
+                content = content_of(wheel, placed, descriptor, scheme.shebang)
+                digest, size = hashlib.sha256(content).digest(), len(content)
+                overwritten[placed.path] = digest.hex()
             encoded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
             rows.append((posixpath.relpath(placed.path, root), f"sha256={encoded}", str(size)))
     finally:
         os.close(descriptor)
-    record = f"{root}/{wheel.dist_info}/RECORD"
-    rows.append((posixpath.relpath(record, root), "", ""))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))
     writer.add_bytes(record.lstrip("/"), text.getvalue().encode())
-    files[record] = hashlib.sha256(text.getvalue().encode()).hexdigest()
+    return {**files, record: hashlib.sha256(text.getvalue().encode()).hexdigest()}
+
+
+def record_path(wheel: Wheel, scheme: Scheme) -> str:
+    """Where the wheel's RECORD is in the image."""
+    root = scheme.purelib if wheel.pure else scheme.platlib
+    return f"{root}/{wheel.dist_info}/RECORD"
 
 
 def _write_file(
@@ -181,11 +197,6 @@ def _write_file(
         return digest, placed.entry.size
     content = content_of(wheel, placed, descriptor, shebang)
     writer.add_bytes(name, content, mode=placed.mode)
-    return hashlib.sha256(content).digest(), len(content)
-
-
-def _digest_of(wheel: Wheel, placed: Placement, descriptor: int, shebang: str) -> tuple[bytes, int]:
-    content = content_of(wheel, placed, descriptor, shebang)
     return hashlib.sha256(content).digest(), len(content)
 
 

@@ -22,6 +22,7 @@ from seatrial.locks import locked, try_lock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from seatrial.images.assemble.install import Installed
     from seatrial.images.assemble.layer import WrittenLayer
 
 KINDS = ("wheels", "layers", "bases", "resolutions")
@@ -101,12 +102,13 @@ def publish(made: Path, entry: Path) -> bool:
 
 
 class StoredLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer in the cache. `files` is path → sha256; `folder` holds its `blob`."""
+    """A layer in the cache, with the files it holds (see `install.Installed`); `folder` has its `blob`."""
 
     digest: str
     diff_id: str
     size: int
     files: dict[str, str] = {}
+    disputed: tuple[str, ...] = ()
     folder: str = ""
     reused: bool = False
 
@@ -118,7 +120,7 @@ class StoredLayer(msgspec.Struct, frozen=True, kw_only=True):
 def stored_layer(
     use: Use,
     key: str,
-    write: Callable[[IO[bytes]], tuple[WrittenLayer, dict[str, str]]],
+    write: Callable[[IO[bytes]], tuple[WrittenLayer, Installed]],
     *,
     point: Callable[[str], None] = lambda _name: None,
 ) -> StoredLayer:
@@ -131,8 +133,14 @@ def stored_layer(
         made = folder / "layer"
         made.mkdir()
         with (made / "blob").open("wb", buffering=1 << 20) as out:
-            written, files = write(out)
-        layer = StoredLayer(digest=written.digest, diff_id=written.diff_id, size=written.size, files=files)
+            written, installed = write(out)
+        layer = StoredLayer(
+            digest=written.digest,
+            diff_id=written.diff_id,
+            size=written.size,
+            files=installed.files,
+            disputed=installed.disputed,
+        )
         (made / "layer.json").write_bytes(msgspec.json.encode(layer))
         (made / "blob").chmod(0o444)
         point("layer/written")

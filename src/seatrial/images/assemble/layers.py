@@ -1,0 +1,119 @@
+"""The layers of one image, each with a key of everything that decides its bytes; built side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from seatrial.images.assemble.accounts import Ground, write_ground
+from seatrial.images.assemble.bytecode import need_interpreter, write_bytecode
+from seatrial.images.assemble.fetch import wheel_path
+from seatrial.images.assemble.groups import describe
+from seatrial.images.assemble.install import Installed, Scheme, write_wheels
+from seatrial.images.assemble.layer import LayerWriter, WrittenLayer
+from seatrial.images.assemble.source_layer import SourceFile, write_source
+from seatrial.images.assemble.store import StoredLayer, Use, stored_layer
+from seatrial.images.assemble.wheel import Wheel, read_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from seatrial.images.lock import LockedWheel
+    from seatrial.images.probe import Interpreter
+
+_FORMAT = 1
+"""Part of every key: raise it when the bytes of a layer change for the same inputs."""
+
+
+class LayerPlan(NamedTuple):
+    """One layer to be: `what` is in it, its `key`, the wheels it is made of, and how to write it."""
+
+    what: str
+    key: str
+    wheels: tuple[LockedWheel, ...]
+    write: Callable[[LayerWriter], Installed]
+
+
+def plan_wheels(wheels: tuple[LockedWheel, ...], scheme: Scheme) -> LayerPlan:
+    """The installed files of some wheels."""
+    key = _key("wheels", [(w.sha256, w.filename) for w in wheels], scheme)
+    return LayerPlan(describe(wheels), key, wheels, lambda out: write_wheels(out, [_open(w) for w in wheels], scheme))
+
+
+def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, threads: int) -> LayerPlan:
+    """The bytecode of some wheels.
+
+    Raises:
+        MissingToolError: the image's interpreter cannot run on this machine.
+    """
+    need_interpreter(interpreter)
+    scheme = interpreter.scheme
+    shas = [(w.sha256, w.filename) for w in wheels]
+    key = _key("bytecode", shas, scheme, interpreter.version, interpreter.magic, interpreter.cache_tag)
+
+    def write(out: LayerWriter) -> Installed:
+        return write_bytecode(out, [_open(w) for w in wheels], scheme, interpreter, threads)
+
+    return LayerPlan(f"bytecode of {describe(wheels)}", key, wheels, write)
+
+
+def plan_ground(ground: Ground) -> LayerPlan:
+    """Accounts, folders and removals."""
+    what = f"user {ground.account.name}, folders" + (f", removes {len(ground.removed)} files" if ground.removed else "")
+
+    def write(out: LayerWriter) -> Installed:
+        write_ground(out, ground)
+        return Installed({})
+
+    return LayerPlan(what, _key("ground", ground), (), write)
+
+
+def plan_source(files: Sequence[SourceFile], uid: int, gid: int, mtime: int) -> LayerPlan:
+    """The project's own files."""
+    content = [(f.path, f.kind, f.mode, f.content) for f in files]
+    key = _key("source", content, uid, gid, mtime)
+    return LayerPlan("source", key, (), lambda out: write_source(out, files, uid, gid, mtime))
+
+
+def build(
+    plans: Sequence[LayerPlan], use: Use, *, threads: int, point: Callable[[str], None]
+) -> list[StoredLayer]:
+    """Take layers from the cache or write them, `threads` at a time; the answer is in the order of `plans`.
+
+    Raises:
+        SeatrialError: one of them cannot be written; those that were are kept for the next run.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(_build_one, plan, use, point) for plan in plans]
+        try:
+            return [job.result() for job in jobs]
+        except BaseException:
+            for job in jobs:
+                job.cancel()
+            raise
+
+
+def _build_one(plan: LayerPlan, use: Use, point: Callable[[str], None]) -> StoredLayer:
+    def write(out: IO[bytes]) -> tuple[WrittenLayer, Installed]:
+        with LayerWriter(out) as writer:
+            installed = plan.write(writer)
+            return writer.finish(), installed
+
+    return stored_layer(use, plan.key, write, point=point)
+
+
+def _open(wheel: LockedWheel) -> Wheel:
+    return read_wheel(wheel_path(wheel.sha256), wheel.filename)
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(msgspec.json.encode([_FORMAT, *parts])).hexdigest()
+
+
+def processors() -> int:
+    """How many layers are written side by side."""
+    return len(os.sched_getaffinity(0))

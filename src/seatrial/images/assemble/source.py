@@ -1,0 +1,166 @@
+"""The source layer: what of a folder goes into the image, and what must not."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seatrial.errors import SeatrialError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Never wanted in an image; a project's own patterns can bring any of them back with `!pattern`.
+DEFAULT_EXCLUDES = (
+    ".git", ".hg", ".svn", "**/__pycache__", "**/*.pyc", ".venv", "venv", ".tox", ".nox", ".mypy_cache",
+    ".pytest_cache", ".ruff_cache", "node_modules", ".dockerignore", ".gitignore", "Dockerfile", "*.egg-info",
+)  # fmt: skip
+_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
+_KEY_NAMES = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|.*\.(pfx|p12|jks|keystore)|\.netrc|\.pypirc|\.git-credentials")
+_ENV_EXAMPLES = (".example", ".sample", ".template", ".dist")
+_HEAD = 1 << 16
+
+
+class SecretFileError(SeatrialError):
+    """A file that would give a secret to everyone who can pull the image."""
+
+
+def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[tuple[str, Path]]:
+    """Files, links and folders below `root` that go into the image, as (relative path, place), sorted.
+
+    `include` are files, folders or patterns; `exclude` are patterns of .dockerignore, added to that file's own
+    and to the defaults. The last pattern that matches decides, `!` brings back.
+
+    Raises:
+        SeatrialError: an include matches nothing or points outside of the folder.
+        SecretFileError: one of the files holds a secret.
+    """
+    ignored = matcher([*DEFAULT_EXCLUDES, *_dockerignore(root), *exclude])
+    chosen: dict[str, Path] = {}
+    for pattern in include:
+        found = _expand(root, pattern)
+        if not found:
+            raise SeatrialError(f"`source: {pattern}` matches nothing", where=str(root), fix="correct the path")
+        for start in found:
+            for relative, path in _walk(root, start, ignored):
+                chosen[relative] = path
+    for relative, path in sorted(chosen.items()):
+        refuse_secret(relative, path)
+    return sorted(chosen.items())
+
+
+def _expand(root: Path, pattern: str) -> list[Path]:
+    plain = os.path.normpath(pattern)
+    if plain.startswith(("..", "/")):
+        raise SeatrialError(
+            f"`source: {pattern}` points outside of the folder", where=str(root), fix="give a path inside of it"
+        )
+    place = root / plain
+    return [place] if os.path.lexists(place) else sorted(root.glob(pattern))
+
+
+def _walk(root: Path, start: Path, ignored: Matcher) -> list[tuple[str, Path]]:
+    found: list[tuple[str, Path]] = []
+    relative = start.relative_to(root).as_posix()
+    if relative != "." and ignored.matches(relative):
+        return []
+    if start.is_symlink() or not start.is_dir():
+        return [(relative, start)]
+    for folder, names, files in os.walk(start):
+        place = Path(folder)
+        base = place.relative_to(root).as_posix()
+        prefix = "" if base == "." else base + "/"
+        linked = [n for n in names if (place / n).is_symlink()]
+        for name in (*files, *linked):
+            if not ignored.matches(prefix + name):
+                found.append((prefix + name, place / name))
+        names[:] = [
+            n for n in names if n not in linked and (ignored.has_exceptions or not ignored.matches(prefix + n))
+        ]
+        found += [(prefix + n, place / n) for n in names if not ignored.matches(prefix + n)]
+    return found
+
+
+def _dockerignore(root: Path) -> list[str]:
+    try:
+        text = (root / ".dockerignore").read_text("utf-8-sig", "replace")
+    except FileNotFoundError:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+class Matcher:
+    """Patterns in order, compiled. Source: moby/patternmatcher and Go's `filepath.Match`."""
+
+    def __init__(self, rules: list[tuple[bool, re.Pattern[str]]]) -> None:
+        self._rules = rules
+        self.has_exceptions = any(not excludes for excludes, _ in rules)
+
+    def matches(self, path: str) -> bool:
+        """Whether the last pattern that matches `path`, or a folder above it, excludes it."""
+        parts = path.split("/")
+        ladder = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
+        excluded = False
+        for excludes, pattern in self._rules:
+            if excludes != excluded and any(pattern.fullmatch(step) for step in ladder):
+                excluded = excludes
+        return excluded
+
+
+def matcher(patterns: Sequence[str]) -> Matcher:
+    """Compile .dockerignore patterns."""
+    rules = []
+    for pattern in patterns:
+        excludes = not pattern.startswith("!")
+        text = os.path.normpath(pattern.removeprefix("!").strip()).lstrip("/")
+        if text not in (".", ""):
+            rules.append((excludes, _translate(text)))
+    return Matcher(rules)
+
+
+def _translate(pattern: str) -> re.Pattern[str]:
+    out, i = "", 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            out, i = out + "(?:.*/)?", i + 3
+        elif pattern.startswith("**", i):
+            out, i = out + ".*", i + 2
+        elif pattern[i] == "*":
+            out, i = out + "[^/]*", i + 1
+        elif pattern[i] == "?":
+            out, i = out + "[^/]", i + 1
+        elif pattern[i] == "[" and (end := pattern.find("]", i + 2)) > 0:
+            body = pattern[i + 1 : end].replace("\\", "\\\\")
+            out, i = out + f"[{'^' + body[1:] if body[0] in '^!' else body}]", end + 1
+        elif pattern[i] == "\\" and i + 1 < len(pattern):
+            out, i = out + re.escape(pattern[i + 1]), i + 2
+        else:
+            out, i = out + re.escape(pattern[i]), i + 1
+    return re.compile(out, re.DOTALL)
+
+
+def refuse_secret(relative: str, path: Path) -> None:
+    """Raise for environment files, key stores and private keys.
+
+    Raises:
+        SecretFileError: the file is one.
+    """
+    name = relative.rsplit("/", 1)[-1]
+    why = ""
+    if (name == ".env" or name.startswith(".env.")) and not name.endswith(_ENV_EXAMPLES):
+        why = "files of that name hold the secrets of an environment"
+    elif _KEY_NAMES.fullmatch(name):
+        why = "files of that name hold keys or passwords"
+    elif stat.S_ISREG(path.lstat().st_mode):
+        with path.open("rb") as stream:
+            if match := _KEY.search(stream.read(_HEAD)):
+                why = f"it contains {match[0].decode()}"
+    if why:
+        raise SecretFileError(
+            f"{relative} would give a secret to everyone who can pull the image",
+            where=str(path), why=why,
+            fix=f"add `{relative}` to .dockerignore and give the secret to the container when it runs",
+        )  # fmt: skip
