@@ -275,8 +275,10 @@ def _convert(node: Scalar, kind: inspect.Type, *, text: bool) -> Any:
 def _number(node: Scalar, kind: type[int | float], kinds: set[str]) -> Any:
     if not node.loose and node.kind not in kinds:
         return INVALID
+    text = node.text.replace("_", "") if node.kind != "text" else node.text
     try:
-        return kind(node.text.replace("_", "") if node.kind != "text" else node.text)
+        # YAML writes .nan and .inf, which are numbers and out of every range.
+        return kind(re.sub(r"^([-+]?)\.(?=nan|inf)", r"\1", text, flags=re.IGNORECASE))
     except ValueError:
         return INVALID
 

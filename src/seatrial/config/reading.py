@@ -71,12 +71,11 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.count = 0
-        self.open: set[int] = set()
 
     def node(self, written: Written) -> Node:
         place = self.place(written)
         self.count += 1
-        if self.count > _LIMIT or id(written) in self.open:
+        if self.count > _LIMIT:
             raise UnreadableError(
                 syntax(
                     place.name,
@@ -86,14 +85,10 @@ class _Reader:
                     "an alias contains itself",
                 )
             )
-        self.open.add(id(written))
-        try:
-            if written.kind == "mapping":
-                return self.table(written, place)
-            if written.kind == "sequence":
-                return Listing(tuple(self.node(item) for item in written.items), place)
-        finally:
-            self.open.discard(id(written))
+        if written.kind == "mapping":
+            return self.table(written, place)
+        if written.kind == "sequence":
+            return Listing(tuple(self.node(item) for item in written.items), place)
         return Scalar(written.text, _KINDS.get(written.tag.rpartition(":")[2], "text"), place)
 
     def table(self, written: Written, place: Place) -> Table:

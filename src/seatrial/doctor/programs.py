@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.doctor.result import Answer, ok
 from seatrial.doctor.system import namespace_advice
-from seatrial.errors import MissingToolError, SeatrialError
+from seatrial.errors import SeatrialError
 from seatrial.processes import find, run
 
 if TYPE_CHECKING:
