@@ -114,3 +114,9 @@ def _unknown(kind: str, name: str, table: str) -> SeatrialError:
         why=f"its {table} does not name it",
         fix=f"create the {kind} in the image, or give its number",
     )
+
+
+def groups_of(root: Root, name: str) -> set[int]:
+    """Ids of the groups that list the user as a member."""
+    rows = _table(root, "/etc/group", 4)
+    return {_id(row[2], name) for row in rows if name and name in row[3].split(",") and row[2].isdigit()}

@@ -1,0 +1,114 @@
+"""What an image is tested with, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+import msgspec
+
+from seatrial.config.model import Call  # noqa: TC001 - msgspec reads the annotation when it decodes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from seatrial.images.rootfs import Entry, Root
+    from seatrial.images.testing.python import Python
+
+Level = Literal["quick", "standard", "full"]
+LEVELS: tuple[Level, ...] = ("quick", "standard", "full")
+Status = Literal["pass", "fail", "skip"]
+
+
+class Allowed(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that is none: paths in the image that match `path` (a shell pattern), and why."""
+
+    path: str
+    reason: str
+
+
+class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What the owner of an image says about it.
+
+    `imports` are modules that must import beside those of the installed distributions. `inference` are requests
+    and their answers; their files are relative to `folder`. `serves` says whether the image is a server; by
+    default it is when it exposes `port` or has `inference`. `start_timeout` and `stop_timeout` are in seconds,
+    `size_limit` is the unpacked size in bytes that must not be exceeded, 0 for none.
+    """
+
+    __test__: ClassVar[bool] = False  # not a pytest class
+
+    imports: tuple[str, ...] = ()
+    inference: tuple[Call, ...] = ()
+    folder: str = "."
+    serves: bool | None = None
+    port: int = 8080
+    ping: str = "/ping"
+    start_timeout: float = 60.0
+    stop_timeout: float = 30.0
+    env: dict[str, str] = {}
+    size_limit: int = 0
+    allow: tuple[Allowed, ...] = ()
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer. `fix` is what to do about a failure; `details` are the single places, longest list first cut."""
+
+    id: str
+    status: Status
+    message: str
+    fix: str = ""
+    details: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """All answers about one image; `verdict` is fail when one check failed."""
+
+    verdict: Literal["pass", "fail"]
+    checks: tuple[Check, ...]
+    digest: str
+    level: Level
+    seconds: float
+
+
+class Subject(NamedTuple):
+    """An image under test. `tree` is what a process would see; `python` is None when it has no interpreter."""
+
+    root: Root
+    tree: Mapping[str, tuple[str, Entry]]
+    python: Python | None
+    spec: TestSpec
+    level: Level
+    lock: Mapping[str, str] | None
+
+    def file(self, path: str) -> Path:
+        """Where a path of `tree` lies in the store. Never write there."""
+        return self.root.folder(self.tree[path][0]) / path
+
+    def at_least(self, level: Level) -> bool:
+        return LEVELS.index(self.level) >= LEVELS.index(level)
+
+
+Probe = Callable[[Subject], Iterable[Check]]
+MOST_DETAILS = 20
+
+
+def passed(identifier: str, message: str, details: Iterable[str] = ()) -> Check:
+    return Check(id=identifier, status="pass", message=message, details=_cut(details))
+
+
+def skipped(identifier: str, message: str) -> Check:
+    return Check(id=identifier, status="skip", message=message)
+
+
+def failed(identifier: str, message: str, fix: str, details: Iterable[str] = ()) -> Check:
+    return Check(id=identifier, status="fail", message=message, fix=fix, details=_cut(details))
+
+
+def _cut(details: Iterable[str]) -> tuple[str, ...]:
+    lines = list(details)
+    if len(lines) <= MOST_DETAILS:
+        return tuple(lines)
+    return (*lines[:MOST_DETAILS], f"… and {len(lines) - MOST_DETAILS} more")

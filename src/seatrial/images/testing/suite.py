@@ -1,0 +1,106 @@
+"""Run the checks of a level, independent ones at the same time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.errors import SeatrialError
+from seatrial.images import runtime
+from seatrial.images.rootfs import merged
+from seatrial.images.testing import (
+    dependencies,
+    entrypoint,
+    imports,
+    libraries,
+    permissions,
+    secrets,
+    serving,
+    sizes,
+)
+from seatrial.images.testing.model import LEVELS, Check, Level, Probe, Subject, TestSpec, Verdict, failed
+from seatrial.images.testing.python import find_python
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# What each is about: the first level that runs it, and the function. Those that wait for programs come first.
+CHECKS: dict[str, tuple[Level, Probe]] = {
+    "service": ("standard", serving.check),
+    "imports": ("quick", imports.check),
+    "entrypoint": ("quick", entrypoint.check),
+    "versions": ("quick", dependencies.check_versions),
+    "dependencies": ("quick", dependencies.check_dependencies),
+    "libraries": ("quick", libraries.check),
+    "permissions": ("quick", permissions.check),
+    "secrets": ("quick", secrets.check),
+    "size": ("quick", sizes.check_size),
+    "duplicates": ("full", sizes.check_duplicates),
+}
+# Never skipped, whatever a caller remembers about an image.
+SECURITY = ("secrets",)
+_WORKERS = 4
+
+
+def run_tests(
+    layout: Path,
+    digest: str = "",
+    *,
+    level: Level = "standard",
+    spec: TestSpec = TestSpec(),  # noqa: B008 - frozen
+    lock: Mapping[str, str] | None = None,
+    out: Path | None = None,
+    only: tuple[str, ...] = (),
+) -> Verdict:
+    """Test an image and write `image-tests.{json,xml,html}` below `out`, when given.
+
+    `lock` maps normalised distribution names to the versions that must be installed; None skips the comparison.
+    `only` names checks (keys of `CHECKS`), for a caller that remembers the others' results; those in `SECURITY`
+    must always be among them.
+
+    Raises:
+        SeatrialError: the image cannot be unpacked.
+        MissingToolError: this machine cannot run programs in images.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    begin = time.monotonic()
+    root = runtime.prepare(layout, digest)
+    subject = Subject(root, merged(root), find_python(root), spec, level, lock)
+    chosen = {
+        name: (first, probe)
+        for name, (first, probe) in CHECKS.items()
+        if LEVELS.index(first) <= LEVELS.index(level) and (not only or name in only)
+    }
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        answers = list(pool.map(lambda item: _timed(item[0], item[1][1], subject), chosen.items()))
+    checks = tuple(check for group in answers for check in group)
+    verdict = Verdict(
+        verdict="fail" if any(check.status == "fail" for check in checks) else "pass",
+        # What failed is read first.
+        checks=tuple(sorted(checks, key=lambda check: ("fail", "pass", "skip").index(check.status))),
+        digest=root.digest,
+        level=level,
+        seconds=round(time.monotonic() - begin, 3),
+    )
+    if out is not None:
+        from seatrial.images.testing.report import write_reports
+
+        write_reports(verdict, out)
+    return verdict
+
+
+def _timed(name: str, probe: Probe, subject: Subject) -> list[Check]:
+    begin = time.monotonic()
+    try:
+        found = list(probe(subject))
+    except SeatrialError as error:
+        if error.exit_code != SeatrialError.exit_code:
+            raise
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        found = [failed(name, why, error.fix or "look at the message")]
+    seconds = round(time.monotonic() - begin, 3)
+    return [check if check.seconds else msgspec.structs.replace(check, seconds=seconds) for check in found]
