@@ -11,10 +11,12 @@ import msgspec
 
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
-from seatrial.images.assemble.store import Use, publish, scratch
+from seatrial.locks import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from seatrial.images.assemble.store import Use
 
 _SUITE = re.compile(r"(?P<system>debian|ubuntu):(?P<suite>[a-z][a-z0-9-]*)")
 
@@ -33,6 +35,7 @@ def prepare(
     base: str,
     use: Use,
     *,
+    packages: Sequence[str] = (),
     platform: str = "linux/amd64",
     insecure: bool = False,
     refresh: bool = False,
@@ -41,7 +44,8 @@ def prepare(
     """Bring a base into a layout on this machine.
 
     `debian:SUITE` and `ubuntu:SUITE` are made by mmdebstrap once and used again until `refresh`; a folder is
-    read where it is; anything else is a registry reference whose layers are copied as they are.
+    read where it is; anything else is a registry reference whose layers are copied as they are. `packages` are
+    installed besides, which only the first kind can do.
 
     Raises:
         SeatrialError: the base cannot be made, read or pulled.
@@ -51,43 +55,40 @@ def prepare(
         from seatrial.images.debian import prepare_debian
 
         return prepare_debian(
-            match["system"], match["suite"], use, platform=platform, refresh=refresh, point=point
+            match["system"],
+            match["suite"],
+            use,
+            packages=packages,
+            platform=platform,
+            refresh=refresh,
+            point=point,
         )
+    if packages:
+        raise SeatrialError(
+            f"packages cannot be installed into {base}", why="only a base made from Debian packages can take more",
+            fix="leave `packages` out, or use `debian: SUITE` as base",
+        )  # fmt: skip
     folder = Path(base).expanduser()
     if base.startswith((".", "/", "~")) or (folder / "oci-layout").is_file():
         return _from_layout(folder, base, platform)
     return _from_registry(base, use, platform=platform, insecure=insecure, refresh=refresh)
 
 
-def _from_layout(folder: Path, name: str, platform: str) -> Base:
-    image = oci.read_image(folder, platform=platform)
+def _from_layout(folder: Path, name: str, platform: str, digest: str = "") -> Base:
+    image = oci.read_image(folder, digest=digest) if digest else oci.read_image(folder, platform=platform)
     return Base(layout=folder.absolute(), digest=image.digest, platform=platform, name=name)
 
 
 def _from_registry(reference: str, use: Use, *, platform: str, insecure: bool, refresh: bool) -> Base:
-    """Pull into a layout of its own; what names its digest and is there needs no network."""
+    """Pull into a layout of its own; what is named by its digest and is there needs no network."""
+    from seatrial.images.registry_pull import pull
+
     key = hashlib.sha256(f"{reference} {platform}".encode()).hexdigest()
     entry = use.hold("bases", f"pulled-{key}")
     if "@sha256:" in reference and not refresh and (entry / "index.json").exists():
         return _from_layout(entry, reference, platform)
-    from seatrial.images.registry import pull
-
-    if entry.exists():
-        pull(reference, entry, platform, insecure=insecure)
-        return _from_layout(entry, reference, platform)
-    with scratch() as folder:
-        made = folder / "layout"
-        pull(reference, made, platform, insecure=insecure)
-        publish(made, entry)
-    return msgspec.structs.replace(_from_layout(entry, reference, platform), made_now=True)
-
-
-def check_platform(config: dict[str, object], platform: str, name: str) -> None:
-    """Compare an image's configuration with the platform that was asked for.
-
-    Raises:
-        SeatrialError: the base is for another processor.
-    """
-    found = f"{config.get('os', 'linux')}/{config.get('architecture', '')}"
-    if found != platform:
-        raise SeatrialError(f"the base is for {found}, not for {platform}", where=name, fix="choose another base")
+    # A pull that was killed leaves whole blobs and no index: the next one goes on with them.
+    entry.mkdir(exist_ok=True)
+    with locked(entry / ".lock"):
+        digest = pull(reference, entry, platform=platform, insecure=insecure)
+    return _from_layout(entry, reference, platform, digest)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from seatrial.errors import MissingToolError, SeatrialError
+from seatrial.errors import MissingToolError, SeatrialError, UsageError
 from seatrial.images import layout as oci
 from seatrial.images.assemble.layer import PACKING_LEVEL, Lane, WrittenLayer
 from seatrial.images.assemble.store import Use, publish, scratch
@@ -23,7 +23,7 @@ from seatrial.images.target import parse_platform
 from seatrial.processes import find, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from seatrial.images.bases import Base
@@ -41,6 +41,8 @@ _HOOKS = (
     ' "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/var/cache/ldconfig'
     ' "$1"/usr/share/python3/__pycache__ "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/* "$1"/tmp/*',
 )
+# Source: Debian Policy 5.6.1, with an optional version or architecture as apt takes it.
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 _TIME_LIMIT = 1800
 _CHUNK = 1 << 20
 
@@ -50,6 +52,7 @@ def prepare_debian(
     suite: str,
     use: Use,
     *,
+    packages: Sequence[str] = (),
     platform: str,
     refresh: bool = False,
     point: Callable[[str], None] = lambda _name: None,
@@ -62,13 +65,16 @@ def prepare_debian(
     """
     from seatrial.images.bases import Base
 
-    architecture = parse_platform(platform)
-    key = hashlib.sha256(msgspec.json.encode([_RECIPE, system, suite, architecture, PACKAGES])).hexdigest()
+    architecture, packages = parse_platform(platform), sorted({*PACKAGES, *packages})
+    for package in packages:
+        if not _PACKAGE.fullmatch(package):
+            raise UsageError(f"{package!r} is not the name of a Debian package", fix="give names such as libgl1")
+    key = hashlib.sha256(msgspec.json.encode([_RECIPE, system, suite, architecture, packages])).hexdigest()
     entry = use.hold("bases", f"{system}-{suite}-{key[:32]}")
     name, made_now = f"{system}:{suite}", False
     if refresh or not (entry / "index.json").exists():
         with scratch() as folder:
-            _make(folder, system, suite, architecture, point)
+            _make(folder, system, suite, architecture, packages, point)
             point("base/written")
             if entry.exists():
                 entry.rename(folder / "former")
@@ -79,11 +85,13 @@ def prepare_debian(
     )
 
 
-def _make(folder: Path, system: str, suite: str, architecture: str, point: Callable[[str], None]) -> None:
+def _make(
+    folder: Path, system: str, suite: str, architecture: str, packages: Sequence[str], point: Callable[[str], None]
+) -> None:
     program = find("mmdebstrap")
     layout, blob, log = folder / "layout", folder / "blob", folder / "log"
     oci.create(layout)
-    argv = command(program, suite, architecture, sources(system, suite))
+    argv = command(program, suite, architecture, packages, sources(system, suite))
     with blob.open("wb") as out, log.open("wb") as errors:
         env = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         with subprocess.Popen(
@@ -101,12 +109,14 @@ def _make(folder: Path, system: str, suite: str, architecture: str, point: Calla
     _write_image(layout, written, architecture, f"{system}:{suite}")
 
 
-def command(program: str, suite: str, architecture: str, lines: tuple[str, ...]) -> list[str]:
+def command(
+    program: str, suite: str, architecture: str, packages: Sequence[str], lines: Sequence[str]
+) -> list[str]:
     """The mmdebstrap call that writes the root file system as a tar to stdout."""
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED]
     return [
         program, "--variant=minbase", "--quiet", f"--architectures={architecture}",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         *(f"--aptopt={option}" for option in _apt_options()),
         *(f"--customize-hook={hook}" for hook in _HOOKS),

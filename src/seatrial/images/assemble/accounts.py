@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.layer import LayerWriter
 
 _FIRST_UID = 10001
+_DEFAULT_NAME = "app"
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -51,23 +52,33 @@ def account(tree: Tree, user: str) -> Account:
     if match := re.fullmatch(r"(\d+)(?::(\d+))?", user):
         uid = int(match[1])
         by_uid = {number: gid for number, gid in users.values()}
-        return Account(name=user, uid=uid, gid=int(match[2] or by_uid.get(uid, uid)))
+        gid = int(match[2] or by_uid.get(uid, uid))
+        if uid == 0 or uid in by_uid or _DEFAULT_NAME in users:
+            return Account(name=user, uid=uid, gid=gid)
+        return _new_account(tree, _DEFAULT_NAME, uid, gid)
     if user in users or user == "root":
         uid, gid = users.get(user, (0, 0))
         return Account(name=user, uid=uid, gid=gid)
     if not _NAME.fullmatch(user):
         raise SeatrialError(f"{user!r} is not a user name", fix="use lower-case letters, digits, - and _, or a number")
-    return _new_account(tree, user, {uid for uid, _ in users.values()})
-
-
-def _new_account(tree: Tree, user: str, taken: set[int]) -> Account:
-    passwd, group = tree.texts.get("/etc/passwd", b""), tree.texts.get("/etc/group", b"")
-    groups = {row[0]: int(row[2]) for row in (li.split(":") for li in group.decode("utf-8", "replace").splitlines())
-              if len(row) > 2 and row[2].isdigit()}  # fmt: skip  # noqa: PLR2004
+    taken, groups = {uid for uid, _ in users.values()}, _groups(tree)
     uid = next(n for n in range(_FIRST_UID, 65000) if n not in taken and n not in groups.values())
-    gid, home = groups.get(user, uid), f"/home/{user}"
+    return _new_account(tree, user, uid, groups.get(user, uid))
+
+
+def _groups(tree: Tree) -> dict[str, int]:
+    text = tree.texts.get("/etc/group", b"").decode("utf-8", "replace")
+    rows = [line.split(":") for line in text.splitlines()]
+    return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}  # noqa: PLR2004
+
+
+def _new_account(tree: Tree, user: str, uid: int, gid: int) -> Account:
+    """An entry in the account files: without one, `getpass.getuser()` fails, which PyTorch calls."""
+    passwd, group = tree.texts.get("/etc/passwd", b""), tree.texts.get("/etc/group", b"")
+    home, groups = f"/home/{user}", _groups(tree)
     line = f"{user}:x:{uid}:{gid}::{home}:/usr/sbin/nologin\n".encode()
-    new_group = b"" if user in groups else _ended(group) + f"{user}:x:{gid}:\n".encode()
+    known = user in groups or gid in groups.values()
+    new_group = b"" if known else _ended(group) + f"{user}:x:{gid}:\n".encode()
     return Account(name=user, uid=uid, gid=gid, home=home, passwd=_ended(passwd) + line, group=new_group)
 
 

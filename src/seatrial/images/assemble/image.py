@@ -84,7 +84,15 @@ def prepare_project(
     from seatrial.images.probe import probe
     from seatrial.images.resolve import resolve
 
-    base = prepare(spec.base, use, platform=spec.platform, insecure=insecure, refresh=refresh_base, point=point)
+    base = prepare(
+        spec.base,
+        use,
+        packages=spec.packages,
+        platform=spec.platform,
+        insecure=insecure,
+        refresh=refresh_base,
+        point=point,
+    )
     probed = probe(base, use)
     point("image/base-ready")
     requirements = [spec.root / name for name in spec.requirements]
@@ -165,7 +173,7 @@ def plan(
 def _inside(root: Path, out: Path) -> list[str]:
     """The image that is being written is no source of itself."""
     try:
-        return [out.absolute().relative_to(root.absolute()).as_posix()]
+        return ["/" + out.absolute().relative_to(root.absolute()).as_posix()]
     except ValueError:
         return []
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # Never wanted in an image; a project's own patterns can bring any of them back with `!pattern`.
 DEFAULT_EXCLUDES = (
@@ -31,57 +31,56 @@ class SecretFileError(SeatrialError):
 def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[tuple[str, Path]]:
     """Files, links and folders below `root` that go into the image, as (relative path, place), sorted.
 
-    `include` are files, folders or patterns; `exclude` are patterns of .dockerignore, added to that file's own
-    and to the defaults. The last pattern that matches decides, `!` brings back.
+    `include` and `exclude` are patterns of .gitignore. What .dockerignore names stays out, and so do version
+    control, caches and virtual environments, unless .dockerignore brings them back by `!`.
 
     Raises:
-        SeatrialError: an include matches nothing or points outside of the folder.
+        SeatrialError: an include matches nothing.
         SecretFileError: one of the files holds a secret.
     """
-    ignored = matcher([*DEFAULT_EXCLUDES, *_dockerignore(root), *exclude])
-    chosen: dict[str, Path] = {}
+    import pathspec
+
+    ignored = matcher([*DEFAULT_EXCLUDES, *_dockerignore(root)])
+    out = pathspec.GitIgnoreSpec.from_lines(exclude)
+    there = [(relative, place) for relative, place in _walk(root, ignored) if not out.match_file(_named(relative, place))]
     for pattern in include:
-        found = _expand(root, pattern)
-        if not found:
-            raise SeatrialError(f"`source: {pattern}` matches nothing", where=str(root), fix="correct the path")
-        for start in found:
-            for relative, path in _walk(root, start, ignored):
-                chosen[relative] = path
-    for relative, path in sorted(chosen.items()):
-        refuse_secret(relative, path)
+        one = pathspec.GitIgnoreSpec.from_lines([pattern.removeprefix("!")])
+        if pattern != "*" and not any(one.match_file(_named(*item)) for item in there):
+            raise SeatrialError(
+                f"`source: {pattern}` matches nothing", where=str(root), fix="correct the pattern, or remove it"
+            )
+    wanted = pathspec.GitIgnoreSpec.from_lines(include)
+    chosen = {relative: place for relative, place in there if wanted.match_file(_named(relative, place))}
+    for relative, place in sorted(chosen.items()):
+        refuse_secret(relative, place)
+    for relative in list(chosen):
+        for parent in PurePosixPath(relative).parents:
+            if parent.name:
+                chosen.setdefault(parent.as_posix(), root / parent)
     return sorted(chosen.items())
 
 
-def _expand(root: Path, pattern: str) -> list[Path]:
-    plain = os.path.normpath(pattern)
-    if plain.startswith(("..", "/")):
-        raise SeatrialError(
-            f"`source: {pattern}` points outside of the folder", where=str(root), fix="give a path inside of it"
-        )
-    place = root / plain
-    return [place] if os.path.lexists(place) else sorted(root.glob(pattern))
+def _named(relative: str, place: Path) -> str:
+    """Patterns that end in a slash mean folders alone."""
+    return f"{relative}/" if place.is_dir() and not place.is_symlink() else relative
 
 
-def _walk(root: Path, start: Path, ignored: Matcher) -> list[tuple[str, Path]]:
-    found: list[tuple[str, Path]] = []
-    relative = start.relative_to(root).as_posix()
-    if relative != "." and ignored.matches(relative):
-        return []
-    if start.is_symlink() or not start.is_dir():
-        return [(relative, start)]
-    for folder, names, files in os.walk(start):
+def _walk(root: Path, ignored: Matcher) -> Iterator[tuple[str, Path]]:
+    for folder, names, files in os.walk(root, onerror=_unreadable):
         place = Path(folder)
         base = place.relative_to(root).as_posix()
         prefix = "" if base == "." else base + "/"
-        linked = [n for n in names if (place / n).is_symlink()]
-        for name in (*files, *linked):
+        linked = [name for name in names if (place / name).is_symlink()]
+        names[:] = [n for n in names if n not in linked and (ignored.has_exceptions or not ignored.matches(prefix + n))]
+        for name in (*files, *linked, *names):
             if not ignored.matches(prefix + name):
-                found.append((prefix + name, place / name))
-        names[:] = [
-            n for n in names if n not in linked and (ignored.has_exceptions or not ignored.matches(prefix + n))
-        ]
-        found += [(prefix + n, place / n) for n in names if not ignored.matches(prefix + n)]
-    return found
+                yield prefix + name, place / name
+
+
+def _unreadable(error: OSError) -> None:
+    raise SeatrialError(
+        f"cannot be read: {error.strerror}", where=str(error.filename), fix="make it readable or exclude it"
+    ) from error
 
 
 def _dockerignore(root: Path) -> list[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from seatrial import paths
 from seatrial.files import remove_tree
-from seatrial.locks import locked, try_lock
+from seatrial.locks import is_locked, locked, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +56,24 @@ def using() -> Iterator[Use]:
         yield Use(path)
 
 
+def held() -> set[str]:
+    """`kind/name` of everything that a living process holds."""
+    found: set[str] = set()
+    for path in _folder("uses").glob("*.lock"):
+        with suppress(FileNotFoundError):
+            text = path.read_text()
+            if is_locked(path):
+                found.update(text.split("\n"))
+    return found
+
+
+@contextmanager
+def pruning() -> Iterator[set[str]]:
+    """Keep others from starting to use entries for a block, and hand out what is held already."""
+    with locked(_folder("uses") / ".prune"):
+        yield held()
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """An empty folder for work in progress, on the file system of the cache; removed at the end."""
@@ -79,6 +97,10 @@ def sweep() -> None:
                     remove_tree(path.with_suffix(".d"))
                     path.unlink(missing_ok=True)
                     os.close(descriptor)
+
+
+    for grave in _folder("scratch").glob("*.gone"):
+        remove_tree(grave)  # a pruning that was killed while it removed
 
 
 def publish(made: Path, entry: Path) -> bool:

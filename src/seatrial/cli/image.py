@@ -1,0 +1,27 @@
+"""`seatrial image`: the table of its commands."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import click
+
+from seatrial.cli.root import LazyGroup
+
+
+class ImageGroup(LazyGroup):
+    """Commands about images, imported when they run."""
+
+    table: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "assemble": ("seatrial.cli.image_assemble", "assemble", "Assemble an image from a base, wheels and source."),
+        "inspect": ("seatrial.cli.image_inspect", "inspect", "Show what an image is made of."),
+        "run": ("seatrial.cli.image_run", "run", "Run a program in an image."),
+        "test": ("seatrial.cli.image_test", "test", "Test that an image does what it is for."),
+        "push": ("seatrial.cli.image_push", "push", "Push an image to registries."),
+        "tags": ("seatrial.cli.image_push", "tags", "List a repository's tags with sizes and dates."),
+    }
+
+
+@click.group(cls=ImageGroup, epilog="Example: seatrial image assemble . --oci ./image")
+def image() -> None:
+    """Assemble, run, test and push images, without a daemon and without root."""
