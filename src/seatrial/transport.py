@@ -208,7 +208,8 @@ def _persist(link: Link, url: str, once: Callable[[], httpx.Response], *, repeat
                 raise failure from error
             pause = link.retry.pause(attempt)
         else:
-            if not (_unheeded(response) or (repeatable and response.status_code in _BUSY)):
+            again = _unheeded(response) or (repeatable and response.status_code in _BUSY)
+            if not again or link.retry.attempts == 1:  # who does not want repetition judges every answer
                 return response
             if last:
                 raise _busy(url, response, attempt)

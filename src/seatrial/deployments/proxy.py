@@ -30,8 +30,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the proxy says about one slot.
 
-    `check` is the health check's last result in the proxy's words, `healthy` whether a check has passed and it
-    may be given traffic. `queue` and `sessions` count requests waiting and in flight now; the other counters run
+    `check` is the health check's last result in the proxy's words, `healthy` whether it passed, and `up` whether
+    the proxy gives the slot its share: a few misses may be needed to go down. `queue` and `sessions` count requests waiting and in flight now; the other counters run
     since the proxy started: `requests` given to the slot, answers by class, `errors` without a usable answer
     (`errors` are also in `failed`, what clients were told with 5xx), `retries` and `redispatches` to other slots.
     Times are averages over the last 1024 requests in milliseconds.
@@ -43,6 +43,7 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     mode: Mode
     healthy: bool
+    up: bool
     check: str
     queue: int
     sessions: int
