@@ -63,11 +63,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which files of the project go into the image. Patterns are those of .gitignore."""
+    """Which files of the project go into the image. Patterns are those of .dockerignore."""
 
     include: Annotated[
-        tuple[str, ...], Meta(description="Patterns of files to copy. Default: everything.")
-    ] = ("*",)
+        tuple[str, ...], Meta(description="Files, folders or patterns to copy. Default: everything.")
+    ] = (".",)
     exclude: Annotated[
         tuple[str, ...],
         Meta(
