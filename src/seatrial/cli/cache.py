@@ -24,7 +24,10 @@ def show(as_json: bool) -> None:
 
     found = entries()
     kinds = {
-        kind: {"entries": sum(e.kind == kind for e in found), "bytes": sum(e.size for e in found if e.kind == kind)}
+        kind: {
+            "entries": sum(e.kind == kind for e in found),
+            "bytes": sum(e.size for e in found if e.kind == kind),
+        }
         for kind in dict.fromkeys(e.kind for e in sorted(found, key=lambda e: e.kind))
     }
     total = sum(e.size for e in found)
@@ -38,7 +41,9 @@ def show(as_json: bool) -> None:
 
 
 @cache.command(epilog="Example: seatrial cache prune --max-size 10G")
-@click.option("--max-size", required=True, metavar="SIZE", help="What may stay, such as 500M or 10G; 0 removes all.")
+@click.option(
+    "--max-size", required=True, metavar="SIZE", help="What may stay, such as 500M or 10G; 0 removes all."
+)
 @json_option
 @directory_option
 def prune(max_size: str, as_json: bool) -> None:

@@ -13,7 +13,11 @@ class ImageGroup(LazyGroup):
     """Commands about images, imported when they run."""
 
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
-        "assemble": ("seatrial.cli.image_assemble", "assemble", "Assemble an image from a base, wheels and source."),
+        "assemble": (
+            "seatrial.cli.image_assemble",
+            "assemble",
+            "Assemble an image from a base, wheels and source.",
+        ),
         "inspect": ("seatrial.cli.image_inspect", "inspect", "Show what an image is made of."),
         "run": ("seatrial.cli.image_run", "run", "Run a program in an image."),
         "test": ("seatrial.cli.image_test", "test", "Test that an image does what it is for."),

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: seatrial image assemble . --tag 127.0.0.1:5000/models/iris:1 --push")
-@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument(
+    "folder", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 @click.option("--image", "name", metavar="NAME", help="Which image of seatrial.yaml, when there are several.")
-@click.option("--base", metavar="BASE", help="debian:SUITE, ubuntu:SUITE, an OCI layout folder, or a registry reference.")
-@click.option("--oci", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Write the image here.")
+@click.option(
+    "--base",
+    metavar="BASE",
+    help="debian:SUITE, ubuntu:SUITE, an OCI layout folder, or a registry reference.",
+)
+@click.option(
+    "--oci", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Write the image here."
+)
 @click.option("--tag", metavar="REGISTRY/REPO:TAG", help="What to push it as.")
 @click.option("--push", is_flag=True, help="Push it; needs --tag.")
 @click.option("--insecure", is_flag=True, help="Allow registries without TLS (loopback needs no flag).")
@@ -27,7 +35,9 @@ if TYPE_CHECKING:
 @click.option("--bytecode/--no-bytecode", default=None, help="Compile Python files ahead (the default).")
 @click.option("--refresh", is_flag=True, help="Look for newer versions of what is not pinned.")
 @click.option("--refresh-base", is_flag=True, help="Make or pull the base again.")
-@click.option("--explain", is_flag=True, help="Say for each layer what is in it, how large it is and whether it is new.")
+@click.option(
+    "--explain", is_flag=True, help="Say for each layer what is in it, how large it is and whether it is new."
+)
 @json_option
 @directory_option
 def assemble(folder: Path, name: str | None, **options: Any) -> None:
@@ -43,7 +53,11 @@ def assemble(folder: Path, name: str | None, **options: Any) -> None:
     spec = read_spec(folder, name, options)
     out = options["oci"] or _default_layout(folder, name)
     done = assemble_project(
-        spec, out=out, insecure=options["insecure"], refresh=options["refresh"], refresh_base=options["refresh_base"]
+        spec,
+        out=out,
+        insecure=options["insecure"],
+        refresh=options["refresh"],
+        refresh_base=options["refresh_base"],
     )
     pushed = _push(out, options, done) if options["push"] else 0
     if options["as_json"]:
@@ -54,7 +68,9 @@ def assemble(folder: Path, name: str | None, **options: Any) -> None:
     for line in done.notes:
         note(f"note: {line}")
     new = sum(layer.size for layer in done.layers if not layer.reused)
-    note(f"{len(done.layers)} layers, {done.size / 1e6:.1f} MB, of which {new / 1e6:.1f} MB new, in {done.seconds:.1f} s")
+    note(
+        f"{len(done.layers)} layers, {done.size / 1e6:.1f} MB, of which {new / 1e6:.1f} MB new, in {done.seconds:.1f} s"
+    )
     note(f"pushed {pushed / 1e6:.1f} MB to {options['tag']}" if options["push"] else f"written to {out}")
     sys.stdout.write(done.digest + "\n")
 
@@ -79,9 +95,13 @@ def read_spec(folder: Path, name: str | None, options: dict[str, Any]) -> ImageS
             fix="write the packages into requirements.txt",
         )  # fmt: skip
     if name is None and len(images) > 1:
-        raise UsageError(f"there are several images: {', '.join(images)}", where=str(folder), fix="choose one with --image")
+        raise UsageError(
+            f"there are several images: {', '.join(images)}", where=str(folder), fix="choose one with --image"
+        )
     if name is not None and name not in images:
-        raise UsageError(f"there is no image {name!r}", where=str(folder), fix=f"choose one of: {', '.join(images)}")
+        raise UsageError(
+            f"there is no image {name!r}", where=str(folder), fix=f"choose one of: {', '.join(images)}"
+        )
     spec = from_config(folder, images[name or next(iter(images))])
     changes = {key: options[key] for key in ("base", "platform", "bytecode") if options.get(key) is not None}
     return msgspec.structs.replace(spec, **changes)
@@ -101,7 +121,9 @@ def _push(out: Path, options: dict[str, Any], done: Assembled) -> int:
 
     pushed = push(out, options["tag"], insecure=options["insecure"])
     if pushed.digest != done.digest:
-        raise SeatrialError(f"the registry has {pushed.digest}, not {done.digest}", where=options["tag"], fix="push again")
+        raise SeatrialError(
+            f"the registry has {pushed.digest}, not {done.digest}", where=options["tag"], fix="push again"
+        )
     return pushed.pushed_bytes
 
 

@@ -29,7 +29,9 @@ def inspect(source: str, platform: str, insecure: bool, as_json: bool) -> None:
         print_json(found)
         return
     out = sys.stdout
-    out.write(f"digest      {found['digest']}\nplatform    {found['platform']}\nsize        {found['size'] / 1e6:.1f} MB\n")
+    out.write(
+        f"digest      {found['digest']}\nplatform    {found['platform']}\nsize        {found['size'] / 1e6:.1f} MB\n"
+    )
     for key, value in found["config"].items():
         out.write(f"{key.lower():<11} {_line(value)}\n")
     for layer in found["layers"]:
@@ -40,7 +42,11 @@ def describe(image: Image) -> dict[str, Any]:
     """The facts of an image as plain data; sizes are in bytes, layers lowest first."""
     history = [entry for entry in image.config.get("history") or () if not entry.get("empty_layer")]
     layers = image.manifest.layers
-    said = [entry.get("created_by", "") for entry in history] if len(history) == len(layers) else [""] * len(layers)
+    said = (
+        [entry.get("created_by", "") for entry in history]
+        if len(history) == len(layers)
+        else [""] * len(layers)
+    )
     return {
         "digest": image.digest,
         "platform": f"{image.config.get('os', '')}/{image.config.get('architecture', '')}",

@@ -18,7 +18,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "image": ("seatrial.cli.image", "image", "Assemble, run, test and push images."),
     "runs": ("seatrial.cli.runs", "runs", "List, show, follow, stop and resume runs."),
     "rules": ("seatrial.cli.rules", "rules", "List and explain the rules behind findings."),
-    "doctor": ("seatrial.cli.doctor", "doctor", "Say what this machine has, what it is for, and how to get the rest."),
+    "doctor": (
+        "seatrial.cli.doctor",
+        "doctor",
+        "Say what this machine has, what it is for, and how to get the rest.",
+    ),
     "schema": ("seatrial.cli.schema", "schema", "Print the JSON Schema of seatrial.yaml."),
     "cache": ("seatrial.cli.cache", "cache", "Show and prune what can be made again."),
     "completion": ("seatrial.cli.completion", "completion", "Print the completion script of a shell."),

@@ -6,7 +6,7 @@ import os
 import posixpath
 import tarfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -77,7 +77,9 @@ def _read_layer(layout: Path, layer: Descriptor) -> tuple[list[str], list[str], 
 
 def _capture(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bytes:
     wanted = path in _CAPTURED or path.endswith(".dist-info/RECORD")
-    stream = archive.extractfile(member) if wanted and member.isreg() and member.size < _CAPTURE_LIMIT else None
+    stream = (
+        archive.extractfile(member) if wanted and member.isreg() and member.size < _CAPTURE_LIMIT else None
+    )
     return stream.read() if stream else b""
 
 
@@ -109,7 +111,7 @@ def _forget(tree: Tree, path: str, *, itself: bool) -> None:
         paths.difference_update([p for p in paths if gone(p)])
     for table in (tree.links, tree.texts):
         for known in [p for p in table if gone(p)]:
-            del table[known]  # type: ignore[attr-defined]
+            del table[known]
 
 
 def resolve(tree: Tree, path: str) -> str:
@@ -205,7 +207,7 @@ def open_layer(layout: Path, layer: Descriptor) -> Iterator[tarfile.TarFile]:
             fix="choose another tag of the base, or convert it with `skopeo copy --dest-compress-format gzip`",
         )
     with blob_path(layout, layer.digest).open("rb") as raw:
-        stream: IO[bytes] = igzip.open(raw, "rb") if "gzip" in layer.media_type else raw  # type: ignore[assignment]
+        stream: Any = igzip.IGzipFile(None, "rb", fileobj=raw) if "gzip" in layer.media_type else raw  # type: ignore[no-untyped-call]
         try:
             with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
                 yield archive

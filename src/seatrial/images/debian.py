@@ -28,19 +28,22 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_RECIPE = 3
+_RECIPE = 5
 # Python, certificates, and what wheels with compiled code expect from the system (OpenMP, C++).
 PACKAGES = ("ca-certificates", "libgomp1", "libstdc++6", "python3")
 _EXCLUDED = ("doc", "man", "info", "locale", "lintian", "bug", "groff", "linda")
 _MIRRORS = {"debian": "http://deb.debian.org/debian", "ubuntu": "http://archive.ubuntu.com/ubuntu"}
 # The first argument of a hook is the new root. No data is ever put into these lines.
-_HOOKS = (
-    'chroot "$1" env PYTHONHASHSEED=0 python3 -m compileall -q -f -j 1 --invalidation-mode unchecked-hash'
-    " /usr/lib/python3 $(cd \"$1\" && ls -d usr/lib/python3.* | sed 's,^,/,') || true",
+_COMPILE = (
+    'chroot "$1" env PYTHONHASHSEED=0 python3 -m compileall -q -f --invalidation-mode unchecked-hash'
+    """ /usr/lib/python3 $(cd "$1" && ls -d usr/lib/python3.* | sed 's,^,/,') || true"""
+)
+_CLEAN = (
     'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old'
     ' "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/var/cache/ldconfig'
-    ' "$1"/usr/share/python3/__pycache__ "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/* "$1"/tmp/*',
+    ' "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/* "$1"/tmp/*'
 )
+_HOOKS = (_COMPILE, _CLEAN, ':> "$1"/etc/machine-id')
 # Source: Debian Policy 5.6.1, with an optional version or architecture as apt takes it.
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 _TIME_LIMIT = 1800
@@ -68,7 +71,9 @@ def prepare_debian(
     architecture, packages = parse_platform(platform), sorted({*PACKAGES, *packages})
     for package in packages:
         if not _PACKAGE.fullmatch(package):
-            raise UsageError(f"{package!r} is not the name of a Debian package", fix="give names such as libgl1")
+            raise UsageError(
+                f"{package!r} is not the name of a Debian package", fix="give names such as libgl1"
+            )
     key = hashlib.sha256(msgspec.json.encode([_RECIPE, system, suite, architecture, packages])).hexdigest()
     entry = use.hold("bases", f"{system}-{suite}-{key[:32]}")
     name, made_now = f"{system}:{suite}", False
@@ -86,7 +91,12 @@ def prepare_debian(
 
 
 def _make(
-    folder: Path, system: str, suite: str, architecture: str, packages: Sequence[str], point: Callable[[str], None]
+    folder: Path,
+    system: str,
+    suite: str,
+    architecture: str,
+    packages: Sequence[str],
+    point: Callable[[str], None],
 ) -> None:
     program = find("mmdebstrap")
     layout, blob, log = folder / "layout", folder / "blob", folder / "log"
@@ -95,7 +105,12 @@ def _make(
     with blob.open("wb") as out, log.open("wb") as errors:
         env = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         with subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env, start_new_session=True
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=env,
+            start_new_session=True,
         ) as process:
             try:
                 written = _pack(process.stdout, out) if process.stdout else None
@@ -115,12 +130,11 @@ def command(
     """The mmdebstrap call that writes the root file system as a tar to stdout."""
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED]
     return [
-        program, "--variant=minbase", "--quiet", f"--architectures={architecture}",
+        program, "--variant=minbase", "--quiet", "--skip=output/dev", f"--architectures={architecture}",
         f"--include={','.join(packages)}",
         *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         *(f"--aptopt={option}" for option in _apt_options()),
         *(f"--customize-hook={hook}" for hook in _HOOKS),
-        "--customize-hook=:> \"$1\"/etc/machine-id",
         "--format=tar", suite, "-", *lines,
     ]  # fmt: skip
 
@@ -137,10 +151,14 @@ def sources(system: str, suite: str) -> tuple[str, ...]:
     found: list[str] = []
     for path in listed:
         if path.is_file():
-            found += [line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("deb ")]
+            found += [
+                line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("deb ")
+            ]
     for path in sorted((root / "sources.list.d").glob("*.sources")):
         found += one_line(path.read_text("utf-8", "replace"))
-    archive = re.compile(rf"(deb (\[[^\]]*\] )?)(\S*{system}\S*|\S+) ({suite}|{suite}-(updates|security)) .*\bmain\b.*")
+    archive = re.compile(
+        rf"(deb (\[[^\]]*\] )?)(\S*{system}\S*|\S+) ({suite}|{suite}-(updates|security)) .*\bmain\b.*"
+    )
     return tuple(dict.fromkeys(line for line in found if archive.fullmatch(line) and system in line))
 
 
@@ -148,7 +166,9 @@ def one_line(text: str) -> list[str]:
     """Sources in the deb822 format (`sources.list(5)`) as one-line sources."""
     found = []
     for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
-        fields = {k.strip().lower(): v.strip() for k, _, v in (li.partition(":") for li in stanza.splitlines())}
+        fields = {
+            k.strip().lower(): v.strip() for k, _, v in (li.partition(":") for li in stanza.splitlines())
+        }
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes") == "no":
             continue
         signed = fields.get("signed-by", "")
@@ -167,7 +187,9 @@ def _apt_options() -> list[str]:
         dump = run(["apt-config", "dump"], timeout=10).stdout
     except MissingToolError:
         return []
-    return [line for line in dump.splitlines() if re.match(r'Acquire::https?::(Proxy|CAInfo)[^"]* ".+";', line)]
+    return [
+        line for line in dump.splitlines() if re.match(r'Acquire::https?::(Proxy|CAInfo)[^"]* ".+";', line)
+    ]
 
 
 def _pack(stream: IO[bytes], out: IO[bytes]) -> WrittenLayer:
@@ -209,7 +231,7 @@ def _write_image(layout: Path, layer: WrittenLayer, architecture: str, name: str
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """mmdebstrap removes its own tree on INT; what it started is in its group."""
+    """Let mmdebstrap end: it removes its own tree on INT; what it started is in its group."""
     import signal
     from contextlib import suppress
 

@@ -50,8 +50,10 @@ def to_text(lock: Lock) -> str:
             "[[packages]]",
             f"name = {q(wheel.name)}",
             f"version = {q(wheel.version)}",
-            f"wheels = [{{ name = {q(wheel.filename)}, path = {q('./' + wheel.filename)}{size}, "
-            f"hashes = {{ sha256 = {q(wheel.sha256)} }} }}]",
+            (
+                f"wheels = [{{ name = {q(wheel.filename)}, path = {q('./' + wheel.filename)}{size}, "
+                f"hashes = {{ sha256 = {q(wheel.sha256)} }} }}]"
+            ),
         ]
     lines += [
         "",

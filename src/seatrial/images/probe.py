@@ -10,7 +10,6 @@ import os
 import posixpath
 import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +24,7 @@ from seatrial.processes import Completed, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from seatrial.images.bases import Base
 
@@ -91,7 +91,9 @@ def probe(base: Base, use: Use) -> Probed:
             for name in ("proc", "dev", "tmp"):
                 (made / "root" / name).mkdir(exist_ok=True)
             interpreter = _ask(made / "root", tree, executable, base)
-            (made / "probe.msgpack").write_bytes(msgspec.msgpack.encode(Probed(interpreter=interpreter, tree=tree)))
+            (made / "probe.msgpack").write_bytes(
+                msgspec.msgpack.encode(Probed(interpreter=interpreter, tree=tree))
+            )
             publish(made, entry)
         known = Probed(interpreter=interpreter, tree=tree)
     inner = msgspec.structs.replace(known.interpreter, root=str(entry / "root"))
@@ -214,7 +216,11 @@ def _from_files(root: Path, tree: Tree, executable: str, base: Base) -> dict[str
         )  # fmt: skip
     minor = match[1]
     debian = prefix == "/usr" and b"debian" in (tree.texts.get("/usr/lib/os-release") or b"").lower()
-    library = f"/usr/local/lib/python{minor}/dist-packages" if debian else f"{prefix}/lib/python{minor}/site-packages"
+    library = (
+        f"/usr/local/lib/python{minor}/dist-packages"
+        if debian
+        else f"{prefix}/lib/python{minor}/site-packages"
+    )
     local = "/usr/local" if debian else prefix
     return {
         "version": minor,
@@ -244,7 +250,9 @@ def _glibc_from_files(root: Path) -> str:
     return ""
 
 
-def run_python(root: Path, executable: str, arguments: Sequence[str], *, stdin: str | None = None) -> Completed:
+def run_python(
+    root: Path, executable: str, arguments: Sequence[str], *, stdin: str | None = None
+) -> Completed:
     """Run the interpreter in an empty sandbox: its root read-only, no network, no environment."""
     return run(sandboxed(root, executable, arguments), stdin=stdin, timeout=60)
 

@@ -68,7 +68,9 @@ def resolve(
     place = paths.cache() / "resolutions" / f"{_key(files, requirements, target, uv, environment)}.json"
     if not refresh and (found := _read_cached(place)) is not None:
         return found
-    done = run(_command(uv, requirements, target, refresh), cwd=requirements[0].parent, env=_quiet(environment))
+    done = run(
+        _command(uv, requirements, target, refresh), cwd=requirements[0].parent, env=_quiet(environment)
+    )
     if done.code != 0:
         raise explain_failure(done, requirements[0], target)
     resolution = parse_pylock(done.stdout, target, requirements[0].parent)
@@ -151,9 +153,17 @@ def _key(
         place.read_bytes() if place.is_file() else b""
         for place in (*_user_configuration(env), root / "uv.toml", root / "pyproject.toml")
     ]
-    content = [(os.path.relpath(path, root), hashlib.sha256(data).hexdigest()) for path, data in files.items()]
+    content = [
+        (os.path.relpath(path, root), hashlib.sha256(data).hexdigest()) for path, data in files.items()
+    ]
     # A requirement can point at files beside it (`./wheels/x.whl`, `--find-links wheels`): then the place matters.
-    local = str(root) if any(re.search(rb"(?m)^\s*(\.|/|-e|-f|--find-links|--editable)|file:|@ *\.", d) for d in files.values()) else ""
+    local = (
+        str(root)
+        if any(
+            re.search(rb"(?m)^\s*(\.|/|-e|-f|--find-links|--editable)|file:|@ *\.", d) for d in files.values()
+        )
+        else ""
+    )
     version = run([uv, "--version"]).stdout.strip()
     parts = [_FORMAT, content, target, version, settings, configuration, local, Path(uv).stat().st_size]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
@@ -182,7 +192,11 @@ def _command(uv: str, requirements: Sequence[Path], target: Target, refresh: boo
 
 def _quiet(env: dict[str, str]) -> dict[str, str]:
     """Let uv print the solution on stdout, progress nowhere, and never colours."""
-    kept = {k: v for k, v in env.items() if k not in ("UV_OUTPUT_FILE", "VIRTUAL_ENV", "FORCE_COLOR", "CLICOLOR_FORCE")}
+    kept = {
+        k: v
+        for k, v in env.items()
+        if k not in ("UV_OUTPUT_FILE", "VIRTUAL_ENV", "FORCE_COLOR", "CLICOLOR_FORCE")
+    }
     return {**kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
@@ -225,7 +239,9 @@ def _choose(package: dict[str, Any], target: Target, root: Path) -> tuple[Locked
     rank = {tag: position for position, tag in enumerate(tags(target))}
     best: tuple[int, dict[str, Any], str] | None = None
     for entry in package.get("wheels") or [package[k] for k in ("archive",) if k in package]:
-        filename = entry.get("name") or unquote(urlsplit(entry.get("url") or entry["path"]).path).rsplit("/", 1)[-1]
+        filename = (
+            entry.get("name") or unquote(urlsplit(entry.get("url") or entry["path"]).path).rsplit("/", 1)[-1]
+        )
         try:
             accepted = [rank[tag] for tag in parse_wheel_filename(filename)[3] if tag in rank]
         except InvalidWheelFilename:
@@ -241,7 +257,9 @@ def _choose(package: dict[str, Any], target: Target, root: Path) -> tuple[Locked
     version = package.get("version") or str(parse_wheel_filename(filename)[1])
     try:
         wheel = check(
-            LockedWheel(name=name, version=version, filename=filename, sha256=sha256, size=entry.get("size", 0))
+            LockedWheel(
+                name=name, version=version, filename=filename, sha256=sha256, size=entry.get("size", 0)
+            )
         )
     except ValueError as error:
         raise SeatrialError(f"{name}: {error}", fix="use an index that says sha256 hashes") from error
@@ -261,7 +279,9 @@ def _address(entry: dict[str, Any], root: Path) -> str:
 def _hash_of_local(name: str, address: str) -> str:
     if not address.startswith("/"):
         raise SeatrialError(
-            f"{name} has no sha256", why="its index or address says none", fix="add `#sha256=…` to its address"
+            f"{name} has no sha256",
+            why="its index or address says none",
+            fix="add `#sha256=…` to its address",
         )
     with Path(address).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -285,9 +305,15 @@ def explain_failure(done: Completed, where: Path, target: Target) -> SeatrialErr
     """Turn what uv printed into what, why and what next."""
     text = clean(done.stderr or done.stdout)
     lines = [line for line in text.splitlines() if line.strip()]
-    causes = " ".join(re.sub(r"^(cause|├─▶|╰─▶|Caused by):?\s*", "", line.strip()) for line in lines[1:]).strip()
-    first = re.sub(r"^(error:|×)\s*", "", lines[0].strip()) if lines else "uv ended without an explanation"
-    if done.code == _UV_UNSATISFIABLE and re.search(r"no usable wheels|no wheels with a matching|[Bb]uilding source", text):
+    causes = " ".join(
+        re.sub(r"^(cause|├─▶|╰─▶|Caused by):?\s*", "", line.strip()) for line in lines[1:]
+    ).strip()
+    first = (
+        re.sub(r"^(error:|\u00d7)\s*", "", lines[0].strip()) if lines else "uv ended without an explanation"
+    )
+    if done.code == _UV_UNSATISFIABLE and re.search(
+        r"no usable wheels|no wheels with a matching|[Bb]uilding source", text
+    ):
         return SeatrialError(
             f"not every requirement has a wheel for {target}", where=str(where), why=causes or first,
             fix="choose versions that have wheels for this target; packages are never built from source here",
@@ -297,7 +323,10 @@ def explain_failure(done: Completed, where: Path, target: Target) -> SeatrialErr
             f"the requirements cannot be satisfied together for {target}", where=str(where), why=causes or first,
             fix="loosen one of the requirements named above",
         )  # fmt: skip
-    if re.search(r"error sending request|Failed to fetch|[Cc]onnect|dns error|tls|status client error|status server", text):
+    if re.search(
+        r"error sending request|Failed to fetch|[Cc]onnect|dns error|tls|status client error|status server",
+        text,
+    ):
         return SeatrialError(
             "the package index cannot be asked", where=str(where), why=f"{first}. {causes}".strip(),
             fix="check the network, the index address (UV_INDEX_URL) and its credentials, then run the same command",

@@ -51,7 +51,7 @@ def account(tree: Tree, user: str) -> Account:
     users = {row[0]: (int(row[2]), int(row[3])) for row in rows if len(row) > 3 and row[2].isdigit()}  # noqa: PLR2004
     if match := re.fullmatch(r"(\d+)(?::(\d+))?", user):
         uid = int(match[1])
-        by_uid = {number: gid for number, gid in users.values()}
+        by_uid = dict(users.values())
         gid = int(match[2] or by_uid.get(uid, uid))
         if uid == 0 or uid in by_uid or _DEFAULT_NAME in users:
             return Account(name=user, uid=uid, gid=gid)
@@ -60,7 +60,9 @@ def account(tree: Tree, user: str) -> Account:
         uid, gid = users.get(user, (0, 0))
         return Account(name=user, uid=uid, gid=gid)
     if not _NAME.fullmatch(user):
-        raise SeatrialError(f"{user!r} is not a user name", fix="use lower-case letters, digits, - and _, or a number")
+        raise SeatrialError(
+            f"{user!r} is not a user name", fix="use lower-case letters, digits, - and _, or a number"
+        )
     taken, groups = {uid for uid, _ in users.values()}, _groups(tree)
     uid = next(n for n in range(_FIRST_UID, 65000) if n not in taken and n not in groups.values())
     return _new_account(tree, user, uid, groups.get(user, uid))
@@ -97,7 +99,9 @@ def working_folder(tree: Tree, workdir: str) -> str:
     return resolve(tree, posixpath.normpath(workdir))
 
 
-def ground(tree: Tree, user: Account, workdir: str, missing: tuple[str, ...], removed: tuple[str, ...]) -> Ground:
+def ground(
+    tree: Tree, user: Account, workdir: str, missing: tuple[str, ...], removed: tuple[str, ...]
+) -> Ground:
     """Everything that the first layer has to bring."""
     wanted = {*missing, *parents(workdir)}
     if user.home:

@@ -112,10 +112,13 @@ def _compile(wheel: Wheel, part: list[Placement], interpreter: Interpreter) -> I
     from seatrial.images.probe import sandboxed
 
     argv = sandboxed(Path(interpreter.root), interpreter.executable, ["-s", "-S", "-c", _WORKER])
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    failures: list[BaseException] = []
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         watchdog = threading.Timer(_TIME_LIMIT, process.kill)
         watchdog.start()
-        feeder = threading.Thread(target=_feed, args=(process.stdin, wheel, part, failures := []), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(process.stdin, wheel, part, failures), daemon=True)
         feeder.start()
         try:
             for placed in part:

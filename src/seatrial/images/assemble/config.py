@@ -34,7 +34,9 @@ def image_config(
     """
     platform = f"{base_config.get('os', 'linux')}/{base_config.get('architecture', '')}"
     if platform != base.platform:
-        raise SeatrialError(f"the base is for {platform}, not for {base.platform}", where=base.name, fix="choose another base")
+        raise SeatrialError(
+            f"the base is for {platform}, not for {base.platform}", where=base.name, fix="choose another base"
+        )
     diff_ids = list((base_config.get("rootfs") or {}).get("diff_ids") or ())
     if len(diff_ids) != base_layers:
         raise SeatrialError(

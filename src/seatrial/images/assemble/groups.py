@@ -45,7 +45,9 @@ def group(wheels: Sequence[LockedWheel], room: int) -> list[tuple[LockedWheel, .
     if not wheels:
         return []
     if room < 1:
-        raise SeatrialError("the base has too many layers to add any", fix=f"choose a base with fewer than {MAX_LAYERS}")
+        raise SeatrialError(
+            "the base has too many layers to add any", fix=f"choose a base with fewer than {MAX_LAYERS}"
+        )
     buckets = min(_BUCKETS, max(1, room // 2))
     large = sorted((w for w in wheels if w.size >= _LARGE), key=lambda w: (-w.size, w.name))[: room - buckets]
     alone = {w.name for w in large}

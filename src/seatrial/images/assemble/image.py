@@ -7,30 +7,37 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seatrial import __version__
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
 from seatrial.images.assemble import accounts, groups, layers
 from seatrial.images.assemble.config import image_config
 from seatrial.images.assemble.fetch import fetch
-from seatrial.images.assemble.layers import LayerPlan
 from seatrial.images.assemble.source import select
 from seatrial.images.assemble.source_layer import read_source
 from seatrial.images.assemble.spec import Assembled, AssembledLayer, ImageSpec
-from seatrial.images.assemble.store import StoredLayer, Use, entry_path, using
+from seatrial.images.assemble.store import StoredLayer, Use, using
 from seatrial.images.assemble.tar import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from seatrial.images.assemble.layers import LayerPlan
     from seatrial.images.bases import Base
     from seatrial.images.probe import Probed
     from seatrial.images.resolve import Resolution
 
-__all__ = ["Assembled", "AssembledLayer", "ImageSpec", "Prepared", "assemble", "assemble_project", "prepare_project"]
+__all__ = [
+    "Assembled",
+    "AssembledLayer",
+    "ImageSpec",
+    "Prepared",
+    "assemble",
+    "assemble_project",
+    "prepare_project",
+]
 
 
 class Prepared(NamedTuple):
@@ -120,7 +127,9 @@ def assemble(
     base = oci.read_image(prepared.base.layout, digest=prepared.base.digest)
     check_output(out)
     mtime = source_date_epoch()
-    user, plans, notes = plan(spec, prepared, out, len(base.manifest.layers), threads or layers.processors(), mtime)
+    user, plans, notes = plan(
+        spec, prepared, out, len(base.manifest.layers), threads or layers.processors(), mtime
+    )
     _fetch_missing(plans, prepared.resolution.urls, use, point)
     built = layers.build(plans, use, threads=threads or layers.processors(), point=point)
     notes += _disagreements(plans, built)
@@ -131,7 +140,7 @@ def assemble(
     digest = _write_layout(out, prepared.base, base, built, config, point)
     return Assembled(
         digest=digest,
-        size=sum(layer.size for layer in (*base.manifest.layers, *built)),
+        size=sum(d.size for d in base.manifest.layers) + sum(b.size for b in built),
         layers=(
             *(AssembledLayer(digest=d.digest, size=d.size, what=f"base {spec.base}", reused=not prepared.base.made_now)
               for d in base.manifest.layers),
@@ -164,7 +173,9 @@ def plan(
     if spec.bytecode:
         plans += [layers.plan_bytecode(g, interpreter, threads) for g in grouped]
     if spec.source:
-        files = read_source(select(spec.root, spec.source, (*spec.exclude, *_inside(spec.root, out))), workdir)
+        files = read_source(
+            select(spec.root, spec.source, (*spec.exclude, *_inside(spec.root, out))), workdir
+        )
         owner = (user.uid, user.gid) if spec.owner == "user" else (0, 0)
         plans.append(layers.plan_source(files, *owner, mtime))
     return user, plans, list(decided.notes)
@@ -178,7 +189,9 @@ def _inside(root: Path, out: Path) -> list[str]:
         return []
 
 
-def _fetch_missing(plans: Sequence[LayerPlan], urls: dict[str, str], use: Use, point: Callable[[str], None]) -> None:
+def _fetch_missing(
+    plans: Sequence[LayerPlan], urls: dict[str, str], use: Use, point: Callable[[str], None]
+) -> None:
     """Only wheels whose layer is not in the cache have to be here."""
     wanted = {
         wheel.sha256: wheel
@@ -196,7 +209,9 @@ def _disagreements(plans: Sequence[LayerPlan], built: Sequence[StoredLayer]) -> 
     seen: dict[str, tuple[str, str]] = {}
     found = []
     for layer_plan, layer in zip(plans, built, strict=True):
-        found += [f"packages of one layer disagree about {path}: {layer_plan.what}" for path in layer.disputed]
+        found += [
+            f"packages of one layer disagree about {path}: {layer_plan.what}" for path in layer.disputed
+        ]
         for path, digest in layer.files.items():
             if path in seen and seen[path][0] != digest:
                 found.append(f"{seen[path][1]} and {layer_plan.what} disagree about {path}: the latter wins")
@@ -225,7 +240,9 @@ def check_output(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / "oci-layout").exists():
-        raise SeatrialError("this is not an empty folder", where=str(out), fix="give a folder that does not exist yet")
+        raise SeatrialError(
+            "this is not an empty folder", where=str(out), fix="give a folder that does not exist yet"
+        )
     if len(oci.read_index(out).manifests) > 1:
         raise SeatrialError("this layout holds several images", where=str(out), fix="give another folder")
 

@@ -88,7 +88,9 @@ def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
         for name, target in wheel.scripts
     ]
     found.append(Placement(f"{root}/{wheel.dist_info}/INSTALLER", None, _INSTALLER, 0o644))
-    by_path = {_through_links(p.path, scheme): p for p in found}  # later ones win: pip overwrites INSTALLER too
+    by_path = {
+        _through_links(p.path, scheme): p for p in found
+    }  # later ones win: pip overwrites INSTALLER too
     return [by_path[path]._replace(path=path) for path in sorted(by_path)]
 
 
@@ -101,7 +103,7 @@ def _place(wheel: Wheel, entry: Entry, scheme: Scheme, root: str, wrappers: set[
         "purelib": scheme.purelib,
         "platlib": scheme.platlib,
         "scripts": scheme.scripts,
-        "headers": f"{scheme.headers}/{wheel.dist_info.rsplit('-', 1)[0]}",
+        "headers": f"{scheme.headers}/{wheel.data.removesuffix('.data').rsplit('-', 1)[0]}",
         "data": scheme.data,
     }
     if key not in folders or not rest:

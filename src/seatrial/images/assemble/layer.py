@@ -92,11 +92,22 @@ class LayerWriter:
     def add_directory(self, name: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         self._pend(tar.header(name, kind=tar.DIRECTORY, mode=mode, uid=uid, gid=gid))
 
-    def add_symlink(self, name: str, target: str, *, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH) -> None:
-        self._pend(tar.header(name, kind=tar.SYMLINK, target=target, mode=0o777, uid=uid, gid=gid, mtime=mtime))
+    def add_symlink(
+        self, name: str, target: str, *, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH
+    ) -> None:
+        self._pend(
+            tar.header(name, kind=tar.SYMLINK, target=target, mode=0o777, uid=uid, gid=gid, mtime=mtime)
+        )
 
     def add_bytes(
-        self, name: str, content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH
+        self,
+        name: str,
+        content: bytes,
+        *,
+        mode: int = 0o644,
+        uid: int = 0,
+        gid: int = 0,
+        mtime: int = tar.EPOCH,
     ) -> None:
         """A file whose content is at hand."""
         self._pend(tar.header(name, size=len(content), mode=mode, uid=uid, gid=gid, mtime=mtime))

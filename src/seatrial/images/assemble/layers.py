@@ -41,7 +41,9 @@ class LayerPlan(NamedTuple):
 def plan_wheels(wheels: tuple[LockedWheel, ...], scheme: Scheme) -> LayerPlan:
     """The installed files of some wheels."""
     key = _key("wheels", [(w.sha256, w.filename) for w in wheels], scheme)
-    return LayerPlan(describe(wheels), key, wheels, lambda out: write_wheels(out, [_open(w) for w in wheels], scheme))
+    return LayerPlan(
+        describe(wheels), key, wheels, lambda out: write_wheels(out, [_open(w) for w in wheels], scheme)
+    )
 
 
 def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, threads: int) -> LayerPlan:
@@ -63,7 +65,9 @@ def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, thr
 
 def plan_ground(ground: Ground) -> LayerPlan:
     """Accounts, folders and removals."""
-    what = f"user {ground.account.name}, folders" + (f", removes {len(ground.removed)} files" if ground.removed else "")
+    what = f"user {ground.account.name}, folders" + (
+        f", removes {len(ground.removed)} files" if ground.removed else ""
+    )
 
     def write(out: LayerWriter) -> Installed:
         write_ground(out, ground)

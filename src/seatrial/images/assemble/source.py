@@ -19,7 +19,9 @@ DEFAULT_EXCLUDES = (
     ".pytest_cache", ".ruff_cache", "node_modules", ".dockerignore", ".gitignore", "Dockerfile", "*.egg-info",
 )  # fmt: skip
 _KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_NAMES = re.compile(r"id_(rsa|dsa|ecdsa|ed25519)|.*\.(pfx|p12|jks|keystore)|\.netrc|\.pypirc|\.git-credentials")
+_KEY_NAMES = re.compile(
+    r"id_(rsa|dsa|ecdsa|ed25519)|.*\.(pfx|p12|jks|keystore)|\.netrc|\.pypirc|\.git-credentials"
+)
 _ENV_EXAMPLES = (".example", ".sample", ".template", ".dist")
 _HEAD = 1 << 16
 
@@ -42,12 +44,18 @@ def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[t
 
     ignored = matcher([*DEFAULT_EXCLUDES, *_dockerignore(root)])
     out = pathspec.GitIgnoreSpec.from_lines(exclude)
-    there = [(relative, place) for relative, place in _walk(root, ignored) if not out.match_file(_named(relative, place))]
+    there = [
+        (relative, place)
+        for relative, place in _walk(root, ignored)
+        if not out.match_file(_named(relative, place))
+    ]
     for pattern in include:
         one = pathspec.GitIgnoreSpec.from_lines([pattern.removeprefix("!")])
         if pattern != "*" and not any(one.match_file(_named(*item)) for item in there):
             raise SeatrialError(
-                f"`source: {pattern}` matches nothing", where=str(root), fix="correct the pattern, or remove it"
+                f"`source: {pattern}` matches nothing",
+                where=str(root),
+                fix="correct the pattern, or remove it",
             )
     wanted = pathspec.GitIgnoreSpec.from_lines(include)
     chosen = {relative: place for relative, place in there if wanted.match_file(_named(relative, place))}
@@ -71,7 +79,11 @@ def _walk(root: Path, ignored: Matcher) -> Iterator[tuple[str, Path]]:
         base = place.relative_to(root).as_posix()
         prefix = "" if base == "." else base + "/"
         linked = [name for name in names if (place / name).is_symlink()]
-        names[:] = [n for n in names if n not in linked and (ignored.has_exceptions or not ignored.matches(prefix + n))]
+        names[:] = [
+            n
+            for n in names
+            if n not in linked and (ignored.has_exceptions or not ignored.matches(prefix + n))
+        ]
         for name in (*files, *linked, *names):
             if not ignored.matches(prefix + name):
                 yield prefix + name, place / name

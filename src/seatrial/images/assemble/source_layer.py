@@ -6,7 +6,6 @@ import hashlib
 import os
 import posixpath
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.errors import SeatrialError
@@ -15,8 +14,8 @@ from seatrial.images.assemble.layer import PACKING_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from seatrial.images.assemble.install import Installed
 from seatrial.images.assemble.layer import LayerWriter
 
 _SMALL = 1 << 18
@@ -39,14 +38,18 @@ def read_source(files: Sequence[tuple[str, Path]], workdir: str) -> list[SourceF
     Raises:
         SeatrialError: a file cannot be read, is a device, or is a link that leaves the folder.
     """
-    return [_read(relative, place, f"{workdir.rstrip('/')}/{relative}") for relative, place in files if relative != "."]
+    return [
+        _read(relative, place, f"{workdir.rstrip('/')}/{relative}")
+        for relative, place in files
+        if relative != "."
+    ]
 
 
 def _read(relative: str, place: Path, path: str) -> SourceFile:
     try:
         state = place.lstat()
         if stat.S_ISLNK(state.st_mode):
-            target = os.readlink(place)
+            target = str(place.readlink())
             inside = posixpath.normpath(posixpath.join(posixpath.dirname(relative), target))
             if target.startswith("/") or inside.startswith(".."):
                 raise SeatrialError(
@@ -61,11 +64,15 @@ def _read(relative: str, place: Path, path: str) -> SourceFile:
         with place.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise SeatrialError(f"cannot be read: {error.strerror}", where=str(place), fix="make it readable or exclude it") from error
+        raise SeatrialError(
+            f"cannot be read: {error.strerror}", where=str(place), fix="make it readable or exclude it"
+        ) from error
     return SourceFile(path, place, "file", 0o755 if state.st_mode & 0o111 else 0o644, digest)
 
 
-def write_source(writer: LayerWriter, files: Sequence[SourceFile], uid: int, gid: int, mtime: int) -> Installed:
+def write_source(
+    writer: LayerWriter, files: Sequence[SourceFile], uid: int, gid: int, mtime: int
+) -> Installed:
     """Write what `read_source` found.
 
     Raises:
@@ -103,4 +110,6 @@ def _write_file(writer: LayerWriter, file: SourceFile, uid: int, gid: int, mtime
                 writer.packed(packer.flush())
                 writer.close_member(crc, done)
     if digest.hexdigest() != file.content:
-        raise SeatrialError("changed while it was read", where=str(file.place), fix="run the same command again")
+        raise SeatrialError(
+            "changed while it was read", where=str(file.place), fix="run the same command again"
+        )

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 # Suites that Canonical still serves or archives; every other name is a suite of Debian.
 # Source: https://releases.ubuntu.com/ and https://old-releases.ubuntu.com/
 UBUNTU_SUITES = frozenset(
-    "trusty xenial bionic focal jammy lunar mantic noble oracular plucky questing resolute".split()
+    (
+        "trusty",
+        "xenial",
+        "bionic",
+        "focal",
+        "jammy",
+        "lunar",
+        "mantic",
+        "noble",
+        "oracular",
+        "plucky",
+        "questing",
+    )
 )
 
 

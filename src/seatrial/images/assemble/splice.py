@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from seatrial.images.assemble.layer import PACKING_LEVEL, LayerWriter
 from seatrial.images.assemble.wheel import DEFLATED, Entry, Recorded, refuse
@@ -92,7 +92,9 @@ class _Check:
 
         self._size += len(plain)
         if self._size > self._entry.size:
-            raise refuse(self._filename, f"{self._entry.name!r} is longer than the {self._entry.size} bytes it names")
+            raise refuse(
+                self._filename, f"{self._entry.name!r} is longer than the {self._entry.size} bytes it names"
+            )
         self._crc = isal_zlib.crc32(plain, self._crc)
         self._sha256.update(plain)
         if self._other:
@@ -101,7 +103,9 @@ class _Check:
     def finish(self) -> bytes:
         entry, recorded = self._entry, self._recorded
         if self._size != entry.size:
-            raise refuse(self._filename, f"{entry.name!r} has {self._size} bytes, not the {entry.size} it names")
+            raise refuse(
+                self._filename, f"{entry.name!r} has {self._size} bytes, not the {entry.size} it names"
+            )
         if self._crc != entry.crc:
             raise refuse(self._filename, f"{entry.name!r} is damaged: its checksum does not match")
         if recorded is not None:
@@ -125,7 +129,7 @@ def _inflate(descriptor: int, entry: Entry, filename: str) -> Iterator[tuple[byt
                 yield b"", inflater.decompress(inflater.unconsumed_tail, _CHUNK)
         while not inflater.eof and (plain := inflater.decompress(b"", _CHUNK)):
             yield b"", plain
-    except isal_zlib.error as error:
+    except cast("type[Exception]", isal_zlib.error) as error:
         raise refuse(filename, f"{entry.name!r} is damaged: {error}") from error
     if not inflater.eof:
         raise refuse(filename, f"{entry.name!r} is cut off: its final block is missing")

@@ -98,7 +98,6 @@ def sweep() -> None:
                     path.unlink(missing_ok=True)
                     os.close(descriptor)
 
-
     for grave in _folder("scratch").glob("*.gone"):
         remove_tree(grave)  # a pruning that was killed while it removed
 

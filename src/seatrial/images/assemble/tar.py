@@ -58,7 +58,7 @@ def _split(raw: bytes) -> tuple[bytes | None, bytes]:
     return None, raw
 
 
-def _ustar(
+def _ustar(  # noqa: PLR0917 - the fields of the block, in its order
     prefix: bytes, name: bytes, size: int, mode: int, kind: bytes, link: bytes, uid: int, gid: int, mtime: int
 ) -> bytes:
     head = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, uid, gid, size, mtime)
@@ -76,7 +76,7 @@ def _ustar(
 
 
 def _record(key: str, value: bytes) -> bytes:
-    """`LENGTH KEY=VALUE\\n`, where LENGTH counts itself."""
+    r"""`LENGTH KEY=VALUE\n`, where LENGTH counts itself."""
     body = b" " + key.encode() + b"=" + value + b"\n"
     length = len(body) + 1
     while len(str(length)) + len(body) != length:

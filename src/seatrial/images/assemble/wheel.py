@@ -13,6 +13,7 @@ import re
 import stat
 import struct
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 STORED, DEFLATED = 0, 8
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
+_IN_ZIP64 = 0xFFFFFFFF
 _MAX_FILES = 200_000
 _MAX_PLAIN = 64 << 30
+_MAX_METADATA = 64 << 20
 # deflate packs at most 1032 to 1; real wheels stay far below 60 to 1 as a whole.
 _BOMB_RATIO, _BOMB_FLOOR = 200, 256 << 20
 _HASHES = ("sha256", "sha384", "sha512")
@@ -78,22 +81,18 @@ def read_wheel(path: Path, filename: str) -> Wheel:
     Raises:
         WheelError: the archive is damaged or hostile, or its metadata contradicts its file name.
     """
-    from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     try:
         name, version, _, _ = parse_wheel_filename(filename)
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             entries = _entries(archive, stream.fileno(), filename)
-            dist_info = _dist_info(entries, filename)
-            if canonicalize_name(dist_info.removesuffix(".dist-info").rsplit("-", 1)[0]) != name:
-                raise refuse(filename, f"its metadata folder is {dist_info}")
-            texts = {e.name: archive.read(e.name) for e in entries if e.name in _metadata(dist_info)}
-    except (zipfile.BadZipFile, InvalidWheelFilename, NotImplementedError, ValueError, EOFError, OSError) as error:
+            dist_info = _dist_info(entries, str(name), filename)
+            texts = _texts(archive, entries, dist_info, filename)
+    except (
+        zipfile.BadZipFile, zlib.error, InvalidWheelFilename, NotImplementedError, ValueError, EOFError, OSError,
+    ) as error:  # fmt: skip
         raise refuse(filename, f"it cannot be read: {error}") from error
-    except Exception as error:
-        if type(error).__name__ == "error":  # zlib.error
-            raise refuse(filename, f"it cannot be read: {error}") from error
-        raise
     pure = _read_wheel_file(texts.get(f"{dist_info}/WHEEL"), filename)
     return Wheel(
         path=str(path),
@@ -118,8 +117,14 @@ def refuse(filename: str, why: str) -> WheelError:
     )
 
 
-def _metadata(dist_info: str) -> tuple[str, ...]:
-    return tuple(f"{dist_info}/{name}" for name in ("WHEEL", "RECORD", "entry_points.txt"))
+def _texts(
+    archive: zipfile.ZipFile, entries: tuple[Entry, ...], dist_info: str, filename: str
+) -> dict[str, bytes]:
+    wanted = [f"{dist_info}/{name}" for name in ("WHEEL", "RECORD", "entry_points.txt")]
+    for entry in entries:
+        if entry.name in wanted and entry.size > _MAX_METADATA:
+            raise refuse(filename, f"{entry.name!r} has {entry.size} bytes")
+    return {entry.name: archive.read(entry.name) for entry in entries if entry.name in wanted}
 
 
 def _entries(archive: zipfile.ZipFile, descriptor: int, filename: str) -> tuple[Entry, ...]:
@@ -153,7 +158,9 @@ def _entry(info: zipfile.ZipInfo, descriptor: int, filename: str) -> Entry:
     if info.flag_bits & _ENCRYPTED:
         raise refuse(filename, f"{name!r} is encrypted")
     if info.compress_type not in (STORED, DEFLATED):
-        raise refuse(filename, f"{name!r} is compressed by method {info.compress_type}, which wheels do not use")
+        raise refuse(
+            filename, f"{name!r} is compressed by method {info.compress_type}, which wheels do not use"
+        )
     head = os.pread(descriptor, _LOCAL_HEADER.size, info.header_offset)
     if len(head) != _LOCAL_HEADER.size or not head.startswith(b"PK\x03\x04"):
         raise refuse(filename, f"{name!r} has no header where the directory says")
@@ -163,7 +170,7 @@ def _entry(info: zipfile.ZipInfo, descriptor: int, filename: str) -> Entry:
         raise refuse(filename, f"{name!r} has another name in its own header")
     deferred = flags & 0x8  # sizes follow the data
     sizes = (crc, packed, size) == (info.CRC, info.compress_size, info.file_size)
-    zip64 = 0xFFFFFFFF in (packed, size)
+    zip64 = _IN_ZIP64 in (packed, size)
     if method != info.compress_type or not (deferred or zip64 or sizes):
         raise refuse(filename, f"{name!r} has other sizes in its own header than in the directory")
     if info.compress_type == STORED and info.compress_size != info.file_size:
@@ -211,21 +218,24 @@ def _check_tree(names: set[str], filename: str) -> None:
             parent = parent.rpartition("/")[0]
 
 
-def _dist_info(entries: tuple[Entry, ...], filename: str) -> str:
-    folders = {e.name.split("/")[0] for e in entries if ".dist-info/" in e.name}
-    folders = {folder for folder in folders if folder.endswith(".dist-info")}
+def _dist_info(entries: tuple[Entry, ...], name: str, filename: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    tops = {e.name.split("/")[0] for e in entries if "/" in e.name}
+    folders = {folder for folder in tops if folder.endswith(".dist-info")}
     if len(folders) != 1:
         raise refuse(filename, f"it has {len(folders)} metadata folders instead of one")
-    return folders.pop()
+    folder = folders.pop()
+    if canonicalize_name(folder.removesuffix(".dist-info").rsplit("-", 1)[0]) != name:
+        raise refuse(filename, f"its metadata folder is {folder}")
+    return folder
 
 
 def _read_wheel_file(content: bytes | None, filename: str) -> bool:
     if content is None:
         raise refuse(filename, "it has no WHEEL file")
-    fields = dict(
-        (key.strip().lower(), value.strip())
-        for key, _, value in (line.partition(":") for line in content.decode("utf-8", "replace").splitlines())
-    )
+    lines = (line.partition(":") for line in content.decode("utf-8", "replace").splitlines())
+    fields = {key.strip().lower(): value.strip() for key, _, value in lines}
     version = fields.get("wheel-version", "")
     if not version.startswith("1."):
         raise refuse(filename, f"its format version is {version or 'missing'}; only 1.x is known")
