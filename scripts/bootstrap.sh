@@ -109,6 +109,21 @@ if [ ${#missing[@]} -gt 0 ]; then
   say "installed: ${missing[*]}"
 fi
 
+# Without root, the users of an image and mmdebstrap need ids of their own: subuid(5).
+user=$(id -un)
+if [ "$(id -u)" != 0 ] && ! grep -qsE "^($user|$(id -u)):" /etc/subuid; then
+  start=$(cat /etc/subuid /etc/subgid 2>/dev/null | awk -F: '$2 + $3 > end { end = $2 + $3 } END { print (end > 100000 ? end : 100000) }')
+  give=(usermod --add-subuids "$start-$((start + 65535))" --add-subgids "$start-$((start + 65535))" "$user")
+  say "$user has no ids for namespaces in /etc/subuid."
+  if [ "$only_check" = yes ]; then exit 3; fi
+  if ! may "Give $user the next 65536?"; then
+    say "not given. To give them: sudo ${give[*]}"
+    exit 3
+  fi
+  "${as_root[@]}" "${give[@]}"
+  say "given: ids from $start on"
+fi
+
 # Ubuntu 24.04 and later let programs use user namespaces only when an AppArmor profile says so.
 sandbox_works() { bwrap --unshare-all --ro-bind / / true 2>/dev/null; }
 restricted() { [ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" = 1 ]; }

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Everyday programs that the scripts use.
 TOOLS = (
-    "bash", "cat", "chmod", "cp", "cut", "dirname", "env", "find", "grep", "id", "mkdir", "realpath", "rm", "sed",
+    "awk", "bash", "cat", "chmod", "cp", "cut", "dirname", "env", "find", "grep", "id", "mkdir", "realpath", "rm", "sed",
     "sha256sum", "tee", "true",
 )  # fmt: skip
 
@@ -137,6 +137,8 @@ class TestBootstrap:
             _program(tmp_path / "bin" / name, "exit 0")
         done = self._bootstrap(tmp_path)
 
+        if "/etc/subuid" in done.stderr:
+            pytest.skip("this user has no ids in /etc/subuid")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def test_check_names_what_is_missing_and_changes_nothing(self, tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ import os
 import pwd
 from pathlib import Path
 
+# The first id and the number of ids that useradd gives to a new user: login.defs(5).
+FIRST_ID, ID_COUNT = 100_000, 65_536
+COLUMNS = 3
+
 # By the ID or ID_LIKE of os-release(5).
 _INSTALLERS = {
     "debian": "apt-get install --no-install-recommends",
@@ -35,12 +39,31 @@ def as_root(command: str) -> str:
 
 
 def give_ids() -> str:
-    """The command that gives this user ids for namespaces; see subuid(5)."""
+    """The command that gives this user ids for namespaces, beyond those of others; see subuid(5)."""
     try:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         name = str(os.geteuid())
-    return as_root(f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}")
+    start = max(FIRST_ID, *(_end_of_ids(Path(table)) for table in ("/etc/subuid", "/etc/subgid")))
+    ids = f"{start}-{start + ID_COUNT - 1}"
+    return as_root(f"usermod --add-subuids {ids} --add-subgids {ids} {name}")
+
+
+def _end_of_ids(table: Path) -> int:
+    """One more than the last id that is given away; 0 when none is."""
+    try:
+        rows = [line.split(":") for line in table.read_text().splitlines()]
+    except OSError:
+        return 0
+    return max(
+        (
+            int(start) + int(count)
+            for _, start, count in (
+                row for row in rows if len(row) == COLUMNS and row[1].isdigit() and row[2].isdigit()
+            )
+        ),
+        default=0,
+    )
 
 
 @functools.cache
