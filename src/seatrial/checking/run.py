@@ -1,0 +1,191 @@
+"""`check`: walk, recognise, run the rules, hide what is disabled or known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.checking import baseline, disabling, registry
+from seatrial.checking.kinds import recognise
+from seatrial.checking.settings import Settings, settings
+from seatrial.checking.subject import Subject
+from seatrial.checking.walk import excluded, walk
+from seatrial.errors import UsageError
+from seatrial.findings import SEVERITIES, Finding, Place
+from seatrial.sources import text
+from seatrial.sources.text import Source, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`target` is what images and jobs are made for, `python=3.11` or `gpu=h100`; None for `baseline`: no baseline."""
+
+    target: Mapping[str, str] = msgspec.field(default_factory=dict)
+    use_ignore: bool = True
+    baseline: Path | None = None
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A file that was looked at, and what it was taken for."""
+
+    path: str
+    kind: str
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How many findings there are of each severity."""
+
+    error: int
+    warning: int
+    note: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found. Paths are relative to `root`; `hidden` findings were known to the baseline."""
+
+    root: Path
+    findings: tuple[Finding, ...]
+    checked: tuple[Checked, ...]
+    hidden: int
+    sources: dict[str, Source]
+
+    @property
+    def summary(self) -> Summary:
+        counts = dict.fromkeys(SEVERITIES, 0)
+        for one in self.findings:
+            counts[one.severity] += 1
+        return Summary(**counts)
+
+
+def check(paths: Sequence[Path], options: Options | None = None) -> Report:
+    """Check folders and files. Findings are sorted by path, line and column.
+
+    The root is the folder given when there is just one, else the working directory, else what all have in common.
+
+    Raises:
+        UsageError: a path does not exist, a baseline or a pattern cannot be used.
+    """
+    options = options or Options()
+    root = root_of(paths)
+    said = settings(root)
+    sources: dict[str, Source] = {}
+    checked, found = _look(root, paths, said, options, sources)
+    comments = {path: disabling.read(source) for path, source in sources.items()}
+    found = disabling.hide(found, comments, said.disable)
+    for disabled in comments.values():
+        found += disabling.unknown(disabled)
+    found += disabling.unknown_in_config(_shown(said, root))
+    order = {severity: index for index, severity in enumerate(SEVERITIES)}
+    found = sorted(
+        dict.fromkeys(found), key=lambda one: (one.path, one.line, one.column, order[one.severity], one.rule)
+    )
+    hidden = 0
+    if options.baseline is not None:
+        found, hidden = baseline.hide(found, sources, baseline.read(options.baseline))
+    return Report(root=root, findings=tuple(found), checked=tuple(checked), hidden=hidden, sources=sources)
+
+
+def root_of(paths: Sequence[Path]) -> Path:
+    """The folder that the paths of findings are relative to; see `check`.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UsageError("there is no such file or folder", where=str(path))
+    if len(paths) == 1 and paths[0].is_dir():
+        return paths[0]
+    here = Path.cwd()
+    if all(_absolute(path).is_relative_to(here) for path in paths):
+        return here
+    folders = [_absolute(path) if path.is_dir() else _absolute(path).parent for path in paths]
+    return Path(os.path.commonpath(folders))
+
+
+def _absolute(path: Path) -> Path:
+    """Absolute and without `..`, but with symbolic links as the user wrote them."""
+    return Path(os.path.normpath(Path.cwd() / path))
+
+
+def _look(
+    root: Path, paths: Sequence[Path], said: Settings, options: Options, sources: dict[str, Source]
+) -> tuple[list[Checked], list[Finding]]:
+    found: list[Finding] = []
+    subjects: list[Subject] = []
+    checked: list[Checked] = []
+    others: dict[str, Source | None] = {}
+
+    def read(path: str) -> Source | None:
+        if path in sources:
+            return sources[path]
+        if path not in others:
+            others[path] = _read_other(root, path)
+        return others[path]
+
+    for path, asked in _files(root, paths, said, options):
+        try:
+            source = text.read(root / path, path)
+            recognised = recognise(path, source.text, asked=asked)
+        except SourceError as error:
+            recognised = recognise(path, _readable(root / path), asked=asked)
+            if recognised is not None:
+                checked.append(Checked(path, recognised.kind))
+                found.append(error.finding)
+            continue
+        if recognised is None:
+            continue
+        checked.append(Checked(path, recognised.kind))
+        sources[path] = source
+        subjects.append(Subject(source, recognised, (root / path).parent, read, options.target))
+    found += registry.run(subjects)
+    # A rule may have followed an include to a file that was not asked for: its findings need its text.
+    sources.update({path: source for path, source in others.items() if source is not None})
+    return checked, found
+
+
+def _files(root: Path, paths: Sequence[Path], said: Settings, options: Options) -> list[tuple[str, bool]]:
+    """Every file once, in order, and whether it was named."""
+    files: dict[str, bool] = {}
+    base = root.absolute()
+    for path in paths:
+        relative = Path(os.path.relpath(path.absolute(), base)).as_posix()
+        if path.is_dir():
+            start = "" if relative == "." else relative
+            for name in walk(
+                root, start, exclude=said.exclude, exclude_base=said.folder, use_ignore=options.use_ignore
+            ):
+                files.setdefault(name, False)
+        elif not excluded(root, relative, said.exclude, said.folder):
+            files[relative] = True
+    return sorted(files.items())
+
+
+def _readable(file: Path) -> str:
+    """As much of an unreadable file as tells what it is."""
+    try:
+        return file.read_bytes().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _read_other(root: Path, path: str) -> Source | None:
+    try:
+        return text.read(root / path, path)
+    except SourceError:
+        return None
+
+
+def _shown(said: Settings, root: Path) -> list[tuple[str, Place]]:
+    """Where rules are disabled, with the path of seatrial.yaml as it is seen from the root."""
+    folder = os.path.relpath(said.folder, root.resolve())
+    prefix = "" if folder == "." else f"{Path(folder).as_posix()}/"
+    return [
+        (pattern, msgspec.structs.replace(place, path=f"{prefix}{place.path}"))
+        for pattern, place in said.places
+    ]
