@@ -7,17 +7,20 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from seatrial.clock import SystemClock
 from seatrial.deployments import haproxy
 from seatrial.deployments.haproxy import Options
 from seatrial.deployments.proxy import Slot, weights
 from seatrial.deployments.readiness import free_port
 from seatrial.errors import SeatrialError
 from support.backends import backend
+from support.clocks import SimulatedClock
 from support.load import load
 from support.registries import need
 from support.waiting import until
@@ -146,6 +149,7 @@ def test_draining_lets_a_slow_answer_finish(tmp_path: Path) -> None:
     with backend("blue") as blue, backend("green") as green, running(tmp_path / "proxy") as port:
         folder = tmp_path / "proxy"
         _split(folder, blue, green, 0)
+        haproxy.wait_up(folder, ["blue", "green"], deadline=time.time() + 20, clock=SystemClock())
         found: list[bytes] = []
         slow = threading.Thread(target=lambda: found.append(_get(port, "/slow").body))  # type: ignore[attr-defined]
         slow.start()
@@ -158,11 +162,15 @@ def test_draining_lets_a_slow_answer_finish(tmp_path: Path) -> None:
             ],
         )
         assert {_get(port).body for _ in range(5)} == {b"green"}  # type: ignore[attr-defined]
-        assert haproxy.status(folder).slots["blue"].sessions == 1
+        clock = SimulatedClock()
+        with pytest.raises(SeatrialError, match=r"did not finish[\s\S]*blue has 1 requests in flight"):
+            haproxy.wait_drained(folder, ["blue"], deadline=clock.now() + 5, clock=clock)
         blue.hold.set()
         slow.join()
         assert found == [b"blue"]
-        until(lambda: haproxy.status(folder).slots["blue"].sessions == 0, "blue is drained")
+        haproxy.wait_drained(folder, ["blue"], deadline=time.time() + 20, clock=SystemClock())
+        with pytest.raises(SeatrialError, match="did not pass the load balancer's health check"):
+            haproxy.wait_up(folder, ["blue"], deadline=clock.now() + 1, clock=clock)
 
 
 def test_slots_and_weights_come_back_after_kill_9(tmp_path: Path) -> None:
@@ -199,20 +207,44 @@ def test_slots_and_weights_come_back_after_kill_9(tmp_path: Path) -> None:
 
 
 def test_a_dead_back_end_costs_no_get(tmp_path: Path) -> None:
-    with backend("blue") as blue, running(tmp_path / "proxy") as port:
+    options = Options(interval=1)
+    with (
+        backend("blue") as blue,
+        backend("green") as green,
+        running(tmp_path / "proxy", options=options) as port,
+    ):
         folder = tmp_path / "proxy"
-        with backend("green") as green:
-            _split(folder, blue, green, 50)
-            _all_healthy(folder)
-            with load(port) as clients:
-                clients.take(100)
-                dead = free_port()
-                # The address of green changes to one where nothing listens: every connection there is refused.
-                haproxy.apply(folder, [Slot(name="green", port=dead, weight=50, mode="ready")])
-                until(lambda: not haproxy.status(folder).slots["green"].healthy, "green is seen to be dead")
-                clients.take(50)
-            assert clients.failures == []
-            assert haproxy.status(folder).slots["green"].redispatches > 0
+        _split(folder, blue, green, 50)
+        _all_healthy(folder)
+        with load(port) as clients:
+            clients.take(50)
+            # From here on every connection to green is refused, and for a while no check has noticed.
+            haproxy.apply(folder, [Slot(name="green", port=free_port(), weight=50, mode="ready")])
+            clients.take(50)
+            until(lambda: not haproxy.status(folder).slots["green"].up, "green is seen to be dead")
+            clients.take(50)
+        assert clients.failures == []
+        assert haproxy.status(folder).slots["green"].redispatches > 0
+
+
+@pytest.mark.parametrize("retry_posts", [False, True])
+def test_a_post_that_met_its_end_is_only_repeated_when_wanted(tmp_path: Path, retry_posts: bool) -> None:
+    options = Options(interval=5, retry_posts=retry_posts)
+    with (
+        backend("blue") as blue,
+        backend("green") as green,
+        running(tmp_path / "proxy", options=options) as port,
+    ):
+        _split(tmp_path / "proxy", blue, green, 50)
+        haproxy.apply(tmp_path / "proxy", [Slot(name="green", port=green.port, weight=50, mode="ready")])
+        green.dies = True
+        with load(port, clients=1, method="POST") as posts:
+            until(lambda: posts.answers.total() + len(posts.failures) > 20, "20 POSTs")
+        assert bool(posts.failures) is not retry_posts
+        with load(port, clients=1, keep=False) as gets:
+            gets.take(20)
+        assert gets.failures == []
+        assert green.hits > 0
 
 
 def test_a_sick_back_end_gets_nothing_until_it_is_well(tmp_path: Path) -> None:

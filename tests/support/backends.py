@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Backend:
-    """`hits` counts requests other than health checks; `hold` makes answers to `/slow` wait until it is set."""
+    """`hits` counts requests other than health checks; `dies` ends connections without an answer;
+    `hold` makes answers to `/slow` wait until it is set."""
 
     name: str
     port: int = 0
     hits: int = 0
     healthy: bool = True
+    dies: bool = False
     waiting: int = 0
     hold: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -42,6 +44,9 @@ def backend(name: str) -> Iterator[Backend]:
                 return
             with state.lock:
                 state.hits += 1
+            if state.dies:
+                self.close_connection = True
+                return
             if self.path == "/slow":
                 with state.lock:
                     state.waiting += 1

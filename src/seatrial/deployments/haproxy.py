@@ -20,8 +20,10 @@ from seatrial.deployments.proxy import MOST_WEIGHT, ProxyStatus, Slot, SlotStatu
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from seatrial.clock import Clock
 
 BACKEND = "slots"
 FRONTEND = "traffic"
@@ -189,6 +191,60 @@ def status(folder: Path) -> ProxyStatus:
     return parse_stat(send(folder, "show stat -1 7 -1"))
 
 
+def wait_up(folder: Path, names: Iterable[str], *, deadline: float, clock: Clock) -> None:
+    """Wait until the slots have passed a health check and take traffic; `deadline` is in the clock's epoch seconds.
+
+    Raises:
+        SeatrialError: they have not by then; says what the last check found.
+    """
+    _wait(
+        folder,
+        names,
+        lambda slot: slot.up and slot.healthy,
+        lambda slot: f"{slot.name} at {slot.host}:{slot.port}: {slot.check or 'not checked yet'}",
+        "the back end did not pass the load balancer's health check in time",
+        deadline,
+        clock,
+    )
+
+
+def wait_drained(folder: Path, names: Iterable[str], *, deadline: float, clock: Clock) -> None:
+    """Wait until slots that drain have answered what was in flight.
+
+    Raises:
+        SeatrialError: requests are still in flight at the deadline; says how many.
+    """
+    _wait(
+        folder,
+        names,
+        lambda slot: slot.sessions == 0 and slot.queue == 0,
+        lambda slot: f"{slot.name} has {slot.sessions} requests in flight",
+        "the back end did not finish its requests in time",
+        deadline,
+        clock,
+    )
+
+
+def _wait(
+    folder: Path,
+    names: Iterable[str],
+    done: Callable[[SlotStatus], bool],
+    tell: Callable[[SlotStatus], str],
+    what: str,
+    deadline: float,
+    clock: Clock,
+) -> None:
+    wanted = list(names)
+    while True:
+        slots = status(folder).slots
+        open_ones = [slots[name] for name in wanted if not done(slots[name])]
+        if not open_ones:
+            return
+        if clock.now() >= deadline:
+            raise SeatrialError(what, where=str(folder), why="; ".join(tell(slot) for slot in open_ones))
+        clock.sleep(0.05)
+
+
 def parse_stat(text: str) -> ProxyStatus:
     """Read what `show stat` prints (CSV with `# ` before the header)."""
     rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
@@ -268,7 +324,9 @@ def _globals(options: Options) -> list[str]:
 
 def _frontend(port: int, options: Options) -> list[str]:
     lines = [f"frontend {FRONTEND}", f"  bind 127.0.0.1:{port}"]
-    if not options.retry_posts:
+    if options.retry_posts:
+        lines.append("  option http-buffer-request")  # a body can only be sent again when it is still there
+    else:
         lines.append("  http-request disable-l7-retry unless { method GET HEAD OPTIONS }")
     return [*lines, f"  default_backend {BACKEND}", ""]
 
