@@ -48,6 +48,8 @@ class Progress:
         summary = (data.get("outputs") or {}).get("summary", "")
         if data["status"] == "pass":
             self._line("32", f"✓ {subject:<16} {took:>8}  {summary}".rstrip())
+            for line in (data.get("outputs") or {}).get("details", []):
+                self._line("", f"    {line}")
         elif data["status"] == "stopped":
             self._line("33", f"■ {subject:<16} {took:>8}  stopped")
         else:
@@ -57,7 +59,7 @@ class Progress:
 
     def _line(self, colour: str, text: str) -> None:
         start = "\r\x1b[K" if self.live else ""
-        if self.colour:
+        if self.colour and colour:
             text = f"\x1b[{colour}m{text[:1]}\x1b[0m{text[1:]}"
         sys.stderr.write(f"{start}{text}\n")
         sys.stderr.flush()

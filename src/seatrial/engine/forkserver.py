@@ -34,12 +34,12 @@ class Client:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "seatrial.engine.forkserver", str(theirs.fileno())],
+                # -I and the path as an argument: the environment stays what the user's programs should see.
+                [sys.executable, "-I", "-c", _START, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 # Ctrl-C is for the supervisor, which decides what becomes of the steps.
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
             )
         self._socket = ours
 
@@ -72,6 +72,12 @@ class Client:
         self._process.wait()
 
 
+_START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from seatrial.engine.forkserver import serve
+serve(int(sys.argv[1]))
+"""
 _LARGEST = 4 << 20
 _MOST_DESCRIPTORS = 64
 
@@ -122,6 +128,3 @@ def _guard(request: dict[str, Any]) -> tuple[bytes, list[int]]:
     fork_warden(Path(request["home"]), request["guard"])
     return b"ok", []
 
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]))

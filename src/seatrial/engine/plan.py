@@ -27,12 +27,12 @@ class Ref(msgspec.Struct, frozen=True, tag="ref"):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
-    """A program run to its end. `secrets` maps environment names to references such as `env:TOKEN`."""
+    """A program run to its end. `secrets` maps environment names to references: `env:TOKEN`, `file:PATH`."""
 
     argv: Any
     cwd: Any = None
     env: dict[str, Any] = {}
-    secrets: dict[str, str] = {}
+    secrets: dict[str, Any] = {}
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
@@ -40,7 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
 
     target: str
     inputs: dict[str, Any] = {}
-    secrets: dict[str, str] = {}
+    secrets: dict[str, Any] = {}
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, tag="service"):
@@ -52,7 +52,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, tag="service"):
     argv: Any
     cwd: Any = None
     env: Any = {}
-    secrets: dict[str, str] = {}
+    secrets: dict[str, Any] = {}
     lifetime: float = 3600
 
 

@@ -269,7 +269,7 @@ class Supervisor:
             what = self._resolved(step)
             key = self._keys[step.name] = cache.key_of(step, what)
             known = cache.recall(self.cache_folder, key) if key else None
-            values = reveal(getattr(step.action, "secrets", {}))
+            values = reveal(plans.resolve(getattr(step.action, "secrets", {}), self.state.outputs))
         except SeatrialError as error:
             self._settle(step, "fail", str(error), {})
             return True

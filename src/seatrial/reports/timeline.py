@@ -28,7 +28,8 @@ def rows(run: Mapping[str, Any]) -> list[Row]:
     begin = _seconds(run["started"])
     for stage in run["stages"]:
         found.append(_row(stage, begin, 0))
-        found += [_row(step, begin, 1) for step in stage["steps"]]
+        if stage["status"] != "skip":
+            found += [_row(step, begin, 1) for step in stage["steps"]]
     return found
 
 

@@ -171,6 +171,15 @@ def loopback_up() -> None:
         fcntl.ioctl(probe, set_flags, struct.pack("16sH14x", b"lo", flags | up))
 
 
+def own_proc() -> None:
+    """Show bwrap a /proc that counts processes as this namespace does: it looks up its child there by number.
+
+    Where that is refused (a container with parts of /proc hidden), the number may still exist in the other one.
+    """
+    if libc.unshare(NEW_MOUNT) == 0:
+        libc.mount(b"proc", b"/proc", b"proc", 0, None)
+
+
 def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
     """Process 1 of the namespace: start bwrap, hand signals to the program, reap orphans."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -183,6 +192,7 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         keep_only({0, 1, 2, write_info, spec["args_fd"]})
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        own_proc()
         try:
             os.execv(argv[0], [argv[0], "--info-fd", str(write_info), *argv[1:]])
         except OSError as error:
