@@ -1,0 +1,103 @@
+"""`seatrial image push` and `image tags` as a person and a script use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.layouts import image, two_platforms
+from support.registries import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The command group is assembled elsewhere; this runs the commands with the same ends and exit codes.
+_RUN = """
+import sys
+from seatrial.cli import image_push
+from seatrial.cli.failure import report_failure
+command = getattr(image_push, sys.argv.pop(1))
+try:
+    code = command.main(standalone_mode=False)
+except BaseException as error:
+    code = report_failure(error)
+sys.exit(code if isinstance(code, int) else 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+def _seatrial(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    places = {
+        "HOME": str(tmp_path),
+        "SEATRIAL_HOME": str(tmp_path / "home"),
+        "SEATRIAL_CACHE": str(tmp_path / "cache"),
+    }
+    return subprocess.run(
+        [sys.executable, "-c", _RUN, *arguments],
+        env={**os.environ, **places, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_push_then_tags(host: str, tmp_path: Path) -> None:
+    made = image(tmp_path / "image", seed=1)
+    repository = f"{host}/cli/app"
+    pushed = _seatrial(
+        tmp_path, "push", str(tmp_path / "image"), f"{repository}:1.0", "--tag", "latest", "--json"
+    )
+    assert (pushed.returncode, pushed.stderr) == (0, "")
+    [answer] = json.loads(pushed.stdout)["pushed"]
+    assert answer["digest"] == made.digest
+    assert answer["reference"] == f"{repository}@{made.digest}"
+    assert answer["tags"] == ["1.0", "latest"]
+    assert answer["pushed_bytes"] > 400_000
+
+    again = _seatrial(tmp_path, "push", str(tmp_path / "image"), f"{repository}:1.0", f"{host}/cli/other:2")
+    assert again.returncode == 0
+    assert again.stdout.splitlines() == [f"{repository}@{made.digest}", f"{host}/cli/other@{made.digest}"]
+    assert again.stderr.count("sent 0 B") == 2
+
+    listed = _seatrial(tmp_path, "tags", repository, "--json")
+    assert [tag["tag"] for tag in json.loads(listed.stdout)["tags"]] == ["latest", "1.0"]
+    shown = _seatrial(tmp_path, "tags", repository)
+    assert made.digest in shown.stdout.splitlines()[0]
+    assert "2026-01-02T03:04:05Z" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["push", "image", "https://{host}/a:1"], 2, "a reference has no scheme"),
+        (["push", "image", "{host}/a:1", "{host}/B:1"], 2, "write 'b' for 'B'"),
+        (["push", "image", "{host}/a:1", "--tag", "x y"], 2, "'x y' is not a tag"),
+        (["push", "image"], 2, "Missing argument"),
+        (["push", "absent", "{host}/a:1"], 1, "not an OCI image layout"),
+        (["push", "both", "{host}/a:1", "--platform", "linux/s390x"], 1, "no image for linux/s390x"),
+        (["push", "image", "127.0.0.1:1/a:1"], 1, "refuses the connection"),
+        (["tags", "{host}/none"], 1, "has no repository none"),
+        (["tags", "{host}/none:1"], 2, "give the repository alone"),
+    ],
+)
+def test_what_goes_wrong_is_said_without_a_traceback(
+    arguments: list[str], code: int, message: str, host: str, tmp_path: Path
+) -> None:
+    image(tmp_path / "image", seed=2)
+    two_platforms(tmp_path / "both")
+    done = _seatrial(tmp_path, *(argument.format(host=host) for argument in arguments), "-C", str(tmp_path))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
