@@ -60,6 +60,18 @@ class Clues(msgspec.Struct, frozen=True, dict=True):
 
 
 _YAML_NAMES = (".yml", ".yaml", ".template")
+_TEMPLATES = (
+    ".pkrtpl.hcl",
+    ".pkrtpl",
+    ".tftpl",
+    ".tpl",
+    ".tmpl",
+    ".j2",
+    ".jinja",
+    ".jinja2",
+    ".erb",
+    ".gotmpl",
+)
 _TOP_KEY = re.compile(r"""^(?:"([^"\n]+)"|'([^'\n]+)'|([A-Za-z_][\w.+-]*))[ \t]*:(?=\s|$)""", re.MULTILINE)
 _JSON_KEY = re.compile(r'"([A-Za-z_][\w.]*)"\s*:')
 _REQUIREMENT_NAME = re.compile(
@@ -88,6 +100,9 @@ _PLAY = re.compile(
     re.MULTILINE,
 )
 _CLOUD_CONFIG = re.compile(r"\s*(?:## template: jinja\s*\n)?#cloud-config")
+# What tells an application specification from a CloudFormation template: a list.
+_RESOURCE_LIST = re.compile(r"^Resources:[ \t]*\n(?:\s*#[^\n]*\n)*\s*-\s", re.MULTILINE | re.IGNORECASE)
+_RESOURCE_LIST_JSON = re.compile(r'"Resources"\s*:\s*\[\s*\{', re.IGNORECASE)
 _ITEM = re.compile(r"^-\s", re.MULTILINE)
 _TASK_FOLDERS = frozenset({"tasks", "handlers", "defaults", "vars", "meta", "group_vars", "host_vars"})
 
@@ -185,6 +200,8 @@ def _json(clues: Clues) -> Recognised | None:
         return None
     keys = frozenset(_JSON_KEY.findall(clues.text))
     named = (kind for kind in ("buildspec", "appspec") if clues.name.startswith(kind))
+    if "version" in keys and _RESOURCE_LIST_JSON.search(clues.text):
+        return Recognised("appspec", "json")
     said = (kind for kind, needed in _JSON_KINDS if needed <= keys and _confirmed(kind, clues))
     found = next(said, None) or next(named, None)
     return Recognised(found, "json") if found else None
@@ -198,7 +215,7 @@ _JSON_KINDS: tuple[tuple[str, frozenset[str]], ...] = (
     ("training-manifest", frozenset({"apiVersion", "kind", "metadata"})),
     ("kubernetes", frozenset({"apiVersion", "kind", "metadata"})),
     ("buildspec", frozenset({"version", "phases", "commands"})),
-    ("appspec", frozenset({"version", "Resources", "TargetService"})),
+    ("appspec", frozenset({"version", "os", "files", "source", "destination"})),
 )
 
 
@@ -212,6 +229,8 @@ def _confirmed(kind: str, clues: Clues) -> bool:
 
 
 def _yaml(clues: Clues) -> Recognised | None:
+    if clues.name.endswith(_TEMPLATES):
+        return None
     if _CLOUD_CONFIG.match(clues.text):
         return Recognised("autoinstall" if "autoinstall" in clues.keys else "cloud-init", "yaml")
     if not clues.name.endswith(_YAML_NAMES) and clues.name not in _BARE_NAMES:
@@ -223,8 +242,10 @@ def _yaml(clues: Clues) -> Recognised | None:
 
 
 def _is_buildspec(clues: Clues) -> bool:
-    if {"phases", "version"} <= clues.keys and re.search(
-        r"^version:\s*['\"]?0\.\d", clues.text, re.MULTILINE
+    if (
+        "version" in clues.keys
+        and {"phases", "batch"} & clues.keys
+        and re.search(r"^version:\s*['\"]?0\.\d", clues.text, re.MULTILINE)
     ):
         return True
     return "buildspec" in clues.name and not {"apiVersion", "AWSTemplateFormatVersion"} & clues.keys
@@ -233,6 +254,8 @@ def _is_buildspec(clues: Clues) -> bool:
 def _is_appspec(clues: Clues) -> bool:
     if "appspec" in clues.name:
         return "AWSTemplateFormatVersion" not in clues.keys
+    if _RESOURCE_LIST.search(clues.text):
+        return True
     zero = re.search(r"^version:\s*['\"]?0\.0\b", clues.text, re.MULTILINE) is not None
     return zero and bool({"os", "hooks", "files", "Resources", "resources", "Hooks"} & clues.keys)
 

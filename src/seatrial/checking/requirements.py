@@ -39,17 +39,22 @@ def check(subjects: Sequence[Subject]) -> list[Finding]:
     for one in wanted:
         name = posixpath.basename(one.source.path)
         if one.source.path not in parts and "constraint" not in name:
-            found += _check(one, [file for file in dockerfiles if _installs(file, one.source.path)])
+            installers = [file for file in dockerfiles if _installs(file, one.source.path)]
+            beside = [
+                other for other in wanted if any(_installs(file, other.source.path) for file in installers)
+            ]
+            found += _check(one, installers, [other.source for other in beside])
     return found
 
 
-def _check(subject: Subject, dockerfiles: list[Source]) -> list[Finding]:
+def _check(subject: Subject, dockerfiles: list[Source], beside: list[Source]) -> list[Finding]:
+    """Findings about one file; `beside` are the files that the same Dockerfiles install."""
     from seatrial.images.rules import check_requirements
 
     python = _python(subject, dockerfiles)
     found = check_requirements(_gather(subject), python=python)
-    if any(_NUMPY_1.search(file.text) for file in dockerfiles):
-        # numpy was left open here because the Dockerfile says it.
+    if any(_NUMPY_1.search(file.text) for file in (*dockerfiles, *beside)):
+        # numpy was left open here because the same image says it elsewhere.
         return [one for one in found if one.severity == "error"]
     return found
 

@@ -133,11 +133,13 @@ def _refuse_aliases(root: Path, paths: list[str]) -> None:
             )
 
 
-def diff(before: Source, after: Source) -> str:
+def diff(before: Source, after: Source, context: int = 3) -> str:
     """A unified diff that `git apply` and `patch -p1` accept; empty when nothing differs."""
     import difflib
 
-    lines = difflib.unified_diff(_lines(before), _lines(after), f"a/{before.path}", f"b/{before.path}", n=3)
+    lines = difflib.unified_diff(
+        _lines(before), _lines(after), f"a/{before.path}", f"b/{before.path}", n=context
+    )
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )

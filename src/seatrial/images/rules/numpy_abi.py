@@ -82,7 +82,7 @@ def _check_package(asked: RequirementSet, package: Compiled, python: str | None)
         requests[0].specifiers
     )
     beside = _numpy_words(asked, certain=certain)
-    where = "" if len(failing) == len(pythons) else f" on Python {' and '.join(failing)}"
+    where = "" if len(failing) == len(pythons) else f" on Python {_listed(failing)}"
     message = _message(package, version, beside) + where
     return _finding(package, severity, [asked], message, python or failing[0])
 
@@ -108,6 +108,11 @@ def _likely(active: Sequence[Asked], package: Compiled, wanted: SpecifierSet, *,
         return False
     brings = facts.numpy_abi().brings_numpy | {"numpy"}
     return package.name != "torch" or any(one.name in brings for one in active)
+
+
+def _listed(versions: Sequence[str]) -> str:
+    *others, last = versions
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _combined(active: Sequence[Asked], name: str) -> SpecifierSet:
