@@ -73,7 +73,7 @@ def resolve(
     )
     if done.code != 0:
         raise explain_failure(done, requirements[0], target)
-    resolution = parse_pylock(done.stdout, target, requirements[0].parent)
+    resolution = parse_pylock(done.stdout, target, requirements[0].parent, wanted_hashes(files))
     place.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(place, msgspec.json.encode(resolution))
     return resolution
@@ -185,7 +185,7 @@ def _command(uv: str, requirements: Sequence[Path], target: Target, refresh: boo
         "--no-python-downloads",
         "--no-header",
         "--no-sources",
-        *(["--refresh"] if refresh else []),
+        *(["--refresh"] if refresh and not os.environ.get("UV_OFFLINE") else []),
         *(str(path.absolute()) for path in requirements),
     ]  # fmt: skip
 
@@ -211,22 +211,51 @@ def _read_cached(place: Path) -> Resolution | None:
     return msgspec.structs.replace(found, cached=True)
 
 
-def parse_pylock(text: str, target: Target, root: Path) -> Resolution:
+def wanted_hashes(files: Mapping[Path, bytes]) -> dict[str, set[str]]:
+    """The `--hash=sha256:…` options of requirement files, by normalised name; uv does not compare them.
+
+    Raises:
+        SeatrialError: a requirement has hashes, but no sha256 one.
+    """
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, set[str]] = {}
+    for path, content in files.items():
+        text = re.sub(r"\\\r?\n", " ", content.decode("utf-8", "replace"))
+        for line in text.splitlines():
+            hashes = re.findall(r"--hash[=\s]\s*(\w+):([0-9a-fA-F]+)", line)
+            name = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line)
+            if not hashes or name is None:
+                continue
+            known = {digest.lower() for kind, digest in hashes if kind == "sha256"}
+            if not known:
+                raise SeatrialError(
+                    f"{name[1]} has hashes, but no sha256 one", where=str(path), fix="add `--hash=sha256:…`"
+                )
+            found.setdefault(canonicalize_name(name[1]), set()).update(known)
+    return found
+
+
+def parse_pylock(text: str, target: Target, root: Path, hashes: Mapping[str, set[str]]) -> Resolution:
     """Choose one wheel per package from uv's `pylock.toml`. Relative paths are relative to `root`.
+
+    With any `hashes` (normalised name → sha256), every package needs one that is listed, as with pip.
 
     Raises:
         SeatrialError: a package is not an installable wheel.
     """
     wheels, urls = [], {}
     for package in tomllib.loads(text).get("packages", ()):
-        wheel, url = _choose(package, target, root)
+        wheel, url = _choose(package, target, root, hashes)
         wheels.append(wheel)
         urls[wheel.sha256] = url
     wheels.sort(key=lambda wheel: wheel.name)
     return Resolution(lock=Lock(target=target, wheels=tuple(wheels)), urls=urls)
 
 
-def _choose(package: dict[str, Any], target: Target, root: Path) -> tuple[LockedWheel, str]:
+def _choose(
+    package: dict[str, Any], target: Target, root: Path, hashes: Mapping[str, set[str]]
+) -> tuple[LockedWheel, str]:
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     name = str(package["name"])
@@ -237,33 +266,39 @@ def _choose(package: dict[str, Any], target: Target, root: Path) -> tuple[Locked
             fix="list it under the image's `source`, or build a wheel of it and name that file",
         )
     rank = {tag: position for position, tag in enumerate(tags(target))}
-    best: tuple[int, dict[str, Any], str] | None = None
+    fitting: list[tuple[int, str, dict[str, Any]]] = []
     for entry in package.get("wheels") or [package[k] for k in ("archive",) if k in package]:
-        filename = (
-            entry.get("name") or unquote(urlsplit(entry.get("url") or entry["path"]).path).rsplit("/", 1)[-1]
-        )
+        filename = entry.get("name") or _last_part(entry)
         try:
             accepted = [rank[tag] for tag in parse_wheel_filename(filename)[3] if tag in rank]
         except InvalidWheelFilename:
             continue
-        if accepted and (best is None or min(accepted) < best[0]):
-            best = (min(accepted), entry, filename)
-    if best is None:
+        if accepted:
+            fitting.append((min(accepted), filename, entry))
+    if not fitting:
         raise _no_wheel(name, str(package.get("version", "")), target)
-    _, entry, filename = best
-    url, sha256 = _address(entry, root), (entry.get("hashes") or {}).get("sha256")
-    if sha256 is None:
-        sha256 = _hash_of_local(name, url)
-    version = package.get("version") or str(parse_wheel_filename(filename)[1])
+    for _, filename, entry in sorted(fitting, key=lambda one: one[:2]):
+        url = _address(entry, root)
+        sha256 = (entry.get("hashes") or {}).get("sha256") or _hash_of_local(name, url)
+        if not hashes or sha256 in hashes.get(name, ()):
+            version = package.get("version") or str(parse_wheel_filename(filename)[1])
+            return _checked(name, str(version), filename, sha256, entry.get("size", 0)), url
+    raise SeatrialError(
+        f"no wheel of {name} for {target} has a hash that the requirements allow",
+        why="one requirement has `--hash`, so every package needs a matching one" if name not in hashes else None,
+        fix="write the hashes again (`uv pip compile --generate-hashes`)",
+    )
+
+
+def _last_part(entry: dict[str, Any]) -> str:
+    return unquote(urlsplit(entry.get("url") or entry["path"]).path).rsplit("/", 1)[-1]
+
+
+def _checked(name: str, version: str, filename: str, sha256: str, size: int) -> LockedWheel:
     try:
-        wheel = check(
-            LockedWheel(
-                name=name, version=version, filename=filename, sha256=sha256, size=entry.get("size", 0)
-            )
-        )
+        return check(LockedWheel(name=name, version=version, filename=filename, sha256=sha256, size=size))
     except ValueError as error:
         raise SeatrialError(f"{name}: {error}", fix="use an index that says sha256 hashes") from error
-    return wheel, url
 
 
 def _address(entry: dict[str, Any], root: Path) -> str:
