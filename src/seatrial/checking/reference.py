@@ -39,6 +39,8 @@ def _section(rule: Rule) -> str:
     ]
     if rule.example:
         lines += ["```text", rule.example.rstrip("\n"), "```", ""]
-    local = rule.source.removeprefix("docs/reference/")
-    lines += [f"Source: [{local}]({local})" if local != rule.source else f"Source: <{rule.source}>", ""]
+    # Seatrial's own pages are linked from docs/reference, where this page is.
+    own = rule.source.startswith("docs/")
+    local = rule.source.replace("docs/reference/", "").replace("docs/", "../")
+    lines += [f"Source: [{local}]({local})" if own else f"Source: <{rule.source}>", ""]
     return "\n".join(lines)

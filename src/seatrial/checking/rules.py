@@ -13,7 +13,7 @@ RULES: tuple[Rule, ...] = (
             "A `# seatrial: disable=` comment or `check.disable` names a rule that Seatrial does not have, so it hides "
             "nothing. It is probably misspelled, or the rule was renamed."
         ),
-        source="https://github.com/seatrial/seatrial/blob/main/docs/how-to/check.md",
+        source="docs/how-to/check.md",
         example="# seatrial: disable=source/duplicated-key\n",
     ),
 )
