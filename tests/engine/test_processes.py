@@ -6,77 +6,36 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from seatrial.engine import identity, namespaces
-from seatrial.engine.journal import Journal
 from seatrial.engine.points import ENGINE_POINTS
 from seatrial.engine.run import begin, cancel, describe, execute, reap, reopen
+from support.places import Place
 from support.steps import plan
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
 
+class Engine(Place):
+    """A place where test plans run."""
 
-class Place:
-    """A folder with a state, a cache and traces of its own, and processes that carry its mark."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.traces = folder / "traces"
-        self.traces.mkdir()
-        self.home = folder / "home"
-        self.home.mkdir()
-        self.mark = f"SEATRIAL_HOME={self.home}"
-        self.env = os.environ | {
-            "SEATRIAL_HOME": str(self.home),
-            "SEATRIAL_CACHE": str(folder / "cache"),
-            "PYTHONPATH": str(TESTS),
-        }
-
-    def start(self, name: str, **env: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "support.steps", name, str(self.traces)],
-            env=self.env | env,
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def run(self, name: str, **env: str) -> int:
-        process = self.start(name, **env)
+    def run_plan(self, name: str, **env: str) -> int:
+        process = self.start_plan(name, **env)
         process.communicate(timeout=60)
         return process.returncode
 
-    def journal(self) -> Journal:
-        return Journal(self.home)
-
-    def marked(self) -> list[int]:
-        """Living processes that were started from this place, however they hid."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    if self.mark.encode() in (entry / "environ").read_bytes() and identity.of(
-                        int(entry.name)
-                    ):
-                        found.append(int(entry.name))
-                except OSError:
-                    continue
-        return found
+    def start_plan(self, name: str, **env: str) -> subprocess.Popen[bytes]:
+        return self.start("support.steps", [name, str(self.traces)], **env)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
+def gone(place: Place) -> None:
+    until(lambda: not place.living(), "all processes are gone")
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -85,14 +44,12 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    place = Place(tmp_path)
-    for name in ("SEATRIAL_HOME", "SEATRIAL_CACHE", "PYTHONPATH"):
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    place = Engine(tmp_path)
+    for name in ("SEATRIAL_HOME", "SEATRIAL_CACHE"):
         monkeypatch.setenv(name, place.env[name])
-    monkeypatch.syspath_prepend(str(TESTS))
     yield place
-    for pid in place.marked():
-        os.kill(pid, signal.SIGKILL)
+    place.kill_all()
 
 
 @pytest.fixture(params=["contained", "subreaper"])
@@ -105,26 +62,26 @@ def containment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return str(request.param)
 
 
-def test_a_run_that_is_not_disturbed(place: Place) -> None:
+def test_a_run_that_is_not_disturbed(place: Engine) -> None:
     (place.traces / "go").touch()
-    assert place.run("long") == 0
+    assert place.run_plan("long") == 0
     assert (place.traces / "work").read_text().count("\n") == 1
-    until(lambda: not place.marked())
+    gone(place)
     assert list((place.home / "runs").glob("*/work/*")) == []
 
 
 def test_a_killed_supervisor_is_succeeded_by_one_that_attaches_to_the_running_step(
-    place: Place, containment: str
+    place: Engine, containment: str
 ) -> None:
     env = {"SEATRIAL_NO_NAMESPACES": "1"} if containment == "subreaper" else {}
-    first = place.start("long", **env)
-    until((place.traces / "hidden").exists)
+    first = place.start_plan("long", **env)
+    until((place.traces / "hidden").exists, "hidden is there")
     kill(first)
-    shims = place.marked()
-    second = place.start("long", **env)
+    shims = place.living()
+    second = place.start_plan("long", **env)
     journal = place.journal()
     run = journal.find("latest")
-    until(lambda: journal.run(run)["epoch"] == 2)
+    until(lambda: journal.run(run)["epoch"] == 2, "the second took over")
     (place.traces / "go").touch()
     second.communicate(timeout=60)
     assert second.returncode == 0
@@ -132,43 +89,41 @@ def test_a_killed_supervisor_is_succeeded_by_one_that_attaches_to_the_running_st
     assert [len(step["attempts"]) for stage in data["stages"] for step in stage["steps"]] == [1] * 7
     assert (place.traces / "build").read_text().count("\n") == 1
     assert shims
-    until(lambda: not place.marked())
+    gone(place)
 
 
-def test_killing_everything_and_running_again_completes(place: Place, containment: str) -> None:
+def test_killing_everything_and_running_again_completes(place: Engine, containment: str) -> None:
     env = {"SEATRIAL_NO_NAMESPACES": "1"} if containment == "subreaper" else {}
-    first = place.start("long", **env)
-    until((place.traces / "hidden").exists)
+    first = place.start_plan("long", **env)
+    until((place.traces / "hidden").exists, "hidden is there")
     (place.traces / "hidden").unlink()
-    while marked := place.marked():
-        for pid in marked:
-            os.kill(pid, signal.SIGKILL)
+    place.kill_all()
     first.communicate()
     (place.traces / "go").touch()
-    assert place.run("long", **env) == 0
-    until(lambda: not place.marked())
+    assert place.run_plan("long", **env) == 0
+    gone(place)
     journal = place.journal()
     lost = journal.rows("SELECT outcome FROM attempts WHERE step='hide' AND n=1")
     assert [row["outcome"] for row in lost] == ["lost"]
 
 
 @pytest.mark.parametrize("point", ENGINE_POINTS)
-def test_a_crash_at_each_named_point_and_the_same_command_again(place: Place, point: str) -> None:
+def test_a_crash_at_each_named_point_and_the_same_command_again(place: Engine, point: str) -> None:
     plan_name = "cached" if point == "step/cached" else "long"
     (place.traces / "go").touch()
-    assert place.run(plan_name, SEATRIAL_CRASH=point) == -signal.SIGKILL, f"{point} was not reached"
-    assert place.run(plan_name) == 0
-    until(lambda: not place.marked())
+    assert place.run_plan(plan_name, SEATRIAL_CRASH=point) == -signal.SIGKILL, f"{point} was not reached"
+    assert place.run_plan(plan_name) == 0
+    gone(place)
     assert list((place.home / "runs").glob("*/work/*")) == []
 
 
-def test_an_interrupt_stops_the_step_and_tears_down(place: Place) -> None:
-    process = place.start("long")
-    until((place.traces / "hidden").exists)
+def test_an_interrupt_stops_the_step_and_tears_down(place: Engine) -> None:
+    process = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
-    until(lambda: not place.marked())
+    gone(place)
     journal = place.journal()
     data = describe(journal, journal.find("latest"))
     assert [stage["status"] for stage in data["stages"]] == ["pass", "pass", "stopped", "pass"]
@@ -176,19 +131,19 @@ def test_an_interrupt_stops_the_step_and_tears_down(place: Place) -> None:
     assert list((place.home / "runs").glob("*/work/*")) == []
 
 
-def test_cancelling_a_run_whose_supervisor_is_dead_tears_it_down(place: Place) -> None:
-    process = place.start("long")
-    until((place.traces / "hidden").exists)
+def test_cancelling_a_run_whose_supervisor_is_dead_tears_it_down(place: Engine) -> None:
+    process = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
     kill(process)
     journal = place.journal()
     assert cancel(place.home, journal.find("latest")) == "stopped"
-    until(lambda: not place.marked())
+    gone(place)
     assert describe(journal, journal.find("latest"))["held"] == []
 
 
-def test_a_kill_tears_nothing_down_and_the_reaper_does(place: Place) -> None:
-    process = place.start("long")
-    until((place.traces / "hidden").exists)
+def test_a_kill_tears_nothing_down_and_the_reaper_does(place: Engine) -> None:
+    process = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
     journal = place.journal()
     run = journal.find("latest")
     assert cancel(place.home, run, what="kill") == "stopped"
@@ -196,44 +151,44 @@ def test_a_kill_tears_nothing_down_and_the_reaper_does(place: Place) -> None:
     assert describe(journal, run)["held"] == ["process:service/1", "tree:built"]
     assert (journal.folder(run) / "work" / "built" / "file").exists()
     assert reap(journal) == [run]
-    until(lambda: not place.marked())
+    gone(place)
     assert not (journal.folder(run) / "work" / "built").exists()
 
 
-def test_a_run_that_nobody_resumes_is_torn_down_by_its_warden(place: Place) -> None:
-    process = place.start("long", TEST_ABANDON="0.3")
-    until((place.traces / "hidden").exists)
+def test_a_run_that_nobody_resumes_is_torn_down_by_its_warden(place: Engine) -> None:
+    process = place.start_plan("long", TEST_ABANDON="0.3")
+    until((place.traces / "hidden").exists, "hidden is there")
     kill(process)
-    until(lambda: not place.marked())
+    gone(place)
     journal = place.journal()
     data = describe(journal, journal.find("latest"))
     assert (data["status"], data["held"]) == ("stopped", [])
 
 
-def test_without_a_warden_a_service_still_ends_at_its_deadline(place: Place) -> None:
-    process = place.start("long", TEST_LIFETIME="1")
-    until((place.traces / "hidden").exists)
+def test_without_a_warden_a_service_still_ends_at_its_deadline(place: Engine) -> None:
+    process = place.start_plan("long", TEST_LIFETIME="1")
+    until((place.traces / "hidden").exists, "hidden is there")
     kill(process)
     warden = identity.read(next((place.home / "runs").glob("*/warden.json")))
     assert warden is not None
     os.kill(warden.pid, signal.SIGKILL)
     journal = place.journal()
     service = journal.folder(journal.find("latest")) / "steps" / "service" / "1"
-    until((service / "exit.json").exists)
+    until((service / "exit.json").exists, "the service ended")
     assert '"reason": "timeout"' in (service / "exit.json").read_text()
 
 
-def test_a_step_that_ignores_signals_is_killed_at_its_deadline(place: Place) -> None:
-    assert place.run("slow") == 1
+def test_a_step_that_ignores_signals_is_killed_at_its_deadline(place: Engine) -> None:
+    assert place.run_plan("slow") == 1
     journal = place.journal()
     [attempt] = describe(journal, journal.find("latest"))["stages"][0]["steps"][0]["attempts"]
     assert attempt["outcome"] == "timeout"
     assert attempt["duration"] < 5
-    until(lambda: not place.marked())
+    gone(place)
 
 
-def test_a_failed_step_skips_later_stages_but_not_the_teardown(place: Place) -> None:
-    assert place.run("failing") == 1
+def test_a_failed_step_skips_later_stages_but_not_the_teardown(place: Engine) -> None:
+    assert place.run_plan("failing") == 1
     journal = place.journal()
     data = describe(journal, journal.find("latest"))
     assert [stage["status"] for stage in data["stages"]] == ["fail", "skip", "pass"]
@@ -242,8 +197,8 @@ def test_a_failed_step_skips_later_stages_but_not_the_teardown(place: Place) -> 
     assert data["held"] == []
 
 
-def test_a_failed_run_is_resumed_at_the_first_step_that_does_not_stand(place: Place) -> None:
-    place.run("failing")
+def test_a_failed_run_is_resumed_at_the_first_step_that_does_not_stand(place: Engine) -> None:
+    place.run_plan("failing")
     journal = place.journal()
     run = journal.find("latest")
     reopen(journal, run)
@@ -254,8 +209,8 @@ def test_a_failed_run_is_resumed_at_the_first_step_that_does_not_stand(place: Pl
     assert steps == {"tree": 2, "bad": 2, "two": 0, "teardown": 2}  # the tree had been torn down
 
 
-def test_a_retry_is_data_and_changes_what_it_says(place: Place) -> None:
-    assert place.run("flaky") == 0
+def test_a_retry_is_data_and_changes_what_it_says(place: Engine) -> None:
+    assert place.run_plan("flaky") == 0
     journal = place.journal()
     [step] = describe(journal, journal.find("latest"))["stages"][0]["steps"]
     assert [attempt["status"] for attempt in step["attempts"]] == ["fail", "pass"]
@@ -263,22 +218,22 @@ def test_a_retry_is_data_and_changes_what_it_says(place: Place) -> None:
     assert "reset by peer" in step["attempts"][0]["error"]
 
 
-def test_the_same_key_is_used_again_while_its_artifact_is_there(place: Place) -> None:
+def test_the_same_key_is_used_again_while_its_artifact_is_there(place: Engine) -> None:
     made = place.traces / "artifact-made"
-    assert place.run("cached") == 0
-    assert place.run("cached") == 0
+    assert place.run_plan("cached") == 0
+    assert place.run_plan("cached") == 0
     assert made.read_text().count("\n") == 1
     journal = place.journal()
     assert describe(journal, journal.find("latest"))["stages"][0]["steps"][0]["cached"] is True
     (place.traces / "artifact").unlink()
-    assert place.run("cached") == 0
+    assert place.run_plan("cached") == 0
     assert made.read_text().count("\n") == 2
 
 
-def test_secrets_reach_the_step_but_no_file(place: Place, containment: str) -> None:
+def test_secrets_reach_the_step_but_no_file(place: Engine, containment: str) -> None:
     token = 's3cr3t-"quoted"-value/with+signs'
     env = {"SEATRIAL_NO_NAMESPACES": "1"} if containment == "subreaper" else {}
-    assert place.run("secret", TEST_TOKEN=token, **env) == 0
+    assert place.run_plan("secret", TEST_TOKEN=token, **env) == 0
     found = [
         path for path in place.folder.rglob("*") if path.is_file() and token.encode() in path.read_bytes()
     ]
@@ -289,21 +244,21 @@ def test_secrets_reach_the_step_but_no_file(place: Place, containment: str) -> N
     assert any("the token is ***." in log for log in logs)
 
 
-def test_a_missing_secret_is_named_by_its_reference(place: Place) -> None:
+def test_a_missing_secret_is_named_by_its_reference(place: Engine) -> None:
     os.environ.pop("TEST_TOKEN", None)
-    assert place.run("secret") == 1
+    assert place.run_plan("secret") == 1
     journal = place.journal()
     assert "TEST_TOKEN is not set" in describe(journal, journal.find("latest"))["error"]
 
 
-def test_steps_share_a_limited_resource_one_after_the_other(place: Place) -> None:
-    assert place.run("parallel") == 0
+def test_steps_share_a_limited_resource_one_after_the_other(place: Engine) -> None:
+    assert place.run_plan("parallel") == 0
 
 
-def test_logs_are_followed_while_they_are_written_and_complete(place: Place) -> None:
-    process = place.start("talk")
+def test_logs_are_followed_while_they_are_written_and_complete(place: Engine) -> None:
+    process = place.start_plan("talk")
     journal = place.journal()
-    until((place.traces / "said").exists)
+    until((place.traces / "said").exists, "said is there")
     follower = subprocess.Popen(
         [sys.executable, "-m", "seatrial", "runs", "logs", "-f", "latest", "talk"],
         env=place.env,
@@ -320,10 +275,10 @@ def test_logs_are_followed_while_they_are_written_and_complete(place: Place) -> 
     assert journal.run(journal.find("latest"))["status"] == "succeeded"
 
 
-def test_two_commands_at_once_on_one_subject_are_refused(place: Place) -> None:
-    first = place.start("long")
-    until((place.traces / "hidden").exists)
-    second = place.start("long")
+def test_two_commands_at_once_on_one_subject_are_refused(place: Engine) -> None:
+    first = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
+    second = place.start_plan("long")
     second.communicate(timeout=30)
     assert second.returncode == 1
     (place.traces / "go").touch()
@@ -331,9 +286,9 @@ def test_two_commands_at_once_on_one_subject_are_refused(place: Place) -> None:
     assert first.returncode == 0
 
 
-def test_a_run_of_another_kind_of_request_first_tears_down_the_unfinished_one(place: Place) -> None:
-    process = place.start("long")
-    until((place.traces / "hidden").exists)
+def test_a_run_of_another_kind_of_request_first_tears_down_the_unfinished_one(place: Engine) -> None:
+    process = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
     kill(process)
     journal = place.journal()
     old = journal.find("latest")
@@ -341,4 +296,4 @@ def test_a_run_of_another_kind_of_request_first_tears_down_the_unfinished_one(pl
     assert not continued
     assert run != old
     assert journal.run(old)["status"] == "stopped"
-    until(lambda: not place.marked())
+    gone(place)

@@ -52,7 +52,7 @@ def ship(  # noqa: PLR0917 - click passes by name
     from seatrial.config import Flag
     from seatrial.engine.journal import Journal
     from seatrial.errors import UsageError
-    from seatrial.shipping import copying
+    from seatrial.shipping import copying, preflight
     from seatrial.shipping.plan import plan
     from seatrial.shipping.project import Wanted, choose
 
@@ -75,6 +75,7 @@ def ship(  # noqa: PLR0917 - click passes by name
     if dry_run:
         _print_plan(what, as_json=as_json)
         return
+    preflight.require(chosen)
     _run(Journal(paths.home()), what, as_json=as_json)
 
 

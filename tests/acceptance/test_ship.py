@@ -1,0 +1,279 @@
+"""`seatrial ship` as a command: the whole way, and every way in which it can be cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from seatrial.engine.points import ENGINE_POINTS
+from seatrial.processes import find
+from seatrial.shipping.points import SHIP_POINTS
+from support import projects
+from support.places import Place
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SEED = 20240607
+
+
+class Shipyard(NamedTuple):
+    """What all tests here share: a project, its wheels, and a cache that is warm after the first shipment."""
+
+    folder: Path
+    project: Path
+    env: dict[str, str]
+    cold: Path
+    warm: Path
+
+
+class Ship(Place):
+    """A state of its own on a shared cache; the step cache is its own as well, so that tests are run."""
+
+    def __init__(self, folder: Path, yard: Shipyard, cache: Path) -> None:
+        super().__init__(folder, cache=cache)
+        self.project = yard.project
+        self.env |= yard.env
+
+    def begin(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        return self.start("seatrial", ["ship", str(self.project), "--fix", *arguments], **env)
+
+    def ship(self, *arguments: str, **env: str) -> tuple[int, str, str]:
+        process = self.begin(*arguments, **env)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out.decode(), err.decode()
+
+    def nothing_left(self) -> None:
+        until(lambda: not self.living(), "all processes of the run are gone")
+        assert self.trees() == []
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Shipyard:
+    for program in ("docker-registry", "haproxy", "bwrap"):
+        try:
+            find(program)
+        except Exception as error:  # noqa: BLE001
+            pytest.skip(f"{program} is not installed: {error}")
+    folder = tmp_path_factory.mktemp("yard")
+    env = dict(projects.wheels(folder / "wheels"))
+    yard = Shipyard(folder, projects.sums(folder), env, folder / "cold", folder / "warm")
+    warm = Ship(folder / "first", yard, yard.warm)
+    code, _, err = warm.ship()
+    assert code == 0, err
+    return yard
+
+
+@pytest.fixture
+def ship(yard: Shipyard, tmp_path: Path) -> Iterator[Ship]:
+    ship = Ship(tmp_path, yard, yard.warm)
+    yield ship
+    ship.kill_all()
+
+
+@pytest.fixture
+def cold(yard: Shipyard, tmp_path: Path) -> Iterator[Ship]:
+    """A cache in which nothing has been made yet."""
+    ship = Ship(tmp_path, yard, tmp_path / "cache")
+    yield ship
+    ship.kill_all()
+
+
+def stages(run: dict[str, Any]) -> dict[str, str]:
+    return {stage["name"]: stage["status"] for stage in run["stages"]}
+
+
+def test_the_whole_way(cold: Ship) -> None:
+    before = {path: path.read_bytes() for path in cold.project.iterdir()}
+    code, out, err = cold.ship("--json")
+    assert code == 0, err
+    run = json.loads(out)
+    assert set(stages(run).values()) == {"pass"}
+    outputs = run["outputs"]
+    assert [finding["rule"] for finding in outputs["check"]["findings"]] == ["image/numpy-abi"]
+    assert "+numpy==1.26.4" in outputs["check"]["diff"]
+    assert outputs["resolve"]["versions"] == {"numpy": "1.26.4", "onnxruntime": "1.17.3"}
+    assert outputs["test"]["verdict"] == "pass"
+    assert outputs["push"]["reference"].endswith(outputs["assemble"]["digest"])
+    assert outputs["verify"]["answers"] == 1
+    assert run["held"] == []
+    assert {path: path.read_bytes() for path in cold.project.iterdir()} == before
+    cold.nothing_left()
+
+
+def test_a_second_shipment_uses_what_the_first_has_made(ship: Ship) -> None:
+    code, out, _ = ship.ship("--json")
+    assert code == 0
+    run = json.loads(out)
+    assert all(layer["reused"] for layer in run["outputs"]["assemble"]["layers"])
+    steps = {step["name"]: step["cached"] for stage in run["stages"] for step in stage["steps"]}
+    assert steps["test"]
+    assert not steps["secrets"]
+    assert not steps["verify"]
+
+
+def test_without_fix_the_conflict_stops_it_and_the_edit_is_shown(ship: Ship) -> None:
+    process = ship.start("seatrial", ["ship", str(ship.project)])
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "requirements.txt:1:1: error[image/numpy-abi]" in err.decode()
+    assert "+numpy==1.26.4" in err.decode()
+    assert "`--fix` applies the safe fixes" in out.decode()
+    ship.nothing_left()
+
+
+def test_write_applies_the_fix_to_the_project_as_well(ship: Ship, yard: Shipyard, tmp_path: Path) -> None:
+    ship.project = tmp_path / "mine"
+    shutil.copytree(yard.project, ship.project)
+    code, _, err = ship.ship("--write")
+    assert code == 0, err
+    assert (ship.project / "requirements.txt").read_text() == "onnxruntime==1.17.3\nnumpy==1.26.4\n"
+
+
+def test_a_dry_run_prints_the_plan_and_does_nothing(ship: Ship) -> None:
+    code, out, _ = ship.ship("--dry-run")
+    assert code == 0
+    assert [line for line in out.splitlines() if not line.startswith(" ")] == [
+        "plan of ship sums",
+        *("CHECK", "BUILD", "TEST", "REGISTRY", "PUSH", "DEPLOY", "VERIFY", "TEARDOWN (always)"),
+    ]
+    assert not (ship.home / "runs").exists()
+
+
+def test_the_points_are_the_ones_that_are_passed(cold: Ship) -> None:
+    trace = cold.folder / "points"
+    code, _, err = cold.ship(SEATRIAL_POINTS=str(trace))
+    assert code == 0, err
+    assert sorted(set(trace.read_text().split())) == sorted({*ENGINE_POINTS, *SHIP_POINTS})
+
+
+@pytest.mark.parametrize("point", [*ENGINE_POINTS, *SHIP_POINTS])
+def test_killed_at_a_named_point_the_same_command_completes(cold: Ship, ship: Ship, point: str) -> None:
+    # Points of making something are passed only where it has not been made.
+    place = cold if point.startswith(("fetch/", "layer/", "ship/unpacked", "step/cached")) else ship
+    occurrence = {"step": 7, "stage": 4, "shim": 6, "ledger": 3}.get(point.partition("/")[0], 1)
+    where = f"{point}:{1 if point == 'step/cached' else occurrence}"
+    code, _, err = place.ship(SEATRIAL_CRASH=where)
+    assert code == -signal.SIGKILL, f"{where} was not passed: {err}"
+    code, _, err = place.ship()
+    assert code == 0, err
+    place.nothing_left()
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_killed_at_a_random_moment_the_same_command_completes(ship: Ship, number: int) -> None:
+    choice = random.Random(SEED + number)
+    process = ship.begin()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=choice.uniform(0.2, 4))
+    if number % 2:
+        ship.kill_all()
+    process.kill()
+    process.communicate()
+    code, _, err = ship.ship()
+    assert code == 0, err
+    ship.nothing_left()
+
+
+@pytest.mark.parametrize("step", ["resolve", "push", "ready"])
+def test_an_interrupt_tears_everything_down(ship: Ship, step: str) -> None:
+    process = ship.begin()
+    until(lambda: started(ship, step), f"{step} has started", seconds=60)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    ship.nothing_left()
+    code, _, err = ship.ship()
+    assert code == 0, err
+
+
+def test_a_killed_shipment_is_cancelled_from_another_terminal(ship: Ship) -> None:
+    process = ship.begin()
+    until(lambda: started(ship, "ready"), "ready has started", seconds=60)
+    process.kill()
+    process.communicate()
+    stop = ship.start("seatrial", ["runs", "stop", "latest", "--json"])
+    out, err = stop.communicate(timeout=60)
+    assert stop.returncode == 0, err
+    run = json.loads(out)
+    assert (run["status"], run["held"]) == ("stopped", [])
+    ship.nothing_left()
+
+
+def started(ship: Ship, step: str) -> bool:
+    if not (ship.home / "seatrial.db").exists():
+        return False
+    journal = ship.journal()
+    try:
+        return bool(journal.rows("SELECT 1 FROM attempts WHERE step=?", step))
+    finally:
+        journal.close()
+
+
+def test_an_unreachable_registry_is_named_and_the_same_command_continues(ship: Ship) -> None:
+    code, out, _err = ship.ship("--to", "127.0.0.1:9/nobody", "--json")
+    assert code == 1
+    run = json.loads(out)
+    assert stages(run)["PUSH"] == "fail"
+    assert "127.0.0.1:9" in run["error"]
+    assert "refused" in run["error"]
+    ship.nothing_left()
+
+
+def test_a_wrong_answer_fails_the_verification_and_says_where(
+    ship: Ship, yard: Shipyard, tmp_path: Path
+) -> None:
+    ship.project = tmp_path / "wrong"
+    shutil.copytree(yard.project, ship.project)
+    (ship.project / "sum.json").write_text('{"sum": 7, "numpy": "1.26.4"}')
+    code, out, _ = ship.ship("--json")
+    assert code == 1
+    run = json.loads(out)
+    assert stages(run)["VERIFY"] == "fail"
+    assert "$.sum: expected 7, got 6.5" in run["error"]
+    ship.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("images: {sums: {bass: debian:bookworm}}", "seatrial.yaml:1:17", "base"),
+        ("images: [", "seatrial.yaml:1", ""),
+        ("services: {sums: {port: many}}", "seatrial.yaml:1:25", "port"),
+    ],
+)
+def test_a_malformed_file_is_a_usage_error_with_its_place(
+    ship: Ship, tmp_path: Path, text: str, where: str, what: str
+) -> None:
+    ship.project = tmp_path / "bad"
+    ship.project.mkdir()
+    (ship.project / "seatrial.yaml").write_text(text)
+    code, out, err = ship.ship()
+    assert (code, out) == (2, "")
+    assert where in err
+    assert what in err
+
+
+def test_a_missing_folder_is_a_usage_error(ship: Ship, tmp_path: Path) -> None:
+    ship.project = tmp_path / "nothing"
+    code, _, err = ship.ship()
+    assert code == 2
+    assert "nothing" in err
+
+
+def test_a_missing_program_is_named_before_anything_starts(ship: Ship, tmp_path: Path) -> None:
+    code, _, err = ship.ship(PATH=str(tmp_path))
+    if find("haproxy").startswith("/usr/sbin"):  # sbin is looked at whatever PATH says
+        assert code == 3
+        assert "bwrap" in err
+        assert "seatrial doctor" in err
+        assert not (ship.home / "runs").exists()
