@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -171,6 +172,33 @@ def test_draining_lets_a_slow_answer_finish(tmp_path: Path) -> None:
         haproxy.wait_drained(folder, ["blue"], deadline=time.time() + 20, clock=SystemClock())
         with pytest.raises(SeatrialError, match="did not pass the load balancer's health check"):
             haproxy.wait_up(folder, ["blue"], deadline=clock.now() + 1, clock=clock)
+
+
+def test_a_graceful_stop_finishes_what_is_in_flight(tmp_path: Path) -> None:
+    folder, port = tmp_path / "proxy", free_port()
+    folder.mkdir()
+    (folder / haproxy.CONFIG).write_text(haproxy.config(port, ["blue"]))
+    with backend("blue") as blue, started(folder) as process:
+        haproxy.apply(folder, [Slot(name="blue", port=blue.port, weight=1, mode="ready")])
+        found: list[bytes] = []
+        slow = threading.Thread(target=lambda: found.append(_get(port, "/slow").body))  # type: ignore[attr-defined]
+        slow.start()
+        until(lambda: blue.waiting == 1, "the slow request is at blue")
+        process.send_signal(signal.SIGUSR1)
+        until(lambda: not _accepts(port), "the listener is closed")
+        assert process.poll() is None
+        blue.hold.set()
+        slow.join()
+        assert found == [b"blue"]
+        assert process.wait(20) == 0
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_slots_and_weights_come_back_after_kill_9(tmp_path: Path) -> None:

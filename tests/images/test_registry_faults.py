@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -304,6 +305,22 @@ def test_credentials_stay_with_the_registry(
         assert not [seen for seen in storage.seen if "Authorization" in seen.headers]
 
 
+def test_a_blob_that_lies_elsewhere_is_fetched_there_without_credentials(
+    faulty: Proxy, host: str, made: layouts.Descriptor, tmp_path: Path
+) -> None:
+    registry.push(tmp_path / "image", f"{host}/lies/elsewhere:1")
+    faulty.guard = PasswordGuard("ann", "s3cret")
+    _log_in(tmp_path, faulty.host, "ann", "s3cret")
+    with proxy(host) as storage:
+        for blob in (tmp_path / "image/blobs/sha256").iterdir():
+            path = f"/v2/lies/elsewhere/blobs/sha256:{blob.name}"
+            target = {"Location": f"http://{storage.host}{path}"}
+            faulty.faults.append(Fault("GET", path, times=9, status=307, headers=target))
+        assert registry.pull(f"{faulty.host}/lies/elsewhere:1", tmp_path / "back") == made.digest
+        assert storage.count("GET", "/blobs/") == 4
+        assert not [seen for seen in storage.seen if "Authorization" in seen.headers]
+
+
 def test_a_tag_that_must_not_move_is_explained(
     faulty: Proxy, host: str, made: layouts.Descriptor, tmp_path: Path
 ) -> None:
@@ -348,3 +365,16 @@ def test_a_silent_registry_ends_in_a_clear_timeout(
     with pytest.raises(TransportError, match="fell silent") as caught:
         registry.push(tmp_path / "image", f"{faulty.host}/silent/app:1", retry=Retry(attempts=1), timeout=0.3)
     assert caught.value.kind == "timeout"
+
+
+def test_one_blobs_end_is_everyones_also_in_a_long_pause(
+    faulty: Proxy, made: layouts.Descriptor, tmp_path: Path
+) -> None:
+    faulty.faults += [
+        Fault("POST", UPLOAD, status=429, headers={"Retry-After": "100"}),
+        Fault("POST", UPLOAD, times=99, status=413, body=b"too big"),
+    ]
+    started = time.monotonic()
+    with pytest.raises(TransportError, match="413 too big"):
+        registry.push(tmp_path / "image", f"{faulty.host}/pause/app:1")
+    assert time.monotonic() - started < 50

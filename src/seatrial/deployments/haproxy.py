@@ -72,7 +72,10 @@ def config(port: int, slots: Sequence[str], *, options: Options | None = None) -
 
 
 def argv(folder: Path, *, program: str = "haproxy") -> list[str]:
-    """The command that runs the configuration in `folder` in the foreground; SIGUSR1 stops it gracefully."""
+    """The command that runs the configuration in `folder` in the foreground; SIGUSR1 stops it gracefully.
+
+    Give `program` by `processes.find`: the PATH of an ordinary user often lacks its folder.
+    """
     return [program, "-db", "-C", str(folder), "-f", CONFIG]
 
 

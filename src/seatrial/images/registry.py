@@ -17,7 +17,7 @@ from seatrial.images.registry_pull import pull
 from seatrial.images.registry_session import PULL, PUSH, authenticate, call, not_found, open_session, refusal
 from seatrial.images.registry_sources import known, remember
 from seatrial.images.registry_upload import CHUNK, Outcome, Sending, ensure, present
-from seatrial.images.registry_workers import WORKERS, Cancelled, each
+from seatrial.images.registry_workers import WORKERS, Cancelled, StoppableClock, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,6 +92,7 @@ def push(
         authenticate(session, PUSH)
         blobs = _blobs(layout, [root, *below])
         stop = threading.Event()
+        session.link = session.link._replace(clock=StoppableClock(session.link.clock, stop))
         sending = Sending(session, layout, stop, chunk)
         neighbours = known(target.registry)
 

@@ -13,7 +13,7 @@ from seatrial.images.reference import parse
 from seatrial.images.registry_manifests import Fetched, decode_index, decode_manifest, get_manifest
 from seatrial.images.registry_session import PULL, Session, authenticate, open_session, open_stream
 from seatrial.images.registry_sources import remember
-from seatrial.images.registry_workers import Cancelled, each
+from seatrial.images.registry_workers import Cancelled, StoppableClock, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +58,7 @@ def pull(
         layouts.create(layout)
         point("registry.pull.manifest")
         stop = threading.Event()
+        session.link = session.link._replace(clock=StoppableClock(session.link.clock, stop))
         blobs = list({blob.digest: blob for blob in (manifest.config, *manifest.layers)}.values())
         blobs.sort(key=lambda blob: -blob.size)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
+from seatrial.clock import SystemClock
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
+
+    from seatrial.clock import Clock
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,6 +21,23 @@ WORKERS = 6
 
 class Cancelled(Exception):  # noqa: N818 - no error: another transfer's failure ends this one
     """Another transfer has failed, so this one stops."""
+
+
+class StoppableClock:
+    """A clock whose pauses end when the transfers are told to stop: nobody waits out a Retry-After after Ctrl-C."""
+
+    def __init__(self, clock: Clock, stop: threading.Event) -> None:
+        self.clock = clock
+        self.stop = stop
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        if not isinstance(self.clock, SystemClock):
+            self.clock.sleep(seconds)
+        elif self.stop.wait(seconds):
+            raise Cancelled
 
 
 def each(
