@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -189,8 +190,8 @@ def test_an_interrupt_tears_everything_down(ship: Ship, step: str) -> None:
     process = ship.begin()
     until(lambda: started(ship, step), f"{step} has started", seconds=60)
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
     ship.nothing_left()
     code, _, err = ship.ship()
     assert code == 0, err
@@ -227,6 +228,29 @@ def test_an_unreachable_registry_is_named_and_the_same_command_continues(ship: S
     assert "127.0.0.1:9" in run["error"]
     assert "refused" in run["error"]
     ship.nothing_left()
+
+
+_FULL_DISK = """
+mount -t tmpfs -o size="$1" seatrial "$SEATRIAL_HOME" || exit 99
+"$2" -m seatrial ship "$3" --fix; echo "first $?"
+ls -A "$SEATRIAL_HOME"/runs/*/work
+mount -o remount,size=400m "$SEATRIAL_HOME" || exit 99
+exec "$2" -m seatrial ship "$3" --fix
+"""
+
+
+@pytest.mark.parametrize("size", ["64k", "160k", "2m"])
+def test_a_full_disk_is_named_and_the_same_command_continues(ship: Ship, size: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("making a small file system needs root")
+    (ship.home / "probe").touch()
+    arguments = ["unshare", "-m", "sh", "-c", _FULL_DISK, "full", size, sys.executable, str(ship.project)]
+    done = subprocess.run(arguments, env=ship.env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "first 1" in done.stdout
+    assert "free space" in done.stderr
+    assert "Traceback" not in done.stderr
+    until(lambda: not ship.living(), "all processes of the run are gone")
 
 
 def test_a_wrong_answer_fails_the_verification_and_says_where(
