@@ -54,19 +54,17 @@ def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(haproxy.argv(folder, program=need("haproxy")), stdout=log, stderr=log)
     try:
-        until(lambda: _answers(folder), "HAProxy answers")
+        said = folder / "log"
+        haproxy.wait_started(
+            folder,
+            deadline=time.time() + 20,
+            clock=SystemClock(),
+            alive=lambda: None if process.poll() is None else said.read_text(),
+        )
         yield process
     finally:
         process.kill()
         process.wait()
-
-
-def _answers(folder: Path) -> bool:
-    try:
-        haproxy.status(folder)
-    except SeatrialError:
-        return False
-    return True
 
 
 def _split(folder: Path, blue: Backend, green: Backend, share: int) -> None:
@@ -339,11 +337,12 @@ def test_a_refused_configuration_names_line_and_reason(tmp_path: Path) -> None:
 def test_a_taken_port_is_told_at_the_start(tmp_path: Path) -> None:
     with backend("other") as other:
         (tmp_path / haproxy.CONFIG).write_text(haproxy.config(other.port, ["blue"]))
-        done = subprocess.run(
-            haproxy.argv(tmp_path, program=need("haproxy")), capture_output=True, timeout=20, check=False
-        )
-        assert done.returncode != 0
-        assert f"127.0.0.1:{other.port}".encode() in done.stderr
+        with (
+            pytest.raises(SeatrialError, match="the load balancer did not start") as caught,
+            started(tmp_path),
+        ):
+            pass
+        assert f"127.0.0.1:{other.port}" in (caught.value.why or "")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _size(layout: Path, digest: str) -> int:
-    manifest = layouts.read_json(layout, digest, layouts.Manifest)
+    manifest: layouts.Manifest = layouts.read_json(layout, digest, layouts.Manifest)
     return manifest.config.size + sum(layer.size for layer in manifest.layers)
 
 

@@ -194,6 +194,30 @@ def status(folder: Path) -> ProxyStatus:
     return parse_stat(send(folder, "show stat -1 7 -1"))
 
 
+def wait_started(
+    folder: Path, *, deadline: float, clock: Clock, alive: Callable[[], str | None] = lambda: None
+) -> None:
+    """Wait until a proxy answers on its control socket; a socket left by a killed one does not count.
+
+    `alive` returns None while its process lives, else its last words.
+
+    Raises:
+        SeatrialError: the process ended, or the deadline passed.
+    """
+    while True:
+        try:
+            status(folder)
+        except SeatrialError as error:
+            last_words = alive()
+            if last_words is not None or clock.now() >= deadline:
+                raise SeatrialError(
+                    "the load balancer did not start", where=str(folder), why=last_words or error.why
+                ) from error
+            clock.sleep(0.02)
+        else:
+            return
+
+
 def wait_up(folder: Path, names: Iterable[str], *, deadline: float, clock: Clock) -> None:
     """Wait until the slots have passed a health check and take traffic; `deadline` is in the clock's epoch seconds.
 
