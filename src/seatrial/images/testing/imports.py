@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 from seatrial.errors import SeatrialError
@@ -23,13 +24,21 @@ report = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 for name in json.loads(sys.stdin.read()):
     report.write(json.dumps({"start": name}) + "\\n")
-    begin = time.perf_counter()
+    # What C code prints counts as well, so the descriptor is caught and not sys.stderr.
+    said, before = os.memfd_create("said"), os.dup(2)
+    os.dup2(said, 2)
+    begin, error = time.perf_counter(), None
     try:
         importlib.import_module(name)
-        answer = {"done": name, "seconds": time.perf_counter() - begin}
-    except BaseException as error:
-        answer = {"done": name, "error": "%s: %s" % (type(error).__name__, error), "missing": getattr(error, "name", None)}
-    report.write(json.dumps(answer) + "\\n")
+    except BaseException as caught:
+        error = "%s: %s" % (type(caught).__name__, caught)
+    sys.stderr.flush()
+    os.dup2(before, 2)
+    os.close(before)
+    os.lseek(said, 0, os.SEEK_SET)
+    text = os.read(said, 20000).decode("utf-8", "replace")
+    os.close(said)
+    report.write(json.dumps({"done": name, "seconds": time.perf_counter() - begin, "error": error, "said": text}) + "\\n")
 report.flush()
 os._exit(0)
 """
@@ -46,6 +55,8 @@ _NO_MODULE = {
     "setup",
     "scripts",
 }
+# numpy/_core/src/multiarray, printed when a module built for the old C API is loaded.
+_NUMPY_ABI = re.compile(r"compiled using NumPy 1\.x cannot be run in\s+NumPy (\S+)")
 _TIMEOUT = 240.0
 _CHUNKS = 2
 _BAD_SIGNALS = {4: "illegal instruction", 6: "abort", 7: "bus error", 9: "killed", 11: "segmentation fault"}
@@ -117,8 +128,9 @@ def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, str
                 started = answer["start"]
                 continue
             finished.add(answer["done"])
-            if "error" in answer:
-                errors[answer["done"]] = _first_line(answer["error"])
+            problem = _problem(answer["error"], answer["said"])
+            if problem:
+                errors[answer["done"]] = problem
         if len(finished) == len(left):
             return errors
         crashed = started if started is not None and started not in finished else left[0]
@@ -127,8 +139,18 @@ def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, str
     return errors
 
 
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0][:400] if text.strip() else "no reason given"
+def _problem(error: str | None, said: str) -> str:
+    """The line that says why, or nothing. An old binary on NumPy 2 is one also when its import goes through."""
+    if match := _NUMPY_ABI.search(said):
+        return f"compiled against NumPy 1, which NumPy {match[1]} cannot run"
+    if error is None:
+        return ""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    first = lines[0] if lines else ""
+    if not first.endswith(":"):
+        return first[:400]
+    heard = [line.strip() for line in said.splitlines() if line.strip() and line.strip() != first]
+    return f"{first} {lines[1] if len(lines) > 1 else heard[-1] if heard else 'it gives no reason'}"[:400]
 
 
 def _ending(code: int, stderr: str) -> str:
@@ -144,10 +166,8 @@ def _advice(error: str) -> str:
         return f"install the system package that has {library}, or a wheel that carries it"
     if "No module named" in error:
         return "add the distribution that has this module to the requirements and lock again"
-    if "numpy" in error.lower() and (
-        "1.x" in error or "_ARRAY_API" in error or "dtype size changed" in error
-    ):
-        return "compiled against another NumPy major: pin numpy<2, or take a version built for NumPy 2"
+    if any(words in error for words in ("against NumPy 1", "_ARRAY_API", "numpy.dtype size changed")):
+        return "pin numpy<2, or take a version of the package that was built for NumPy 2"
     if "GLIBC" in error:
         return "the wheel needs a newer glibc: take a newer base image or an older wheel"
     if "undefined symbol" in error:
