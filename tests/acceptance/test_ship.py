@@ -84,7 +84,7 @@ def ship(yard: Shipyard, tmp_path: Path) -> Iterator[Ship]:
 @pytest.fixture
 def cold(yard: Shipyard, tmp_path: Path) -> Iterator[Ship]:
     """A cache in which nothing has been made yet."""
-    ship = Ship(tmp_path, yard, tmp_path / "cache")
+    ship = Ship(tmp_path / "cold", yard, tmp_path / "cache")
     yield ship
     ship.kill_all()
 

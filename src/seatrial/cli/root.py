@@ -80,5 +80,6 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except BaseException as error:  # noqa: BLE001 - the outermost frame turns everything into an exit code
-        code = report_failure(error)
+        # click has met a closed pipe itself, wrapped stdout and asked for exit code 1.
+        code = 0 if isinstance(sys.stdout, click.utils.PacifyFlushWrapper) else report_failure(error)
     raise SystemExit(code if isinstance(code, int) else 0)
