@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from seatrial import transport
-from seatrial.deployments.readiness import free_port
 from seatrial.errors import SeatrialError
+from seatrial.readiness import free_port
 from seatrial.transport import Retry, TransportError, connect, send
 from support.answers import Answer, answering
 from support.clocks import SimulatedClock

@@ -33,7 +33,7 @@ def ask(url: str, call: Call, folder: Path) -> Asked:
         TransportError: no answer.
         SeatrialError: a file of the call cannot be read.
     """
-    from seatrial.deployments.readiness import request
+    from seatrial.readiness import request
 
     body = _read(folder, call.request) if call.request else None
     method = call.method or ("POST" if body is not None else "GET")
@@ -52,7 +52,7 @@ def ask(url: str, call: Call, folder: Path) -> Asked:
 
 def differences(expected: bytes, actual: bytes, call: Call) -> Iterator[str]:
     """Where two bodies differ: JSON and CSV are compared by value within the call's tolerance, the rest by text."""
-    from seatrial.deployments.readiness import compare
+    from seatrial.readiness import compare
 
     left, right = _decoded(expected, call), _decoded(actual, call)
     if left is None or right is None:

@@ -18,8 +18,8 @@ from seatrial.clock import SystemClock
 from seatrial.deployments import haproxy
 from seatrial.deployments.haproxy import Options
 from seatrial.deployments.proxy import Slot, weights
-from seatrial.deployments.readiness import free_port
 from seatrial.errors import SeatrialError
+from seatrial.readiness import free_port
 from support.backends import backend
 from support.clocks import SimulatedClock
 from support.load import load

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from seatrial.config import check_text, load
-from seatrial.deployments.readiness import compare, free_port
+from seatrial.readiness import compare, free_port
 from support.waiting import until
 
 if TYPE_CHECKING:

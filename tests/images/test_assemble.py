@@ -13,11 +13,11 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import bases, wheels
 
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images.assemble.image import ImageSpec, assemble_project
+from support import bases, wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,9 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(wheelhouse: Path, tmp_path: Path, plain_base: Path, probed: Path) -> Path:
     """A project with a dependency on two wheels and some source."""
-    wheels.wheel(wheelhouse, "inner", "1.0", {"inner/__init__.py": b"value = 7\n", "inner/big": bytes(3 << 20)})
+    wheels.wheel(
+        wheelhouse, "inner", "1.0", {"inner/__init__.py": b"value = 7\n", "inner/big": bytes(3 << 20)}
+    )
     wheels.wheel(
         wheelhouse, "outer", "1.0", {"outer.py": b"import inner\ndef main():\n    print(inner.value)\n"},
         requires=("inner",), entry_points="[console_scripts]\nouter = outer:main\n",
@@ -86,7 +88,9 @@ def files_of(layout: Path) -> dict[str, tarfile.TarInfo]:
     found: dict[str, tarfile.TarInfo] = {}
     for layer in oci.read_image(layout).manifest.layers:
         raw = oci.blob_path(layout, layer.digest).read_bytes()
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)) as archive:
+        with tarfile.open(
+            fileobj=io.BytesIO(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+        ) as archive:
             for member in archive:
                 folder, _, name = member.name.rpartition("/")
                 if name.startswith(".wh."):
@@ -99,7 +103,9 @@ def files_of(layout: Path) -> dict[str, tarfile.TarInfo]:
 
 def test_wheels_scripts_source_and_user_are_in_the_image(project: Path, tmp_path: Path) -> None:
     done = assemble_project(
-        spec(project, entrypoint=("python3", "serve.py"), env={"MODE": "x"}, ports=(8080,), labels={"a": "b"}),
+        spec(
+            project, entrypoint=("python3", "serve.py"), env={"MODE": "x"}, ports=(8080,), labels={"a": "b"}
+        ),
         out=tmp_path / "out",
     )
     image, found = oci.read_image(tmp_path / "out"), files_of(tmp_path / "out")
@@ -116,7 +122,9 @@ def test_wheels_scripts_source_and_user_are_in_the_image(project: Path, tmp_path
     assert config["ExposedPorts"] == {"8080/tcp": {}}
     assert config["Labels"]["a"] == "b"
     assert found["/home/app"].uid == 10001
-    assert len(image.config["history"]) == len(image.manifest.layers) == len(image.config["rootfs"]["diff_ids"])
+    assert (
+        len(image.config["history"]) == len(image.manifest.layers) == len(image.config["rootfs"]["diff_ids"])
+    )
 
 
 def test_diff_ids_are_those_of_the_layers(project: Path, tmp_path: Path) -> None:
@@ -147,7 +155,12 @@ def test_the_same_inputs_give_the_same_digest_anywhere(
         " requirements=('requirements.txt',)), out=Path(sys.argv[3]), threads=8)\n"
         "print(done.digest)"
     )
-    elsewhere = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONHASHSEED": "7", "SEATRIAL_CACHE": str(tmp_path / "other")}
+    elsewhere = {
+        "TZ": "Asia/Kathmandu",
+        "LC_ALL": "C",
+        "PYTHONHASHSEED": "7",
+        "SEATRIAL_CACHE": str(tmp_path / "other"),
+    }
     again = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "elsewhere"), str(tmp_path / "base"), str(tmp_path / "two")],
         env={**os.environ, **elsewhere}, capture_output=True, text=True, check=True,
@@ -245,7 +258,9 @@ def test_the_same_version_in_the_base_stays(project: Path, tmp_path: Path) -> No
     assert f"{LIB}/inner/gone.py" in files_of(tmp_path / "out")
 
 
-def test_packages_that_disagree_about_a_file_are_reported(project: Path, wheelhouse: Path, tmp_path: Path) -> None:
+def test_packages_that_disagree_about_a_file_are_reported(
+    project: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
     for name in ("aa", "bb", "cc"):
         wheels.wheel(wheelhouse, name, "1.0", {"shared.py": f"# {name}\n".encode(), f"{name}.py": b""})
     (project / "requirements.txt").write_text("aa\nbb\ncc\n")
@@ -278,7 +293,16 @@ def test_secrets_never_enter_an_image(project: Path, tmp_path: Path, file: str, 
 
 
 def test_patterns_choose_the_source(project: Path, tmp_path: Path) -> None:
-    for name in ("a.py", "b.log", "logs/c.log", "logs/keep.log", "data/x.csv", ".git/config", "__pycache__/a.pyc", ".env.example"):
+    for name in (
+        "a.py",
+        "b.log",
+        "logs/c.log",
+        "logs/keep.log",
+        "data/x.csv",
+        ".git/config",
+        "__pycache__/a.pyc",
+        ".env.example",
+    ):
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text("x")
     (project / ".dockerignore").write_text("# logs\n**/*.log\n!logs/keep.log\n")
@@ -288,7 +312,15 @@ def test_patterns_choose_the_source(project: Path, tmp_path: Path) -> None:
         found = files_of(tmp_path / "out")
         return {p.removeprefix("/app/") for p, m in found.items() if p.startswith("/app/") and m.isfile()}
 
-    everything = {".env.example", "a.py", "data/x.csv", "logs/keep.log", "package/run.sh", "requirements.txt", "serve.py"}
+    everything = {
+        ".env.example",
+        "a.py",
+        "data/x.csv",
+        "logs/keep.log",
+        "package/run.sh",
+        "requirements.txt",
+        "serve.py",
+    }
     assert chosen() == everything
     assert chosen(exclude=("*.csv", "/package/")) == everything - {"data/x.csv", "package/run.sh"}
     assert chosen(source=("serve.py", "data/")) == {"serve.py", "data/x.csv"}
@@ -323,7 +355,7 @@ def test_users_of_the_base_numbers_and_new_ones(
     assemble_project(spec(project, user=user, owner="user"), out=tmp_path / "out")
     found, image = files_of(tmp_path / "out"), oci.read_image(tmp_path / "out")
     assert image.config["config"]["User"] == expected
-    assert found["/app/serve.py"].uid == int(expected.split(":")[0])
+    assert found["/app/serve.py"].uid == int(expected.split(":", maxsplit=1)[0])
     assert (found["/etc/passwd"].size > len(bases.PASSWD)) is account
 
 
@@ -386,10 +418,19 @@ def test_killed_anywhere_the_same_command_continues(project: Path, tmp_path: Pat
 
 @needs_bwrap
 def test_compiling_leaves_out_what_does_not_compile(project: Path, wheelhouse: Path, tmp_path: Path) -> None:
-    wheels.wheel(wheelhouse, "odd", "1.0", {"odd/__init__.py": b"", "odd/py2.py": b"print 'two'\n", "odd/null.py": b"\0"})
+    wheels.wheel(
+        wheelhouse,
+        "odd",
+        "1.0",
+        {"odd/__init__.py": b"", "odd/py2.py": b"print 'two'\n", "odd/null.py": b"\0"},
+    )
     (project / "requirements.txt").write_text("odd\n")
     assemble_project(spec(project, bytecode=True), out=tmp_path / "out")
-    compiled = {p.rsplit("/", 1)[1].split(".")[0] for p in files_of(tmp_path / "out") if p.endswith(".pyc") and "/odd/" in p}
+    compiled = {
+        p.rsplit("/", 1)[1].split(".")[0]
+        for p in files_of(tmp_path / "out")
+        if p.endswith(".pyc") and "/odd/" in p
+    }
     assert compiled == {"__init__"}
 
 
@@ -443,7 +484,10 @@ def test_many_large_wheels_stay_within_the_limit(project: Path, wheelhouse: Path
     from seatrial.images.assemble.groups import MAX_LAYERS, group
     from seatrial.images.lock import LockedWheel
 
-    large = [LockedWheel(name=f"w{n}", version="1", filename=f"w{n}.whl", sha256="0" * 64, size=9 << 20) for n in range(150)]
+    large = [
+        LockedWheel(name=f"w{n}", version="1", filename=f"w{n}.whl", sha256="0" * 64, size=9 << 20)
+        for n in range(150)
+    ]
     groups = group(large, MAX_LAYERS - 3)
     assert len(groups) <= MAX_LAYERS - 3
     assert sorted(w.name for g in groups for w in g) == sorted(w.name for w in large)

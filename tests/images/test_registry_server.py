@@ -6,8 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from seatrial.deployments.readiness import free_port
 from seatrial.images.registry_server import argv, config, environment, ready, url
+from seatrial.readiness import free_port
 from support.backends import backend
 from support.registries import need, running
 

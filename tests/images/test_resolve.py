@@ -10,13 +10,13 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from support import wheels
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images.assemble.fetch import fetch, wheel_path
 from seatrial.images.lock import from_text, to_text
 from seatrial.images.resolve import requirement_files, resolve
 from seatrial.images.target import Target, tags, uv_platform
+from support import wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,9 @@ def test_the_wheel_that_fits_the_target_best_is_taken(wheelhouse: Path, tmp_path
     ]
 
 
-def test_contradictions_are_explained_with_the_packages_that_make_them(wheelhouse: Path, tmp_path: Path) -> None:
+def test_contradictions_are_explained_with_the_packages_that_make_them(
+    wheelhouse: Path, tmp_path: Path
+) -> None:
     wheels.wheel(wheelhouse, "inner", "1.0")
     wheels.wheel(wheelhouse, "outer", "1.0", requires=("inner>=2",))
     path = requirements(tmp_path, "outer\ninner==1.0\n")
@@ -80,7 +82,10 @@ def sdist(house: Path, name: str, trap: Path) -> None:
     """A source distribution that leaves a trace when anything of it is run."""
     setup = f"open({str(trap)!r}, 'w').close()\nfrom setuptools import setup\nsetup(name={name!r}, version='1.0')\n"
     with tarfile.open(house / f"{name}-1.0.tar.gz", "w:gz") as archive:
-        for file, text in {"setup.py": setup, "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"}.items():
+        for file, text in {
+            "setup.py": setup,
+            "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        }.items():
             entry = tarfile.TarInfo(f"{name}-1.0/{file}")
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))
@@ -125,7 +130,9 @@ def test_a_missing_include_names_the_line_that_wants_it(wheelhouse: Path, tmp_pa
 
 
 def test_includes_are_followed_once(tmp_path: Path) -> None:
-    path = requirements(tmp_path, "-r a.txt  # first\n--requirement=b.txt\n-c 'c d.txt'\n-r https://x/y.txt\n")
+    path = requirements(
+        tmp_path, "-r a.txt  # first\n--requirement=b.txt\n-c 'c d.txt'\n-r https://x/y.txt\n"
+    )
     for name in ("a.txt", "b.txt", "c d.txt"):
         requirements(tmp_path, "-r requirements.txt\n", name)
     assert [p.name for p in requirement_files([path])] == ["requirements.txt", "a.txt", "b.txt", "c d.txt"]
@@ -251,7 +258,9 @@ def test_an_index_that_refuses_is_said_without_the_password(
     assert "wrong-pass" not in str(caught.value)
 
 
-def test_an_index_that_is_not_there_is_said(index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_is_not_there_is_said(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("UV_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
     with pytest.raises(SeatrialError, match="index cannot be asked") as caught:
         resolve([requirements(tmp_path, "inner\n")], TARGET)

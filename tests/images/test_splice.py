@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import wheels
 
 from seatrial.images.assemble import tar
 from seatrial.images.assemble.install import Scheme, write_wheels
 from seatrial.images.assemble.layer import LayerWriter, WrittenLayer, stored
 from seatrial.images.assemble.wheel import read_wheel
+from support import wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,11 @@ def members(layer: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
 
 def varied(folder: Path) -> Path:
     return wheels.wheel(
-        folder, files=VARIED, entry_points=ENTRY_POINTS, stored=("demo/empty", "demo/program"), executable=("demo/program",)
+        folder,
+        files=VARIED,
+        entry_points=ENTRY_POINTS,
+        stored=("demo/empty", "demo/program"),
+        executable=("demo/program",),
     )
 
 
@@ -93,7 +97,9 @@ def test_the_wheels_own_streams_are_taken_over(tmp_path: Path) -> None:
 
 def test_pip_installs_the_same_files(tmp_path: Path) -> None:
     """Bytecode, RECORD, INSTALLER, REQUESTED and direct_url aside; scripts have their own interpreter's line."""
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
+    ).returncode:
         pytest.skip("pip is not installed in this environment")
     path, root = varied(tmp_path), tmp_path / "root"
     subprocess.run(
@@ -105,7 +111,11 @@ def test_pip_installs_the_same_files(tmp_path: Path) -> None:
     theirs = {"/" + p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
     aside = ("/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json")
     # In a virtual environment pip puts headers into include/site.
-    placed = {name.replace("/include/site/", "/include/"): p for name, p in theirs.items() if not name.endswith(aside)}
+    placed = {
+        name.replace("/include/site/", "/include/"): p
+        for name, p in theirs.items()
+        if not name.endswith(aside)
+    }
     assert {name for name in ours if not name.endswith(aside)} == set(placed)
     for name, place in placed.items():
         content = place.read_bytes()
@@ -131,7 +141,9 @@ def test_record_lists_every_file_with_its_hash(tmp_path: Path) -> None:
     for name, (digest, size) in rows.items():
         content = found[posixpath.normpath(f"{LIBRARY}/{name}")]
         if not name.endswith("/RECORD"):
-            assert digest == "sha256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+            assert digest == "sha256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip(
+                "="
+            )
             assert int(size) == len(content)
     assert f"{LIBRARY}/demo-1.0.dist-info/INSTALLER" in found
 
@@ -181,7 +193,9 @@ def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path) -> None:
     mode=st.sampled_from([0o644, 0o755]),
     target=st.text("ab/.", max_size=130),
 )
-def test_headers_are_read_back_as_they_were_meant(name: str, folder: int, size: int, mode: int, target: str) -> None:
+def test_headers_are_read_back_as_they_were_meant(
+    name: str, folder: int, size: int, mode: int, target: str
+) -> None:
     path = "folder/" * folder + name
     kind = tar.SYMLINK if target else tar.FILE
     content = b"" if target else bytes(size)

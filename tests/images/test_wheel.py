@@ -11,11 +11,11 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from support import wheels
 
 from seatrial.images.assemble.install import Scheme, write_wheels
 from seatrial.images.assemble.layer import LayerWriter
 from seatrial.images.assemble.wheel import WheelError, read_wheel
+from support import wheels
 
 if TYPE_CHECKING:
     import zipfile
@@ -38,7 +38,9 @@ def layer_of(path: Path) -> bytes:
     return out.getvalue()
 
 
-def overwrite(offset_in_directory: int, layout: str, value: int, local: int | None = None) -> Callable[..., None]:
+def overwrite(
+    offset_in_directory: int, layout: str, value: int, local: int | None = None
+) -> Callable[..., None]:
     """Change a number in the directory, and in the file's own header when `local` says where."""
 
     def change(data: bytearray, entry: zipfile.ZipInfo) -> None:
@@ -187,7 +189,10 @@ def test_stored_files_and_strong_hashes_are_fine(tmp_path: Path) -> None:
     def sha512(content: dict[str, bytes]) -> bytes:
         digest = base64.urlsafe_b64encode(hashlib.sha512(BIG).digest()).decode().rstrip("=")
         rest = {name: data for name, data in content.items() if name != "demo/big.bin"}
-        return wheels.record_of(rest, "demo-1.0.dist-info") + f"demo/big.bin,sha512={digest},{len(BIG)}\n".encode()
+        return (
+            wheels.record_of(rest, "demo-1.0.dist-info")
+            + f"demo/big.bin,sha512={digest},{len(BIG)}\n".encode()
+        )
 
     files = {"demo/big.bin": BIG, "demo/__init__.py": b""}
     path = wheels.wheel(tmp_path, files=files, stored=("demo/big.bin",), record=sha512)

@@ -38,7 +38,10 @@ def base(
     """
     oci.create(layout)
     first = dict(extra or {}) | {"/etc/passwd": PASSWD.encode(), "/etc/group": b"root:x:0:\nweb:x:33:\n"}
-    blobs = [_layer(first, links or {}, python=python), *(_layer(files, {}, python=False) for files in layers)]
+    blobs = [
+        _layer(first, links or {}, python=python),
+        *(_layer(files, {}, python=False) for files in layers),
+    ]
     described = [oci.add_blob(layout, blob, oci.LAYER_GZIP.removesuffix("+gzip")) for blob in blobs]
     settings = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *env], **(config or {})}
     top = oci.add_blob(

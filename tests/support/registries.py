@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seatrial.deployments.readiness import free_port
 from seatrial.errors import MissingToolError
 from seatrial.images import registry_server
 from seatrial.processes import find
+from seatrial.readiness import free_port
 from support.waiting import until
 
 if TYPE_CHECKING:

@@ -100,8 +100,8 @@ def _subordinate_ids() -> str:
 
 def registry() -> Answer:
     """Start a registry on a free port of 127.0.0.1, with its images in a folder that goes away."""
-    from seatrial.deployments.readiness import free_port
     from seatrial.images import registry_server
+    from seatrial.readiness import free_port
 
     said = version("docker-registry")
     with tempfile.TemporaryDirectory(prefix="seatrial-doctor-") as folder:
@@ -115,7 +115,7 @@ def registry() -> Answer:
 def haproxy() -> Answer:
     """Start it with a configuration of ours; without a server behind it, it answers 503."""
     from seatrial.deployments import haproxy as proxy
-    from seatrial.deployments.readiness import free_port
+    from seatrial.readiness import free_port
 
     said = version("haproxy", "-v")
     with tempfile.TemporaryDirectory(prefix="seatrial-doctor-") as folder:
@@ -131,7 +131,7 @@ def _serves(argv: Sequence[str], url: str, extra: dict[str, str], *, expect: int
     import os
 
     from seatrial.clock import SystemClock
-    from seatrial.deployments.readiness import wait_http
+    from seatrial.readiness import wait_http
 
     clock = SystemClock()
     with (

@@ -84,6 +84,10 @@ def _capture(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> by
 
 
 def _add(tree: Tree, kind: str, path: str, value: bytes) -> None:
+    parent = posixpath.dirname(path)
+    while parent not in tree.folders and parent not in tree.links and parent != "/":
+        tree.folders.add(parent)  # engines make the folders that an archive leaves out
+        parent = posixpath.dirname(parent)
     if kind == "folder":
         tree.links.pop(path, None)
         tree.folders.add(path)

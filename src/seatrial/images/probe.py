@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_VERSION = 2
+_VERSION = 3
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What CPython itself is linked against, and the loader.
 _LIBRARIES = (

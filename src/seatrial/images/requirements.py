@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from seatrial.sources.requirements import Line, RequirementsFile
 
+_DEPENDENCIES = re.compile(r"^\s*\[\s*project\s*\].*?^\s*dependencies\s*=\s*\[", re.MULTILINE | re.DOTALL)
 _LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
 
@@ -156,13 +157,13 @@ def from_pyproject(source: Source) -> RequirementSet:
     if not isinstance(wanted, list):
         return RequirementSet(source.path, (), (source,))
     asked: list[Asked] = []
-    table = re.search(r"^\s*\[\s*project\s*\]", source.text, re.MULTILINE)
-    offset = table.end() if table else 0
+    array = _DEPENDENCIES.search(source.text)
+    offset = array.end() if array else 0
     for one in wanted:
         found = _literal(source.text, one, offset) if isinstance(one, str) else None
         if found is None:
             continue
-        offset = found[1]
+        offset = found[1] + 1
         line = _line_in(source, *found)
         if line is not None:
             asked.append(Asked(line, source, "toml"))

@@ -282,10 +282,13 @@ def _choose(
         sha256 = (entry.get("hashes") or {}).get("sha256") or _hash_of_local(name, url)
         if not hashes or sha256 in hashes.get(name, ()):
             version = package.get("version") or str(parse_wheel_filename(filename)[1])
-            return _checked(name, str(version), filename, sha256, entry.get("size", 0)), url
+            size = Path(url).stat().st_size if url.startswith("/") else entry.get("size", 0)
+            return _checked(name, str(version), filename, sha256, size), url
     raise SeatrialError(
         f"no wheel of {name} for {target} has a hash that the requirements allow",
-        why="one requirement has `--hash`, so every package needs a matching one" if name not in hashes else None,
+        why="one requirement has `--hash`, so every package needs a matching one"
+        if name not in hashes
+        else None,
         fix="write the hashes again (`uv pip compile --generate-hashes`)",
     )
 

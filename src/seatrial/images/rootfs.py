@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -157,29 +158,46 @@ def locate(root: Root, path: str) -> tuple[str, Path | None]:
 
 def _entry(root: Root, parts: list[str]) -> Path | None:
     """The topmost layer's entry at a path without symbolic links in it."""
+    base = f"{root.store}/layers/"
     for layer in reversed(root.layers):
-        place = root.folder(layer)
-        hides = _is_opaque(place)
-        for number, part in enumerate(parts):
-            place = place / part
-            try:
-                mode = os.lstat(place).st_mode
-            except (FileNotFoundError, NotADirectoryError):
+        place = base + layer
+        kind = _kind(place)
+        hides = kind == "opaque"
+        for part in parts:
+            if kind not in ("folder", "opaque"):
                 break
-            if stat.S_ISCHR(mode) or (number < len(parts) - 1 and not stat.S_ISDIR(mode)):
-                return None
-            if number == len(parts) - 1:
-                return place
-            hides = hides or _is_opaque(place)
+            place = f"{place}/{part}"
+            kind = _kind(place)
+            if kind == "":
+                break
+            hides = hides or kind == "opaque"
         else:
-            return place
-        if hides:
-            return None
+            return None if kind in ("", "whiteout") else Path(place)
+        if kind != "" or hides:
+            return None  # a whiteout, or a file where a folder is asked for, hides what is below it
     return None
 
 
-def _is_opaque(folder: Path) -> bool:
+def forget() -> None:
+    """Look again: a layer has come or gone."""
+    _kind.cache_clear()
+
+
+@lru_cache(maxsize=1 << 16)
+def _kind(place: str) -> str:
+    """What lies there: folder, opaque (folder), whiteout, other, or nothing.
+
+    Kept, since layers never change: with 60 of them a single look-up asks the kernel hundreds of times.
+    """
     try:
-        return os.getxattr(folder, OPAQUE) == b"y"
+        mode = os.lstat(place).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    if stat.S_ISCHR(mode):
+        return "whiteout"
+    if not stat.S_ISDIR(mode):
+        return "other"
+    try:
+        return "opaque" if os.getxattr(place, OPAQUE) == b"y" else "folder"
     except OSError:
-        return False
+        return "folder"

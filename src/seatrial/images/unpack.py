@@ -21,7 +21,7 @@ from seatrial import locks
 from seatrial.errors import SeatrialError
 from seatrial.files import remove_tree, write_atomic
 from seatrial.images import layout as oci
-from seatrial.images.rootfs import FORMAT, LayerIndex, layer_id, read_layer_index, store
+from seatrial.images.rootfs import FORMAT, LayerIndex, forget, layer_id, read_layer_index, store
 from seatrial.images.runtimes import tar
 from seatrial.images.runtimes.writing import Limits, write_layer
 
@@ -75,6 +75,7 @@ def remove(identity: str) -> bool:
         if (place / "layers" / identity).exists():
             doomed = place / "tmp" / f"{identity}.{secrets.token_hex(4)}"
             (place / "layers" / identity).rename(doomed)
+            forget()
             remove_tree(doomed)
         (place / "index" / identity).unlink(missing_ok=True)
         return True
@@ -126,6 +127,7 @@ def _unpack_new(place: Path, layout: Path, layer: oci.Descriptor, diff_id: str, 
         if final.exists():
             remove_tree(final)
         temporary.rename(final)
+        forget()
     except SeatrialError as error:
         error.where = error.where or f"layer {diff_id}"
         raise

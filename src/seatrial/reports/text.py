@@ -98,7 +98,7 @@ def _fix(fix: Fix, word: str, sources: Mapping[str, Source], colour: bool) -> li
     for path, spans in select([fix], sources).edits.items():
         change = diff(sources[path], edited(sources[path], spans), context=0)
         kept = [line for line in change.split("\n")[2:] if line[:1] in "+-" and line]
-        lines += [f"    {_diff_line(line, colour)}" for line in kept]
+        lines += [f"    {_diff_line(_plain(line), colour)}" for line in kept]
     return lines
 
 

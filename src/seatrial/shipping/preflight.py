@@ -19,7 +19,9 @@ def require(project: Project) -> None:
     """
     wanted = {"bwrap": "runs the image for its tests and as a service (Debian package bubblewrap)"}
     if not project.image.push.to:
-        wanted["docker-registry"] = "holds the image during the run; or push elsewhere with --to (docker-registry)"
+        wanted["docker-registry"] = (
+            "holds the image during the run; or push elsewhere with --to (docker-registry)"
+        )
     if project.service is not None:
         wanted["haproxy"] = "balances requests between replicas (haproxy)"
     if project.image.base.debian:

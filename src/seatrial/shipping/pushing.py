@@ -16,10 +16,10 @@ _MEGA = 1_000_000
 
 def registry_setup(context: Context) -> dict[str, Any]:
     """Choose a port and write the configuration of a registry that only this machine can reach."""
-    from seatrial.deployments.readiness import free_port
     from seatrial.files import write_atomic
     from seatrial.images import registry_server
     from seatrial.processes import find
+    from seatrial.readiness import free_port
 
     program = find("docker-registry")
     folder = context.tree("registry")
@@ -42,8 +42,8 @@ def registry_setup(context: Context) -> dict[str, Any]:
 
 def registry_ready(context: Context, url: str, host: str, folder: str, name: str) -> dict[str, Any]:  # noqa: ARG001
     """Wait until the registry answers."""
-    from seatrial.deployments.readiness import wait_http
     from seatrial.engine.execute import alive
+    from seatrial.readiness import wait_http
 
     clock = SystemClock()
     wait_http(url, deadline=clock.now() + 30, clock=clock, alive=lambda: alive(Path(folder)))

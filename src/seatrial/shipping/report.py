@@ -29,7 +29,7 @@ def _rows(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if step in out:
             yield from rows(out[step])
     if "teardown" in out:
-        yield "removed", f"{out['teardown']['removed']} things from the ledger; {len(run['held'])} left"
+        yield "removed", f"{out['teardown']['removed']} entries of the ledger, {len(run['held'])} left"
 
 
 def _found(check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -30,9 +30,9 @@ def pull(context: Context, reference: str, insecure: bool, platform: str) -> dic
 def place(context: Context, layout: str, service: dict[str, Any]) -> dict[str, Any]:
     """Choose ports, and write down how replicas and load balancer are started."""
     from seatrial.deployments import haproxy
-    from seatrial.deployments.readiness import free_port
     from seatrial.files import write_atomic
     from seatrial.processes import find
+    from seatrial.readiness import free_port
 
     settings = msgspec.convert(service, Service)
     program = find("haproxy")
@@ -62,8 +62,8 @@ def ready(
     """Wait for each replica's ping, let the load balancer send traffic to it, and ping through that."""
     from seatrial.deployments import haproxy
     from seatrial.deployments.proxy import Slot
-    from seatrial.deployments.readiness import wait_http
     from seatrial.engine.execute import alive
+    from seatrial.readiness import wait_http
 
     settings = msgspec.convert(service, Service)
     clock = SystemClock()
@@ -80,14 +80,16 @@ def ready(
         waited.append(answer.waited)
         context.say(f"127.0.0.1:{port} is ready after {answer.waited:.2f} s")
     context.reach("ship/replicas-ready")
-    _wait_control(Path(place["folder"]), Path(proxy_folder), clock.now() + 15)
-    haproxy.apply(
-        Path(place["folder"]),
-        [
-            Slot(name=f"replica{n}", port=port, weight=100, mode="ready")
-            for n, port in enumerate(place["replicas"], 1)
-        ],
+    balancer = Path(place["folder"])
+    haproxy.wait_started(
+        balancer, deadline=clock.now() + 15, clock=clock, alive=lambda: alive(Path(proxy_folder))
     )
+    slots = [
+        Slot(name=f"replica{n}", port=port, weight=100, mode="ready")
+        for n, port in enumerate(place["replicas"], 1)
+    ]
+    haproxy.apply(balancer, slots)
+    haproxy.wait_up(balancer, [slot.name for slot in slots], deadline=clock.now() + 15, clock=clock)
     context.reach("ship/traffic-open")
     url = f"http://127.0.0.1:{place['proxy']}"
     wait_http(
@@ -97,18 +99,6 @@ def ready(
         alive=lambda: alive(Path(proxy_folder)),
     )
     return {"url": url, "summary": f"{url}{settings.ping.path} answers 200 after {max(waited):.2f} s"}
-
-
-def _wait_control(folder: Path, process: Path, deadline: float) -> None:
-    from seatrial.deployments import haproxy
-    from seatrial.engine.execute import alive
-
-    clock = SystemClock()
-    while not (folder / haproxy.SOCKET).exists():
-        last_words = alive(process)
-        if last_words is not None or clock.now() > deadline:
-            raise SeatrialError("the load balancer did not start", why=last_words or "it took too long")
-        clock.sleep(0.01)
 
 
 def verify(context: Context, source: str, service: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
@@ -144,5 +134,5 @@ def verify(context: Context, source: str, service: dict[str, Any], place: dict[s
         "answers": len(details),
         "requests": status.requests,
         "details": details,
-        "summary": f"{len(details)} answers as expected, {status.failed} failed requests",
+        "summary": f"{len(details)} of {len(settings.verify)} answers as expected, {status.failed} failed requests",
     }

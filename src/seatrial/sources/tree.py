@@ -43,7 +43,7 @@ class Duplicate(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """One document. `value` holds dicts, lists, strings, numbers, booleans and None only."""
+    """One document. `value` holds dicts with text as keys, lists, strings, numbers, booleans and None."""
 
     source: Source
     root: Node
@@ -54,7 +54,7 @@ class Document(msgspec.Struct, frozen=True):
         return self.root.value
 
     def node(self, path: Sequence[Step]) -> Node:
-        """The value at `path`; keys match by value or by their text.
+        """The value at `path`; keys match by their text, an integer also by its digits.
 
         Raises:
             KeyError: there is no such value.
@@ -108,7 +108,7 @@ def _child(node: Node, step: Step) -> tuple[Node | None, Node] | None:
             return None, node.items[step]
         return None
     for key, value in reversed(node.entries):
-        if key.text == step or (type(key.value) is type(step) and key.value == step):
+        if key.text == str(step):
             return key, value
     for merged in node.merged:
         found = _child(merged, step)

@@ -68,6 +68,8 @@ def read_all(source: Source) -> tuple[Document, ...]:
         raise SourceError(_syntax(source, error)) from error
     except TooDeepError as error:
         raise _too_deep(source, error.offset) from error
+    except RecursionError as error:  # PyYAML's own parser, called from deep within another program
+        raise _too_deep(source, 0) from error
     finally:
         loader.dispose()
 

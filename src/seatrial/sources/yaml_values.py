@@ -1,7 +1,7 @@
 """From the parser's nodes to plain values with places.
 
 Scalars are typed as YAML 1.1 says, except that dates and binary data stay text and a tag nobody knows
-(`!Ref`, `!vault`) leaves its value as it is. An alias is the same node again, so a document that expands to
+(`!Ref`, `!vault`) leaves its value as it is. Keys are always text: `on:`, `NO:` and `1:` are what they say. An alias is the same node again, so a document that expands to
 gigabytes stays small.
 """
 
@@ -94,12 +94,12 @@ def _mapping(work: _Work, raw: Any, depth: int) -> Node:
     end = raw.end_mark.index
     if not raw.flow_style and raw.value:
         end = _own_end(raw, _node(work, raw.value[-1][1], depth + 1), raw.value[-1][1])
-    plain: dict[Any, Any] = {}
+    plain: dict[str, Any] = {}
     for other in reversed(merged):
         plain.update(other.value)
     _find_duplicates(work, entries)
     for key, value in entries:
-        plain[key.value] = value.value
+        plain[key.text] = value.value
     return Node("mapping", raw.start_mark.index, end, plain, tag=raw.tag, entries=entries, merged=merged)
 
 
@@ -122,10 +122,9 @@ def _merge(work: _Work, value: Node) -> list[Node]:
 
 
 def _find_duplicates(work: _Work, entries: list[tuple[Node, Node]]) -> None:
-    seen: dict[tuple[type, Any], Node] = {}
+    seen: dict[str, Node] = {}
     for key, _ in entries:
-        identity = (type(key.value), key.value)
-        first = seen.setdefault(identity, key)
+        first = seen.setdefault(key.text, key)
         if first is not key:
             work.duplicates.append(
                 Duplicate(

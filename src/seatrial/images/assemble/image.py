@@ -9,6 +9,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
 from seatrial.images.assemble import accounts, groups, layers
@@ -127,6 +129,7 @@ def assemble(
     base = oci.read_image(prepared.base.layout, digest=prepared.base.digest)
     check_output(out)
     mtime = source_date_epoch()
+    prepared = _with_sizes(prepared, use, point)
     user, plans, notes = plan(
         spec, prepared, out, len(base.manifest.layers), threads or layers.processors(), mtime
     )
@@ -179,6 +182,22 @@ def plan(
         owner = (user.uid, user.gid) if spec.owner == "user" else (0, 0)
         plans.append(layers.plan_source(files, *owner, mtime))
     return user, plans, list(decided.notes)
+
+
+def _with_sizes(prepared: Prepared, use: Use, point: Callable[[str], None]) -> Prepared:
+    """Plain HTML indexes say no sizes, but what shares a layer depends on them: those wheels are fetched first."""
+    lock, urls = prepared.resolution.lock, prepared.resolution.urls
+    unknown = [wheel for wheel in lock.wheels if not wheel.size]
+    if not unknown:
+        return prepared
+    places = {wheel.sha256: use.hold("wheels", wheel.sha256) for wheel in unknown}
+    fetch(unknown, urls, point=point)
+    wheels = tuple(
+        msgspec.structs.replace(w, size=places[w.sha256].stat().st_size) if w.sha256 in places else w
+        for w in lock.wheels
+    )
+    sized = msgspec.structs.replace(lock, wheels=wheels)
+    return prepared._replace(resolution=msgspec.structs.replace(prepared.resolution, lock=sized))
 
 
 def _inside(root: Path, out: Path) -> list[str]:

@@ -42,6 +42,7 @@ def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[t
     """
     import pathspec
 
+    include = [_pattern(one) for one in include]
     ignored = matcher([*DEFAULT_EXCLUDES, *_dockerignore(root)])
     out = pathspec.GitIgnoreSpec.from_lines(exclude)
     there = [
@@ -66,6 +67,13 @@ def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[t
             if parent.name:
                 chosen.setdefault(parent.as_posix(), root / parent)
     return sorted(chosen.items())
+
+
+def _pattern(text: str) -> str:
+    """Paths as people write them on a command line, as patterns: `.` is everything, `./x` is x at the top."""
+    if text.rstrip("/") in (".", ""):
+        return "*"
+    return "/" + text[2:] if text.startswith("./") else text
 
 
 def _named(relative: str, place: Path) -> str:

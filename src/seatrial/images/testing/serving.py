@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from seatrial import readiness
 from seatrial.clock import SystemClock
-from seatrial.deployments import readiness
 from seatrial.errors import SeatrialError
 from seatrial.images import runtime
 from seatrial.images.testing.model import Check, Subject, failed, passed, skipped

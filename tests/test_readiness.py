@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from seatrial.deployments.readiness import compare, free_port, request, wait_http
 from seatrial.errors import SeatrialError
+from seatrial.readiness import compare, free_port, request, wait_http
 from support.backends import backend
 from support.clocks import SimulatedClock
 
