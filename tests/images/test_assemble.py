@@ -74,7 +74,11 @@ def project(wheelhouse: Path, tmp_path: Path, plain_base: Path, probed: Path) ->
 
 
 def spec(project: Path, **changes: Any) -> ImageSpec:
-    given = {"base": str(project.parent / "base"), "requirements": ("requirements.txt",), "bytecode": False}
+    given: dict[str, Any] = {
+        "base": str(project.parent / "base"),
+        "requirements": ("requirements.txt",),
+        "bytecode": False,
+    }
     return ImageSpec(root=project, **(given | changes))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,6 @@ from seatrial.images.bases import prepare
 from seatrial.images.debian import command, one_line
 from seatrial.images.probe import Probed, probe
 from support import bases
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -43,7 +41,7 @@ def test_the_bases_own_python_answers(wheelhouse: Path, tmp_path: Path) -> None:
     )
     python = found.interpreter
     assert python.runs
-    assert python.version == "%d.%d.%d" % sys.version_info[:3]
+    assert python.version == platform.python_version()
     assert python.scheme.purelib == bases.PURELIB
     assert python.scheme.shebang == "/usr/local/bin/python3"
     assert python.scheme.scripts == "/usr/local/bin"
@@ -142,7 +140,7 @@ def test_packages_need_a_base_made_of_packages(wheelhouse: Path, tmp_path: Path)
 
 
 def test_without_mmdebstrap_it_is_said(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if any(os.path.exists(f"{folder}/mmdebstrap") for folder in ("/usr/sbin", "/sbin", "/usr/local/sbin")):
+    if any(Path(folder, "mmdebstrap").exists() for folder in ("/usr/sbin", "/sbin", "/usr/local/sbin")):
         pytest.skip("mmdebstrap is where it is always found")
     monkeypatch.setenv("PATH", "/nonexistent")
     with using() as use, pytest.raises(MissingToolError, match="mmdebstrap is not installed"):
