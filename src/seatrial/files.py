@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -90,5 +91,5 @@ def _cannot_write(path: Path, error: OSError) -> SeatrialError:
     return SeatrialError(
         f"cannot write: {error.strerror or error}",
         where=str(path),
-        fix="free space on that file system" if error.errno == 28 else "check the folder and its permissions",
+        fix="free space on that file system" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder and its permissions",
     )
