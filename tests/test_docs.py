@@ -151,6 +151,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in titles}
 
 
+def test_every_page_can_be_reached_from_the_index() -> None:
+    docs = ROOT / "docs"
+    linked = {
+        (docs / match["target"].partition("#")[0]).resolve()
+        for match in LINK.finditer((docs / "index.md").read_text())
+    }
+
+    assert {one for one in docs.rglob("*.md") if one.name != "index.md"} - linked == set()
+
+
 def test_the_readme_names_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
 

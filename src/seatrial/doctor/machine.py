@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from seatrial.doctor.result import Answer, ok
-from seatrial.doctor.system import give_ids, install, namespace_advice
+from seatrial.doctor.system import give_ids, has_ids, install, namespace_advice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +43,11 @@ def user_ids() -> Answer:
     """Ranges of user ids for the users of an image; root needs no permission for them."""
     import os
 
-    from seatrial.images.runtimes.users import ranges
-
     if os.geteuid() == 0:
         return ok("", "root may map any id")
     if shutil.which("newuidmap") is None:
         return Answer(status="missing")
-    if ranges() is None:
+    if not has_ids():
         return Answer(
             status="broken",
             detail="/etc/subuid and /etc/subgid give this user no ids",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.doctor.result import Answer, ok
-from seatrial.doctor.system import namespace_advice
+from seatrial.doctor.system import give_ids, has_ids, namespace_advice
 from seatrial.errors import SeatrialError
 from seatrial.processes import find, run
 
@@ -87,15 +87,9 @@ def mmdebstrap() -> Answer:
     if done.code == 0:
         return ok(said, "started in a user namespace")
     why = (done.stderr.strip().splitlines() or [f"exit code {done.code}"])[-1]
-    return Answer(status="broken", version=said, detail=why, get=_subordinate_ids())
-
-
-def _subordinate_ids() -> str:
-    """Ordinary users need ranges of ids that their namespaces may use: subuid(5)."""
-    from seatrial.doctor.system import give_ids
-    from seatrial.images.runtimes.users import ranges
-
-    return give_ids() if ranges() is None else namespace_advice()
+    return Answer(
+        status="broken", version=said, detail=why, get=namespace_advice() if has_ids() else give_ids()
+    )
 
 
 def registry() -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 # The first id and the number of ids that useradd gives to a new user: login.defs(5).
 FIRST_ID, ID_COUNT = 100_000, 65_536
 COLUMNS = 3
+ID_TABLES = ("/etc/subuid", "/etc/subgid")
 
 # By the ID or ID_LIKE of os-release(5).
 _INSTALLERS = {
@@ -38,32 +39,34 @@ def as_root(command: str) -> str:
     return command if os.geteuid() == 0 else f"sudo {command}"
 
 
+def has_ids() -> bool:
+    """Whether this user may give ids to the users of a namespace: subuid(5)."""
+    names = {str(os.geteuid()), _user()}
+    return all(any(row[0] in names for row in _rows(table)) for table in ID_TABLES)
+
+
 def give_ids() -> str:
-    """The command that gives this user ids for namespaces, beyond those of others; see subuid(5)."""
-    try:
-        name = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        name = str(os.geteuid())
-    start = max(FIRST_ID, *(_end_of_ids(Path(table)) for table in ("/etc/subuid", "/etc/subgid")))
+    """The command that gives this user such ids, beyond those of others."""
+    ends = [int(start) + int(count) for table in ID_TABLES for _, start, count in _rows(table)]
+    start = max([FIRST_ID, *ends])
     ids = f"{start}-{start + ID_COUNT - 1}"
-    return as_root(f"usermod --add-subuids {ids} --add-subgids {ids} {name}")
+    return as_root(f"usermod --add-subuids {ids} --add-subgids {ids} {_user()}")
 
 
-def _end_of_ids(table: Path) -> int:
-    """One more than the last id that is given away; 0 when none is."""
+def _user() -> str:
     try:
-        rows = [line.split(":") for line in table.read_text().splitlines()]
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _rows(table: str) -> list[list[str]]:
+    """NAME:START:COUNT of each well-formed line."""
+    try:
+        rows = [line.split(":") for line in Path(table).read_text().splitlines()]
     except OSError:
-        return 0
-    return max(
-        (
-            int(start) + int(count)
-            for _, start, count in (
-                row for row in rows if len(row) == COLUMNS and row[1].isdigit() and row[2].isdigit()
-            )
-        ),
-        default=0,
-    )
+        return []
+    return [row for row in rows if len(row) == COLUMNS and row[1].isdigit() and row[2].isdigit()]
 
 
 @functools.cache
