@@ -118,6 +118,16 @@ def test_seatrial_yaml_is_checked_by_what_reads_it(tmp_path: Path) -> None:
     assert rules(check([tmp_path])) == [("config/unknown-key", "seatrial.yaml", 1)]
 
 
+@pytest.mark.parametrize(
+    "name", ["gone.txt", "..", "/dev/zero", "a\0b", "x" * 5000, "https://example.com/r.txt", "pipe"]
+)
+def test_what_a_file_includes_can_be_anything(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    put(tmp_path, requirements_txt=f"-r {name}\nonnxruntime==1.17.3\nnumpy==2.0.2\n")
+
+    assert rules(check([tmp_path])) == [("image/numpy-abi", "requirements.txt", 2)]
+
+
 class TestDisabling:
     @pytest.mark.parametrize(
         "text",

@@ -112,6 +112,13 @@ def test_special_and_enormous_files_are_passed_over(tmp_path: Path) -> None:
     assert list(walk(tmp_path)) == ["a.yml"]
 
 
+def test_names_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    tree(tmp_path, "é.yml")
+    (tmp_path / os.fsdecode(b"\xff.yml")).write_text("a: 1\n")
+
+    assert list(walk(tmp_path)) == ["é.yml"]
+
+
 def test_excluded_patterns_are_relative_to_where_they_are_written(tmp_path: Path) -> None:
     tree(tmp_path, "a.yml", "sub/a.yml", "sub/deep/a.yml")
 

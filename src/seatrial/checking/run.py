@@ -12,7 +12,7 @@ from seatrial.checking import baseline, disabling, registry
 from seatrial.checking.kinds import recognise
 from seatrial.checking.settings import Settings, settings
 from seatrial.checking.subject import Subject
-from seatrial.checking.walk import excluded, walk
+from seatrial.checking.walk import LARGEST, excluded, walk
 from seatrial.errors import UsageError
 from seatrial.findings import SEVERITIES, Finding, Place
 from seatrial.sources import text
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`target` is what images and jobs are made for, `python=3.11` or `gpu=h100`; None for `baseline`: no baseline."""
+    """`target` is what images and jobs are made for, `python=3.11` or `gpu=h100`.
+
+    `baseline` is used before the one that seatrial.yaml names; without `use_baseline` there is none at all.
+    """
 
     target: Mapping[str, str] = msgspec.field(default_factory=dict)
     use_ignore: bool = True
     baseline: Path | None = None
+    use_baseline: bool = True
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -85,8 +89,9 @@ def check(paths: Sequence[Path], options: Options | None = None) -> Report:
         dict.fromkeys(found), key=lambda one: (one.path, one.line, one.column, order[one.severity], one.rule)
     )
     hidden = 0
-    if options.baseline is not None:
-        found, hidden = baseline.hide(found, sources, baseline.read(options.baseline))
+    known = options.baseline or said.baseline
+    if known is not None and options.use_baseline:
+        found, hidden = baseline.hide(found, sources, baseline.read(known))
     return Report(root=root, findings=tuple(found), checked=tuple(checked), hidden=hidden, sources=sources)
 
 
@@ -175,9 +180,13 @@ def _readable(file: Path) -> str:
 
 
 def _read_other(root: Path, path: str) -> Source | None:
+    """A file that another one names: whatever stands there, only a plain file of reasonable size is read."""
+    file = root / path
     try:
-        return text.read(root / path, path)
-    except SourceError:
+        if not file.is_file() or file.stat().st_size > LARGEST:
+            return None
+        return text.read(file, path)
+    except (SourceError, OSError, ValueError):
         return None
 
 

@@ -78,7 +78,7 @@ def _folder(
 ) -> Iterator[str]:
     try:
         with os.scandir(root / folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+            entries = sorted(filter(_has_readable_name, listing), key=lambda entry: entry.name)
     except OSError:
         return  # a folder that may not be read has no files for us
     names = {entry.name for entry in entries}
@@ -105,6 +105,11 @@ def _folder(
             yield path
     for path in folders:
         yield from _folder(root, f"{path}/", levels, always, use_ignore=use_ignore)
+
+
+def _has_readable_name(entry: os.DirEntry[str]) -> bool:
+    """Names that are not UTF-8 cannot be written in a report, and no tool of ours expects one."""
+    return entry.name.isascii() or not any("\udc80" <= character <= "\udcff" for character in entry.name)
 
 
 def _is_own_file(root: Path, entry: os.DirEntry[str]) -> bool:

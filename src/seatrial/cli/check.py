@@ -91,11 +91,13 @@ def check(
     from seatrial.checking import run
 
     wanted = paths or (Path(),)
-    known = baseline or _configured_baseline(run.root_of(wanted))
-    options = run.Options(target=target, use_ignore=not no_ignore, baseline=None if write_baseline else known)
+    options = run.Options(
+        target=target, use_ignore=not no_ignore, baseline=baseline, use_baseline=not write_baseline
+    )
     report = run.check(wanted, options)
     if write_baseline:
-        return _write_baseline(known or report.root / "seatrial-baseline.json", report)
+        file = baseline or _configured_baseline(report.root) or report.root / "seatrial-baseline.json"
+        return _write_baseline(file, report)
     if show_diff:
         _print_diff(report, unsafe=unsafe)
     else:

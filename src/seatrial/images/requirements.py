@@ -132,7 +132,7 @@ def read_files(paths: Sequence[Path], root: Path) -> list[RequirementSet]:
     def read(path: str) -> Source | None:
         try:
             return text.read(root / path, path)
-        except SourceError:
+        except (SourceError, ValueError):  # a null byte is no part of a path
             return None
 
     return [gather(text.read(path, _shown(path, root)), read) for path in paths]
