@@ -86,6 +86,7 @@ def serve(descriptor: int) -> None:
     """Answer requests until the supervisor goes away."""
     # Ended shims must not stay as zombies here; their exit files say how they ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _warm()
     connection = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     while True:
@@ -109,6 +110,16 @@ def serve(descriptor: int) -> None:
             os.close(descriptor_)
 
 
+def _warm() -> None:
+    """Import what every shim needs, and keep the collector from copying those pages in every child."""
+    import gc
+
+    from seatrial.engine import call, shim  # noqa: F401 - so that children find them imported
+
+    gc.disable()
+    gc.freeze()
+
+
 def _launch(request: dict[str, Any], held: tuple[int, ...]) -> tuple[bytes, list[int]]:
     from seatrial.engine.call import program
     from seatrial.engine.execute import Launch
@@ -127,4 +138,3 @@ def _guard(request: dict[str, Any]) -> tuple[bytes, list[int]]:
 
     fork_warden(Path(request["home"]), request["guard"])
     return b"ok", []
-

@@ -235,12 +235,11 @@ def event(
         "INSERT INTO events (run, at, type, subject, data) VALUES (?,?,?,?,?)",
         (run_id, now, kind, subject, json.dumps(data, separators=(",", ":"))),
     )
-    db.execute("UPDATE runs SET touched=? WHERE id=?", (now, run_id))
 
 
-def check_epoch(db: sqlite3.Connection, run_id: str, epoch: int) -> None:
-    """Refuse a write by a supervisor that is no longer in charge."""
-    if db.execute("SELECT epoch FROM runs WHERE id=?", (run_id,)).fetchone()[0] != epoch:
+def check_epoch(db: sqlite3.Connection, run_id: str, epoch: int, now: float) -> None:
+    """Refuse a write by a supervisor that is no longer in charge, and note when one that is last wrote."""
+    if db.execute("UPDATE runs SET touched=? WHERE id=? AND epoch=?", (now, run_id, epoch)).rowcount != 1:
         raise Superseded(f"run {run_id} has been taken over by another process")
 
 

@@ -130,31 +130,42 @@ def _matches(retry: Retry, outcome: str, error: str) -> bool:
 
 
 def _advance(stage: Stage, state: State, now: float) -> list[Decision]:
-    running = [s for s in stage.steps if state.steps[s.name].status == "running"]
-    failed = [s for s in stage.steps if state.steps[s.name].status in ("fail", "stopped")]
-    ready: list[Decision] = []
-    waiting = False
-    for position, step in enumerate(stage.steps):
-        here = state.steps[step.name]
-        if here.status != "pending" or (failed and not stage.always):
-            continue
-        if step.needs is None:
-            needs = tuple(s.name for s in stage.steps[max(0, position - 1) : position])
-        else:
-            needs = step.needs
-        # In an always-stage every step gets its chance: one cleanup that fails must not keep the others.
-        done = ("pass", "fail", "stopped") if stage.always else ("pass",)
-        if all(state.steps[need].status in done for need in needs):
-            waiting = True
-            if here.due <= now:
-                ready.append(Start(step))
-    if ready or running or waiting:
-        return ready
-    if failed:
-        first = failed[0]
-        return [End(stage, "fail", state.steps[first.name].error)]
+    """What may start in a stage that has begun, and whether it is over."""
+    steps = state.steps
+    pending, running, failed = _look(stage, steps)
+    # In an always-stage every step gets its chance: one cleanup that fails must not keep the others.
+    done = ("pass", "fail", "stopped") if stage.always else ("pass",)
+    if failed is not None and not stage.always:
+        pending = []
+    free = [step for step, needs in pending if all(steps[need].status in done for need in needs)]
+    if free or running:
+        return [Start(step) for step in free if steps[step.name].due <= now]
+    if failed is not None:
+        return [End(stage, "fail", steps[failed.name].error)]
     problem = next(filter(None, (_unmet(criterion, state.outputs) for criterion in stage.gate)), "")
     return [End(stage, "fail" if problem else "pass", problem)]
+
+
+def _look(
+    stage: Stage, steps: dict[str, StepState]
+) -> tuple[list[tuple[Step, tuple[str, ...]]], bool, Step | None]:
+    """In one pass, since stages may have thousands of steps: what is pending with its needs, whether anything
+    runs, and the first that failed.
+    """
+    pending: list[tuple[Step, tuple[str, ...]]] = []
+    running = False
+    failed: Step | None = None
+    before: tuple[str, ...] = ()
+    for step in stage.steps:
+        status = steps[step.name].status
+        if status == "pending":
+            pending.append((step, before if step.needs is None else step.needs))
+        elif status == "running":
+            running = True
+        elif status != "pass" and failed is None:
+            failed = step
+        before = (step.name,)
+    return pending, running, failed
 
 
 def _cancel(stage: Stage, state: State) -> list[Decision]:

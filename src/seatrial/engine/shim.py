@@ -292,15 +292,15 @@ def _end_rest() -> None:
         return
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        for pid in identity.descendants(os.getpid()):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        except ChildProcessError:
+        except ChildProcessError:  # nobody is left, which the kernel knows without a look through /proc
             return
-        time.sleep(0.002)
+        for pid in identity.descendants(os.getpid()):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
 
 
 def _prctl(option: int, value: int | bytes) -> None:

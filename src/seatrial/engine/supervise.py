@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +39,7 @@ from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -88,6 +90,7 @@ class Supervisor:
         self.request = ""
         self.folder = journal.folder(run_id)
         self._keys: dict[str, str] = {}
+        self._folders: dict[tuple[str, int], Path] = {}
         self._asked: set[tuple[str, int, bool]] = set()
 
     def run(self) -> str:
@@ -248,7 +251,7 @@ class Supervisor:
     # Transitions: one transaction each
 
     def _transition(self) -> AbstractContextManager[sqlite3.Connection]:
-        return _fenced(self.journal, self.id, self.epoch)
+        return _fenced(self.journal, self.id, self.epoch, self.clock.now())
 
     def _begin(self, stage: Stage) -> None:
         now = self.clock.now()
@@ -305,14 +308,19 @@ class Supervisor:
 
     def _resolved(self, step: Step) -> dict[str, Any]:
         what: dict[str, Any] = msgspec.to_builtins(plans.resolve(_fields(step.action), self.state.outputs))
-        rows = self.journal.rows(
-            "SELECT change FROM attempts WHERE run=? AND step=? ORDER BY n DESC LIMIT 1", self.id, step.name
-        )
-        change = json.loads(rows[0]["change"]) if rows else {}
+        change = self._change(step.name) if self.state.steps[step.name].attempt else {}
         target = "env" if what["type"] == "command" else "inputs"
         if change and target in what:
             what[target] = {**what[target], **change}
         return what
+
+    def _change(self, step: str) -> dict[str, Any]:
+        """What the retry decision after the latest attempt said to change."""
+        rows = self.journal.rows(
+            "SELECT change FROM attempts WHERE run=? AND step=? ORDER BY n DESC LIMIT 1", self.id, step
+        )
+        change: dict[str, Any] = json.loads(rows[0]["change"]) if rows else {}
+        return change
 
     def _launch(self, step: Step, what: dict[str, Any], values: dict[str, str]) -> Launch:
         attempt = self.state.steps[step.name].attempt
@@ -492,7 +500,10 @@ class Supervisor:
         return self._attempt_folder(step, self.state.steps[step].attempt)
 
     def _attempt_folder(self, step: str, attempt: int) -> Path:
-        return self.folder / "steps" / step / str(attempt)
+        found = self._folders.get((step, attempt))
+        if found is None:
+            found = self._folders[step, attempt] = self.folder / "steps" / step / str(attempt)
+        return found
 
 
 def load(journal: Journal, run_id: str) -> State:
@@ -514,16 +525,11 @@ def load(journal: Journal, run_id: str) -> State:
     return State(stages, steps, journal.outputs(run_id), row["request"] if row["ended"] is None else "")
 
 
-def _fenced(journal: Journal, run_id: str, epoch: int) -> AbstractContextManager[sqlite3.Connection]:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def transition() -> Any:
-        with journal.transaction() as db:
-            check_epoch(db, run_id, epoch)
-            yield db
-
-    return transition()
+@contextmanager
+def _fenced(journal: Journal, run_id: str, epoch: int, now: float) -> Iterator[sqlite3.Connection]:
+    with journal.transaction() as db:
+        check_epoch(db, run_id, epoch, now)
+        yield db
 
 
 def _fields(action: plans.Action) -> dict[str, Any]:
