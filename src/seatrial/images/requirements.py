@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from seatrial.sources.text import Source, SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
     from seatrial.sources.requirements import Line, RequirementsFile
@@ -67,7 +68,9 @@ class Asked(msgspec.Struct, frozen=True):
         )
 
     @property
-    def _requirement(self) -> Any:
+    def _requirement(self) -> Requirement:
+        if self.line.requirement is None:
+            raise TypeError("only lines that name a package are asked for")
         return self.line.requirement
 
 
