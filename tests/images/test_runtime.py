@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
@@ -43,6 +45,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def debian(cache: Path) -> Path:
     return base()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as block:
+        yield block
 
 
 @pytest.fixture
@@ -413,14 +421,17 @@ def test_a_layer_in_use_is_not_removed(root: Root) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
-def test_an_ordinary_user_can_do_the_same(root: Root, tmp_path: Path) -> None:
+def test_an_ordinary_user_can_do_the_same(root: Root, tmp_path: Path, stack: ExitStack) -> None:
     python = "/usr/bin/python3"
     if not Path(python).exists() or not shutil.which("setpriv"):
         pytest.skip("needs setpriv and an interpreter that other users may run")
-    home = tmp_path / "home"
+    # Not in pytest's folder: every session that starts closes that to other users.
+    open_to_all = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    open_to_all.chmod(0o755)
+    layout, home = open_to_all / "image", open_to_all / "home"
+    shutil.copytree(next(tmp_path.glob("image*")), layout)
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    layout = next(tmp_path.glob("image*"))
     code = f"""
 import sys, pathlib
 from seatrial.images import runtime
@@ -434,13 +445,6 @@ print(runtime.run(root, ["sh", "-c", "id -u; touch /home/app/x && echo wrote"], 
         "PATH": os.environ["PATH"], "HOME": str(home), "SEATRIAL_CACHE": str(home / "cache"),
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
-    for place in [tmp_path, *tmp_path.parents]:
-        if (
-            place.stat().st_uid == os.geteuid()
-            and not place.stat().st_mode & 0o001
-            and place.is_relative_to("/tmp")
-        ):
-            place.chmod(0o755)
     ordinary = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
     works = subprocess.run(
         [*ordinary, python, "-c", "import seatrial, msgspec"], env=env, capture_output=True, check=False

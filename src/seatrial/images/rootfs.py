@@ -13,16 +13,22 @@ The store is `rootfs/` in the cache:
 from __future__ import annotations
 
 import os
+import secrets
 import stat
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial import paths
+from seatrial import locks, paths
 from seatrial.errors import SeatrialError
+from seatrial.files import remove_tree
 from seatrial.images import layout as oci
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ID_LENGTH = 20
 FORMAT = 1
@@ -80,6 +86,23 @@ def store() -> Path:
     for name in ("layers", "index", "locks", "tmp", "mnt"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def scratch(kind: str) -> Iterator[Path]:
+    """An empty folder in the store for the length of a block; `unpack.sweep` removes what a killed process left."""
+    place = store()
+    name = f"{kind}-{secrets.token_hex(6)}"
+    lock_file = place / "locks" / name
+    lock = locks.wait_lock(lock_file)
+    folder = place / "tmp" / f"{name}.root"
+    try:
+        folder.mkdir(mode=0o755)
+        yield folder
+    finally:
+        remove_tree(folder)
+        lock_file.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def layer_id(diff_id: str) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seatrial import locks
-from seatrial.files import remove_tree
-from seatrial.images.rootfs import Root, merged
+from seatrial.images.rootfs import Root, merged, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # ioctl FICLONE: share the blocks of a file until one side writes (btrfs, xfs, bcachefs).
 _FICLONE = 0x40049409
@@ -23,24 +20,10 @@ _FICLONE = 0x40049409
 
 @contextmanager
 def copied(root: Root) -> Iterator[str]:
-    """A copy of the merged layers for the length of a block; blocks are shared where the file system can.
-
-    What a killed process leaves is removed by the next `unpack.sweep`, by the lock.
-    """
-    store = Path(root.store)
-    name = f"copy-{secrets.token_hex(6)}"
-    lock_file = store / "locks" / name
-    lock = locks.wait_lock(lock_file)
-    place = store / "tmp" / f"{name}.root"
-    try:
-        place.mkdir(mode=0o755)
+    """A copy of the merged layers for the length of a block; blocks are shared where the file system can."""
+    with scratch("copy") as place:
         _copy(root, place)
         yield str(place)
-    finally:
-        with suppress(OSError):
-            remove_tree(place)
-        lock_file.unlink(missing_ok=True)
-        os.close(lock)
 
 
 def _copy(root: Root, place: Path) -> None:

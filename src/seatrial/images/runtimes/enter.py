@@ -1,9 +1,9 @@
 """Mount an image's layers in namespaces of their own and run bwrap on them; run as a program, never imported.
 
-    python -I -S enter.py SPEC BWRAP [ARG…]
+    python -I -S enter.py KEY=VALUE… -- BWRAP [ARG…]
 
-SPEC is JSON (see `runtime.argv`). Nothing but the standard library, and of that little, is imported: this
-runs before every program in an image. Three processes wait on one another:
+The keys are those of `launch.Entry`. Little of the standard library is imported, and nothing else: this runs
+before every program in an image. Three processes wait on one another:
 
     this one            in the new user, mount and, when asked, network namespace; forwards published ports
       └ process 1       of a new process namespace: when it ends, the kernel ends everything below, also what
@@ -19,11 +19,20 @@ to the program; its exit code comes back.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import select
-import signal
 import sys
+
+# `typing` costs as much to import as everything above, and `signal` imports `enum` and more for its names.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from collections.abc import Callable
+
+    Spec = dict[str, str]
+else:
+    import _signal as signal
 
 NEW_USER, NEW_MOUNT, NEW_PROCESS, NEW_NETWORK = 0x10000000, 0x00020000, 0x20000000, 0x40000000
 MS_REC, MS_SLAVE, MS_NODEV, MS_NOSUID = 0x4000, 1 << 19, 4, 2
@@ -36,20 +45,12 @@ END = signal.SIGRTMIN
 # For programs that cannot be started because the machine lacks something.
 CANNOT = 125
 
-# `typing` costs as much to import as everything above.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
-    from typing import Any
-
-    Spec = dict[str, Any]
-
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
-    spec = json.loads(sys.argv[1])
+    end = sys.argv.index("--")
+    spec = dict(word.split("=", 1) for word in sys.argv[1:end])
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD, END})
     if spec["die_with_parent"]:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -66,7 +67,7 @@ def main() -> int:
     first = os.fork()
     if first == 0:
         os.close(_held)
-        os._exit(be_first(spec, sys.argv[2:], lifeline))
+        os._exit(be_first(spec, sys.argv[end + 1 :], lifeline))
     if spec["publish"] and os.fork() == 0:
         # A process of its own, in the new process namespace: this one may not have threads any more
         # (clone(2): CLONE_THREAD after unshare(CLONE_NEWPID)). It ends with the namespace.
@@ -76,9 +77,9 @@ def main() -> int:
 
 def separate(spec: Spec) -> None:
     """Leave the caller's namespaces."""
-    flags = NEW_MOUNT | NEW_PROCESS | (NEW_NETWORK if spec["isolate_network"] else 0)
+    flags = NEW_MOUNT | NEW_PROCESS | (NEW_NETWORK if spec["network"] == "none" else 0)
     uid, gid = os.geteuid(), os.getegid()
-    if spec["ids"] and map_range(flags, spec["ids"], uid, gid):
+    if spec["uids"] and map_range(flags, spec, uid, gid):
         return
     call("user namespace", libc.unshare(NEW_USER | flags))
     map_one(uid, gid)
@@ -91,7 +92,7 @@ def map_one(uid: int, gid: int) -> None:
             stream.write(text)
 
 
-def map_range(flags: int, ids: Spec, uid: int, gid: int) -> bool:
+def map_range(flags: int, spec: Spec, uid: int, gid: int) -> bool:
     """Map a range of users with a helper that stays outside; False when this machine does not let us.
 
     Only a process outside of the new namespace may write more than one line into its maps.
@@ -102,7 +103,7 @@ def map_range(flags: int, ids: Spec, uid: int, gid: int) -> bool:
     helper = os.fork()
     if helper == 0:
         os.close(tell)
-        mapped = os.read(ready, 1) == b"+" and write_maps(me, ids, uid, gid)
+        mapped = os.read(ready, 1) == b"+" and write_maps(me, spec, uid, gid)
         os.write(answer, b"+" if mapped else b"-")
         os._exit(0)
     os.close(ready)
@@ -117,24 +118,24 @@ def map_range(flags: int, ids: Spec, uid: int, gid: int) -> bool:
     return bool(unshared)
 
 
-def write_maps(pid: int, ids: Spec, uid: int, gid: int) -> bool:
+def write_maps(pid: int, spec: Spec, uid: int, gid: int) -> bool:
     if uid == 0:
         try:
             for name, own in (("uid", uid), ("gid", gid)):
-                start, count = ids[name]
+                start, count = spec[f"{name}s"].split(":")
                 with open(f"/proc/{pid}/{name}_map", "w") as stream:
                     stream.write(f"0 {own} 1\n1 {start} {count}\n")
         except OSError:
             return False
         return True
     for name, own in (("uid", uid), ("gid", gid)):
-        start, count = ids[name]
-        program = ids["programs"][name]
+        start, count = spec[f"{name}s"].split(":")
+        program = spec[f"new{name}map"]
         child = os.fork()
         if child == 0:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)
-            os.execv(program, [program, str(pid), "0", str(own), "1", "1", str(start), str(count)])
+            os.execv(program, [program, str(pid), "0", str(own), "1", "1", start, count])
         if os.waitpid(child, 0)[1] != 0:
             return False
     return True
@@ -143,32 +144,33 @@ def write_maps(pid: int, ids: Spec, uid: int, gid: int) -> bool:
 def mount_root(spec: Spec) -> None:
     """Mount the layers, with an upper folder in memory that goes when the last process goes."""
     call("/", libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None))
-    if spec["isolate_network"]:
+    if spec["network"] == "none":
         loopback_up()
     if not spec["lower"]:
         return
     place = spec["mount"]
-    size = f"mode=0755,size={spec['scratch']}" if spec["scratch"] else "mode=0755"
+    size = f"mode=0755,size={spec['scratch']}" if spec["scratch"] != "0" else "mode=0755"
     call(place, libc.mount(b"seatrial", place.encode(), b"tmpfs", MS_NODEV | MS_NOSUID, size.encode()))
     for name in ("upper", "work", "root"):
         os.mkdir(f"{place}/{name}", 0o755)
     os.chdir(spec["layers"])
-    options = f"lowerdir={':'.join(spec['lower'])},upperdir={place}/upper,workdir={place}/work,userxattr"
+    options = f"lowerdir={spec['lower']},upperdir={place}/upper,workdir={place}/work,userxattr"
     root = f"{place}/root"
     call("overlay", libc.mount(b"overlay", root.encode(), b"overlay", MS_NODEV | MS_NOSUID, options.encode()))
     os.chdir("/")
 
 
 def loopback_up() -> None:
+    import _socket  # `socket` imports `enum` and `selectors`
     import fcntl
-    import socket
     import struct
 
     get_flags, set_flags, up = 0x8913, 0x8914, 0x1
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        request = struct.pack("16sH14x", b"lo", 0)
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(probe, get_flags, request), 16)
-        fcntl.ioctl(probe, set_flags, struct.pack("16sH14x", b"lo", flags | up))
+    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    request = struct.pack("16sH14x", b"lo", 0)
+    (flags,) = struct.unpack_from("H", fcntl.ioctl(probe.fileno(), get_flags, request), 16)
+    fcntl.ioctl(probe.fileno(), set_flags, struct.pack("16sH14x", b"lo", flags | up))
+    probe.close()
 
 
 def own_proc() -> None:
@@ -185,12 +187,12 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if select.select([lifeline], [], [], 0)[0]:
         return CANNOT  # the parent had gone before the line above
-    limit_memory(spec["memory"])
+    limit_memory(int(spec["memory"]))
     read_info, write_info = os.pipe()
     child = os.fork()
     if child == 0:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        keep_only({0, 1, 2, write_info, spec["args_fd"]})
+        keep_only({0, 1, 2, write_info, int(spec["args_fd"])})
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         own_proc()
         try:
@@ -207,7 +209,8 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
             content = b""
             while not content.rstrip().endswith(b"}") and (piece := os.read(read_info, 4096)):
                 content += piece
-            target.append(json.loads(content)["child-pid"] if content.strip() else child)
+            _, found, rest = content.partition(b'"child-pid":')
+            target.append(int(rest.strip(b" }\n").split(b",")[0]) if found else child)
         return target[0]
 
     return wait(child, program)
@@ -230,7 +233,7 @@ def limit_memory(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
-def publish(ports: list[list[int]]) -> None:
+def publish(ports: str) -> None:
     """Carry connections from listening sockets made outside to ports in this network namespace, for ever."""
     import threading
 
@@ -238,7 +241,8 @@ def publish(ports: list[list[int]]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     for number in FORWARDED:
         signal.signal(number, signal.SIG_IGN)
-    for descriptor, port in ports:
+    for pair in ports.split(","):
+        descriptor, port = map(int, pair.split(":"))
         threading.Thread(target=accept, args=(descriptor, port), daemon=True).start()
     while True:
         signal.pause()

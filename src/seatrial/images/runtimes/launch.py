@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -74,6 +73,28 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
 
 
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What `enter.py` is told, as text, in the order of its words.
+
+    `lower` are short names below `layers`, top first, joined by colons, or empty for no mount; `publish` are
+    DESCRIPTOR:PORT, joined by commas; `uids` and `gids` are START:COUNT of ids to map besides root, or empty.
+    """
+
+    layers: str
+    lower: str
+    mount: str
+    args_fd: str
+    scratch: str = "0"
+    network: Network = "host"
+    publish: str = ""
+    memory: str = "0"
+    die_with_parent: str = "yes"
+    uids: str = ""
+    gids: str = ""
+    newuidmap: str = ""
+    newgidmap: str = ""
+
+
 def command_of(root: Root, command: Sequence[str], entrypoint: Sequence[str] | None) -> list[str]:
     """The whole command line: the entry point, then the command given or else the image's.
 
@@ -137,24 +158,29 @@ def argv(
     `copy` is a root to use instead of mounting the layers; it is written to.
     """
     place = f"{root.store}/mnt"
-    spec = {
-        "layers": f"{root.store}/layers",
-        "lower": [] if copy else list(reversed(root.layers)),
-        "mount": place,
-        "scratch": launch.scratch,
-        "isolate_network": launch.network == "none",
-        "publish": [[p.descriptor, p.port] for p in launch.publish],
-        "memory": launch.memory,
-        "ids": who.ranges,
-        "die_with_parent": launch.die_with_parent,
-        "args_fd": args_fd,
-    }
-    launcher = str(Path(__file__).with_name("enter.py"))
-    return [
-        sys.executable, "-I", "-S", launcher, json.dumps(spec),
-        bwrap, "--args", str(args_fd), *_sandbox(root, launch, who, copy or f"{place}/root", host or {}),
-        "--", *command,
-    ]  # fmt: skip
+    entry = Entry(
+        layers=f"{root.store}/layers",
+        lower="" if copy else ":".join(reversed(root.layers)),
+        mount=place,
+        args_fd=str(args_fd),
+        scratch=str(launch.scratch),
+        network=launch.network,
+        publish=",".join(f"{p.descriptor}:{p.port}" for p in launch.publish),
+        memory=str(launch.memory),
+        die_with_parent="yes" if launch.die_with_parent else "",
+        uids=who.uids,
+        gids=who.gids,
+        newuidmap=who.newuidmap,
+        newgidmap=who.newgidmap,
+    )
+    sandbox = _sandbox(root, launch, who, copy or f"{place}/root", host or {})
+    return [*entered(entry), bwrap, "--args", str(args_fd), *sandbox, "--", *command]
+
+
+def entered(entry: Entry) -> list[str]:
+    """The beginning of a command line that runs the rest in the launcher's namespaces."""
+    words = (f"{name}={getattr(entry, name)}" for name in entry.__struct_fields__)
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("enter.py")), *words, "--"]
 
 
 def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[str, str]) -> list[str]:

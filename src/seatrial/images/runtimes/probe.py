@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
-import sys
+import stat
 from pathlib import Path
 
 import msgspec
 
 from seatrial import processes
 from seatrial.errors import MissingToolError, SeatrialError
-from seatrial.files import remove_tree, write_atomic
-from seatrial.images.rootfs import store
-
-ENTER = str(Path(__file__).with_name("enter.py"))
+from seatrial.files import write_atomic
+from seatrial.images.rootfs import OPAQUE, scratch, store
+from seatrial.images.runtimes.launch import Entry, entered
 
 
 class Support(msgspec.Struct, frozen=True):
@@ -85,39 +83,29 @@ def _ask(place: Path, bwrap: str) -> Support:
 
 
 def _try(place: Path, bwrap: str, *, overlay: bool) -> str:
-    probe = place / "tmp" / f"probe-{secrets.token_hex(6)}"
-    (probe / "low").mkdir(parents=True)
-    try:
-        os.mknod(probe / "low" / "whiteout", 0o020600, os.makedev(0, 0))
-        os.setxattr(probe / "low", "user.overlay.opaque", b"y")
-    except OSError as error:
-        if overlay:
-            remove_tree(probe)
+    """Why it does not work; empty when it does."""
+    with scratch("probe") as folder:
+        low = folder / "low"
+        low.mkdir()
+        try:
+            if overlay:
+                os.mknod(low / "whiteout", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+                os.setxattr(low, OPAQUE, b"y")
+        except OSError as error:
             return f"{place}: whiteouts: {error.strerror}"
-    spec = {
-        "layers": str(probe), "lower": ["low"] if overlay else [], "mount": str(place / "mnt"), "scratch": 0,
-        "isolate_network": True, "publish": [], "memory": 0, "ids": None, "die_with_parent": True, "args_fd": 0,
-    }  # fmt: skip
-    line = [sys.executable, "-I", "-S", ENTER, msgspec.json.encode(spec).decode(), bwrap]
-    line += [
-        "--ro-bind",
-        "/",
-        "/",
-        "--unshare-pid",
-        "--as-pid-1",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--",
-        "true",
-    ]
-    try:
-        done = processes.run(line, env={**os.environ, "SEATRIAL_PARENT": str(os.getpid())}, timeout=30)
-    except SeatrialError as error:
-        return error.what
-    finally:
-        remove_tree(probe)
+        entry = Entry(
+            layers=str(folder),
+            lower="low" if overlay else "",
+            mount=f"{place}/mnt",
+            args_fd="0",
+            network="none",
+        )
+        line = [*entered(entry), bwrap, "--ro-bind", "/", "/", "--unshare-pid", "--as-pid-1"]
+        line += ["--proc", "/proc", "--dev", "/dev", "--", "true"]
+        try:
+            done = processes.run(line, env={**os.environ, "SEATRIAL_PARENT": str(os.getpid())}, timeout=30)
+        except SeatrialError as error:
+            return error.what
     return "" if done.code == 0 else (done.stderr.strip().splitlines() or [f"exit code {done.code}"])[0]
 
 

@@ -17,17 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The range that systemd sets aside for containers: https://systemd.io/UIDS-GIDS/
-_CONTAINER_IDS = (524288, 65536)
+_CONTAINER_IDS = "524288:65536"
 _HIGHEST_ID = 2**32 - 2
 
 
 class Who(msgspec.Struct, frozen=True):
-    """A user in the image. `ranges` are ids of this machine that ids from 1 on become, when the user is root."""
+    """A user in the image.
+
+    `uids` and `gids` (START:COUNT) are ids of this machine that the image's ids from 1 on become when the user is
+    root; empty without a right to such a range. The programs map them for an ordinary user.
+    """
 
     uid: int
     gid: int
     home: str
-    ranges: dict[str, object] | None = None
+    uids: str = ""
+    gids: str = ""
+    newuidmap: str = ""
+    newgidmap: str = ""
 
 
 def who(root: Root, user: str) -> Who:
@@ -50,24 +57,21 @@ def who(root: Root, user: str) -> Who:
         uid, gid, home = _id(match[2], user), _id(match[3], user), match[5] or "/"
     if group:
         gid = _group(root, group, user)
-    return Who(uid, gid, home, ranges() if uid == 0 and gid == 0 else None)
+    return _with_range(Who(uid, gid, home)) if uid == gid == 0 else Who(uid, gid, home)
 
 
-def ranges() -> dict[str, object] | None:
-    """Ids that this process may give to users of an image, or None without such a right.
-
-    Source: subuid(5), newuidmap(1).
-    """
+def _with_range(root: Who) -> Who:
+    """Add the ids that this process may give to other users of an image. Source: subuid(5), newuidmap(1)."""
     if os.geteuid() == 0:
-        return {"uid": _CONTAINER_IDS, "gid": _CONTAINER_IDS}
-    programs = {"uid": shutil.which("newuidmap"), "gid": shutil.which("newgidmap")}
-    found = {kind: _subordinate(Path(f"/etc/sub{kind}")) for kind in programs}
-    if None in programs.values() or None in found.values():
-        return None
-    return {**found, "programs": programs}
+        return msgspec.structs.replace(root, uids=_CONTAINER_IDS, gids=_CONTAINER_IDS)
+    programs = shutil.which("newuidmap"), shutil.which("newgidmap")
+    uids, gids = _subordinate(Path("/etc/subuid")), _subordinate(Path("/etc/subgid"))
+    if not (uids and gids and programs[0] and programs[1]):
+        return root
+    return msgspec.structs.replace(root, uids=uids, gids=gids, newuidmap=programs[0], newgidmap=programs[1])
 
 
-def _subordinate(table: Path) -> tuple[int, int] | None:
+def _subordinate(table: Path) -> str:
     uid = os.geteuid()
     try:
         names = {str(uid), pwd.getpwuid(uid).pw_name}
@@ -76,11 +80,11 @@ def _subordinate(table: Path) -> tuple[int, int] | None:
     try:
         rows = [line.split(":") for line in table.read_text().splitlines()]
     except OSError:
-        return None
+        return ""
     for row in rows:
         if len(row) == 3 and row[0] in names and row[1].isdigit() and row[2].isdigit():  # noqa: PLR2004 - NAME:START:COUNT
-            return int(row[1]), int(row[2])
-    return None
+            return f"{row[1]}:{row[2]}"
+    return ""
 
 
 def _group(root: Root, group: str, user: str) -> int:
