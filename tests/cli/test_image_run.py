@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from seatrial.images import runtime
-from support.debian import Item, base, image, own_cache
+from support.debian import Item, base, image, needs_bwrap, own_cache
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -27,12 +25,8 @@ SEATRIAL = [sys.executable, "-m", "seatrial", "image", "run"]
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bwrap is not installed: programs in images cannot be run")
-    for place in own_cache(tmp_path_factory):
-        if not runtime.support().namespaces:
-            pytest.skip(f"bwrap may not make namespaces here: {runtime.support().why}")
-        yield place
+    needs_bwrap()
+    yield from own_cache(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from seatrial.images import runtime
-from support.debian import PACKAGES, Item, base, image, own_cache
+from support.debian import PACKAGES, Item, base, image, needs_bwrap, own_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +31,8 @@ http.server.HTTPServer(("", 8080), Page).serve_forever()
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bwrap is not installed: programs in images cannot be run")
-    for place in own_cache(tmp_path_factory):
-        if not runtime.support().namespaces:
-            pytest.skip(f"bwrap may not make namespaces here: {runtime.support().why}")
-        yield place
+    needs_bwrap()
+    yield from own_cache(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import random
-import shutil
 import struct
 import sys
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from seatrial.config.model import Call
-from seatrial.images import runtime
 from seatrial.images.testing.model import Allowed, Check, Level, TestSpec, Verdict
 from seatrial.images.testing.suite import run_tests
-from support.debian import PACKAGES, Item, base, folder, image, own_cache, symlink
+from support.debian import PACKAGES, Item, base, folder, image, needs_bwrap, own_cache, symlink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,12 +46,8 @@ SERVING: dict[str, Any] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bwrap is not installed: programs in images cannot be run")
-    for place in own_cache(tmp_path_factory):
-        if not runtime.support().namespaces:
-            pytest.skip(f"bwrap may not make namespaces here: {runtime.support().why}")
-        yield place
+    needs_bwrap()
+    yield from own_cache(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

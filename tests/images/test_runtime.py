@@ -20,7 +20,7 @@ import pytest
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images import runtime
 from seatrial.images.runtime import Bind, Launch, Publish
-from support.debian import Item, base, folder, image, own_cache, symlink
+from support.debian import Item, base, folder, image, needs_bwrap, own_cache, symlink
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -34,12 +34,8 @@ PLAIN = Launch()
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bwrap is not installed: programs in images cannot be run")
-    for place in own_cache(tmp_path_factory):
-        if not runtime.support().namespaces:
-            pytest.skip(f"bwrap may not make namespaces here: {runtime.support().why}")
-        yield place
+    needs_bwrap()
+    yield from own_cache(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,6 +122,16 @@ def base() -> Path:
                 return bases.prepare("debian:bookworm", use).layout
         except MissingToolError as error:
             pytest.skip(f"a Debian base cannot be made here: {error.what}")
+
+
+def needs_bwrap() -> None:
+    """Skip where bwrap itself may not make namespaces; not where our launcher fails."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("bwrap is not installed: programs in images cannot be run")
+    plain = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    done = subprocess.run(plain, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"bwrap may not make namespaces here: {done.stderr.strip()}")
 
 
 def own_cache(factory: pytest.TempPathFactory) -> Iterator[Path]:
