@@ -73,13 +73,13 @@ def test_a_service_is_asked_what_the_files_say(layout: Path, tmp_path: Path) -> 
     words = ["--request", "in.json", "--expect", "out.json", "--level", "standard"]
     done = image_test(layout, *words, where=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "ok   inference:1: POST /invocations answered as expected" in done.stdout
+    assert "ok   inference:1: POST /invocations with in.json answered as expected" in done.stdout
     (tmp_path / "out.json").write_text('{"sum": 4}')
     done = image_test(layout, *words, where=tmp_path)
     assert done.returncode == 1
     first, second = done.stdout.splitlines()[:2]
     assert first.startswith(
-        "FAIL inference:1: POST /invocations answered something else than out.json: $.sum"
+        "FAIL inference:1: POST /invocations with in.json answered something else than out.json: $.sum"
     )
     assert second.startswith("     fix: ")
 

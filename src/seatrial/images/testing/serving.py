@@ -8,7 +8,6 @@ Contract: docs.aws.amazon.com, "Use Your Own Inference Code with Hosting Service
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from seatrial import readiness
+from seatrial import answers, readiness
 from seatrial.clock import SystemClock
 from seatrial.errors import SeatrialError
 from seatrial.images import runtime
@@ -136,62 +135,20 @@ def _ping(server: Server, subject: Subject) -> Check:
 
 
 def _inference(server: Server, subject: Subject, call: Call, identifier: str) -> Check:
-    base = Path(subject.spec.folder)
-    body = _read(base, call.request) if call.request else None
-    method = call.method or ("POST" if body is not None else "GET")
-    headers = {"Content-Type": call.content_type} if body is not None else {}
-    headers |= {"Accept": call.accept} if call.accept else {}
     try:
-        answer = readiness.request(
-            method, server.url + call.path, body=body, headers=headers, timeout=call.timeout
-        )
+        asked = answers.ask(server.url, call, Path(subject.spec.folder))
     except TransportError as error:
-        message = f"{method} {call.path} got no answer: {error.what}"
+        message = f"{call.method or 'request to'} {call.path} got no answer: {error.what}"
         return failed(identifier, message, "look at the server's log", server.last_words().splitlines())
-    shown = f"{method} {call.path}"
-    if answer.status != call.status:
-        message = f"{shown} answered {answer.status} instead of {call.status}: {_excerpt(answer.body)}"
-        return failed(identifier, message, "look at the server's log", server.last_words().splitlines())
-    if call.expect is None:
-        return passed(identifier, f"{shown} answered {answer.status} in {answer.seconds * 1000:.0f} ms")
-    differences = list(_differences(_read(base, call.expect), answer.body, call))
-    if differences:
-        message = f"{shown} answered something else than {call.expect}: {differences[0]}"
-        fix = (
-            f"correct the model or the code; if the answer is right, update {call.expect} or set a tolerance"  # noqa: S608 - not SQL
-        )
-        return failed(identifier, message, fix, differences)
-    return passed(identifier, f"{shown} answered as expected in {answer.seconds * 1000:.0f} ms")
-
-
-def _differences(expected: bytes, actual: bytes, call: Call) -> Iterator[str]:
-    """JSON and CSV by value, the rest by text."""
-    left, right = _decoded(expected, call), _decoded(actual, call)
-    if left is None or right is None:
-        if expected.strip() != actual.strip():
-            yield f"expected {_excerpt(expected)!r}, got {_excerpt(actual)!r}"
-        return
-    for difference in readiness.compare(left[0], right[0], call.tolerance):
-        yield f"{difference.path}: expected {difference.expected!r}, got {difference.actual!r} ({difference.why})"
-
-
-def _decoded(content: bytes, call: Call) -> tuple[object] | None:
-    if str(call.expect).endswith(".csv"):
-        import csv
-
-        rows = csv.reader(content.decode(errors="replace").splitlines())
-        return ([[_number(cell) for cell in row] for row in rows if row],)
-    try:
-        return (json.loads(content),)
-    except ValueError:
-        return None
-
-
-def _number(cell: str) -> object:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell.strip()
+    if not asked.problems:
+        how = "as expected" if call.expect else str(asked.status)
+        return passed(identifier, f"{asked.what} answered {how} in {asked.seconds * 1000:.0f} ms")
+    if asked.status != call.status:
+        details = server.last_words().splitlines()
+        return failed(identifier, f"{asked.what} {asked.problems[0]}", "look at the server's log", details)
+    message = f"{asked.what} answered something else than {call.expect}: {asked.problems[0]}"
+    fix = "correct the model or the code; if the answer is right, correct the expected one or set a tolerance"
+    return failed(identifier, message, fix, asked.problems)
 
 
 def _stop(server: Server, subject: Subject) -> Check:
@@ -210,17 +167,6 @@ def _stop(server: Server, subject: Subject) -> Check:
     return passed("stop", f"ended with {code}, {time.monotonic() - begin:.1f} s after SIGTERM")
 
 
-def _read(base: Path, name: str) -> bytes:
-    try:
-        return (base / name).read_bytes()
-    except OSError as error:
-        raise SeatrialError(
-            f"cannot read a file of the inference test: {error.strerror}",
-            where=str(base / name),
-            fix="correct its path",
-        ) from error
-
-
 def _advice(words: str) -> str:
     if "Address already in use" in words:
         return "the server starts twice, or listens on a port that something else in the image has"
@@ -233,7 +179,3 @@ def _advice(words: str) -> str:
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["it said nothing"])[-1][:300]
-
-
-def _excerpt(body: bytes) -> str:
-    return " ".join(body[:200].decode(errors="replace").split())
