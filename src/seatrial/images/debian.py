@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_RECIPE = 5
+_RECIPE = 6
 # Python, certificates, and what wheels with compiled code expect from the system (OpenMP, C++).
 PACKAGES = ("ca-certificates", "libgomp1", "libstdc++6", "python3")
 _EXCLUDED = ("doc", "man", "info", "locale", "lintian", "bug", "groff", "linda")
 _MIRRORS = {"debian": "http://deb.debian.org/debian", "ubuntu": "http://archive.ubuntu.com/ubuntu"}
-# The first argument of a hook is the new root. No data is ever put into these lines.
+# The first argument of a hook is the new root. No data is ever put into these lines. Nothing is removed from its
+# /tmp: mmdebstrap keeps its apt configuration there, without which it would clean up this machine's apt instead.
 _COMPILE = (
     'chroot "$1" env PYTHONHASHSEED=0 python3 -m compileall -q -f --invalidation-mode unchecked-hash'
     """ /usr/lib/python3 $(cd "$1" && ls -d usr/lib/python3.* | sed 's,^,/,') || true"""
@@ -41,7 +42,7 @@ _COMPILE = (
 _CLEAN = (
     'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old'
     ' "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/var/cache/ldconfig'
-    ' "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/* "$1"/tmp/*'
+    ' "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/*'
 )
 _HOOKS = (_COMPILE, _CLEAN, ':> "$1"/etc/machine-id')
 # Source: Debian Policy 5.6.1, with an optional version or architecture as apt takes it.
@@ -101,7 +102,7 @@ def _make(
     program = find("mmdebstrap")
     layout, blob, log = folder / "layout", folder / "blob", folder / "log"
     oci.create(layout)
-    argv = command(program, suite, architecture, packages, sources(system, suite))
+    argv = [*as_root(), *command(program, suite, architecture, packages, sources(system, suite))]
     with blob.open("wb") as out, log.open("wb") as errors:
         env = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         with subprocess.Popen(
@@ -124,13 +125,26 @@ def _make(
     _write_image(layout, written, architecture, f"{system}:{suite}")
 
 
+def as_root() -> list[str]:
+    """What makes the rest of a command line run as root; nothing for those who are.
+
+    mmdebstrap can do so itself, but its root is then another user, who may not enter private folders such as
+    the cache. Here the caller is root, and the other users come from their range in /etc/subuid.
+    Source: unshare(1), `--map-auto` (util-linux 2.38).
+    """
+    if os.geteuid() == 0:
+        return []
+    maps = ["--user", "--map-root-user", "--map-auto"]
+    return [find("unshare"), *maps, "--mount", "--pid", "--fork", "--kill-child"]
+
+
 def command(
     program: str, suite: str, architecture: str, packages: Sequence[str], lines: Sequence[str]
 ) -> list[str]:
     """The mmdebstrap call that writes the root file system as a tar to stdout."""
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED]
     return [
-        program, "--variant=minbase", "--quiet", "--skip=output/dev", f"--architectures={architecture}",
+        program, "--mode=root", "--variant=minbase", "--quiet", "--skip=output/dev", f"--architectures={architecture}",
         f"--include={','.join(packages)}",
         *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         *(f"--aptopt={option}" for option in _apt_options()),

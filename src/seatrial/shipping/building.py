@@ -16,29 +16,11 @@ if TYPE_CHECKING:
 _MEGA = 1_000_000
 
 
-def spec_of(source: str, image: Image) -> ImageSpec:
+def spec_of(source: str, image: dict[str, Any]) -> ImageSpec:
     """The image that seatrial.yaml describes, as the assembler takes it."""
-    from seatrial.images.assemble.spec import ImageSpec
+    from seatrial.images.assemble.spec import from_config
 
-    base = image.base
-    folder = (Path(source) / base.oci).resolve() if base.oci else None
-    name = str(folder) if folder else base.registry or f"debian:{base.debian}"
-    return ImageSpec(
-        root=Path(source),
-        base=name,
-        requirements=image.requirements,
-        source=image.source.include,
-        exclude=image.source.exclude,
-        workdir=image.workdir,
-        env=image.env,
-        entrypoint=image.entrypoint,
-        command=image.command,
-        user=image.user,
-        ports=image.ports,
-        labels=image.labels,
-        bytecode=image.bytecode,
-        platform=image.platform,
-    )
+    return from_config(Path(source), msgspec.convert(image, Image))
 
 
 def base(context: Context, source: str, image: dict[str, Any], refresh: bool) -> dict[str, Any]:
@@ -47,9 +29,16 @@ def base(context: Context, source: str, image: dict[str, Any], refresh: bool) ->
     from seatrial.images.bases import prepare
     from seatrial.images.probe import probe
 
-    spec = spec_of(source, msgspec.convert(image, Image))
+    spec = spec_of(source, image)
     with using() as use:
-        made = prepare(spec.base, use, platform=spec.platform, refresh=refresh, point=context.reach)
+        made = prepare(
+            spec.base,
+            use,
+            packages=spec.packages,
+            platform=spec.platform,
+            refresh=refresh,
+            point=context.reach,
+        )
         target = probe(made, use).interpreter.target
     how = "made now" if made.made_now else "from the cache"
     return {"digest": made.digest, "summary": f"{spec.base} with {target}, {how}"}
@@ -61,7 +50,7 @@ def resolve(context: Context, source: str, image: dict[str, Any], refresh: bool)
     from seatrial.images.assemble.store import using
     from seatrial.shipping.resolved import findings_of
 
-    spec = spec_of(source, msgspec.convert(image, Image))
+    spec = spec_of(source, image)
     with using() as use:
         prepared = prepare_project(spec, use, refresh=refresh, point=context.reach)
     wheels = prepared.resolution.lock.wheels
@@ -87,7 +76,7 @@ def assemble(context: Context, source: str, image: dict[str, Any], refresh: bool
     """Assemble the image into a folder of the run; its layers come from and go to the cache."""
     from seatrial.images.assemble.image import assemble_project
 
-    spec = spec_of(source, msgspec.convert(image, Image))
+    spec = spec_of(source, image)
     layout = context.tree("image")
     # Whatever `refresh` asked for was fetched by the steps before this one.
     done = assemble_project(spec, out=layout, point=context.reach)

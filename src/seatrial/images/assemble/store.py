@@ -18,6 +18,7 @@ import msgspec
 from seatrial import paths
 from seatrial.files import remove_tree
 from seatrial.locks import is_locked, locked, try_lock
+from seatrial.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def scratch() -> Iterator[Path]:
         try:
             yield folder
         finally:
-            remove_tree(folder)
+            _remove(folder)
 
 
 def sweep() -> None:
@@ -94,12 +95,23 @@ def sweep() -> None:
             with suppress(FileNotFoundError):
                 descriptor = try_lock(path)
                 if descriptor is not None:
-                    remove_tree(path.with_suffix(".d"))
+                    _remove(path.with_suffix(".d"))
                     path.unlink(missing_ok=True)
                     os.close(descriptor)
 
     for grave in _folder("scratch").glob("*.gone"):
         remove_tree(grave)  # a pruning that was killed while it removed
+
+
+def _remove(folder: Path) -> None:
+    """Remove work in progress. Some of it may belong to users that only a namespace knows."""
+    try:
+        remove_tree(folder)
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        run(["unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", "--", str(folder)])
+        remove_tree(folder)
 
 
 def publish(made: Path, entry: Path) -> bool:
