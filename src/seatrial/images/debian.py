@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_RECIPE = 6
+_RECIPE = 7
 # Python, certificates, and what wheels with compiled code expect from the system (OpenMP, C++).
 PACKAGES = ("ca-certificates", "libgomp1", "libstdc++6", "python3")
 _EXCLUDED = ("doc", "man", "info", "locale", "lintian", "bug", "groff", "linda")
@@ -42,9 +42,12 @@ _COMPILE = (
 _CLEAN = (
     'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old'
     ' "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/var/cache/ldconfig'
-    ' "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/*'
+    ' "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/run/* "$1"/var/lib/apt/lists/*'
+    ' "$1"/usr/share/python3/debpython/__pycache__ "$1"/etc/apt/sources.list.d/*'
 )
-_HOOKS = (_COMPILE, _CLEAN, ':> "$1"/etc/machine-id')
+# This machine's mirrors, and what it takes to reach them, are nobody's business in an image.
+_SOURCES = 'printf "%s\\n" "$SEATRIAL_SOURCES" > "$1"/etc/apt/sources.list'
+_HOOKS = (_COMPILE, _CLEAN, _SOURCES, ':> "$1"/etc/machine-id')
 # Source: Debian Policy 5.6.1, with an optional version or architecture as apt takes it.
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 _TIME_LIMIT = 1800
@@ -104,7 +107,13 @@ def _make(
     oci.create(layout)
     argv = [*as_root(), *command(program, suite, architecture, packages, sources(system, suite))]
     with blob.open("wb") as out, log.open("wb") as errors:
-        env = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+        env = {
+            **os.environ,
+            "SOURCE_DATE_EPOCH": str(EPOCH),
+            "TMPDIR": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "SEATRIAL_SOURCES": f"deb {_MIRRORS[system]} {suite} main",
+        }
         with subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,

@@ -53,6 +53,7 @@ def entry_path(kind: str, name: str) -> Path:
 @contextmanager
 def using() -> Iterator[Use]:
     """Hold entries for the length of a block."""
+    sweep()
     with _owned("uses") as path:
         yield Use(path)
 
