@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 DONE = 0
 ANSWER_IS_NO = 1
 USAGE = 2
@@ -48,6 +50,25 @@ def _rebuild(
     kind: type[SeatrialError], what: str, where: str | None, why: str | None, fix: str | None
 ) -> SeatrialError:
     return kind(what, where=where, why=why, fix=fix)
+
+
+def from_os(error: OSError) -> SeatrialError | None:
+    """What the user can act on in an error of the operating system; None when it is more likely our fault."""
+    fixes = {
+        errno.ENOSPC: "free space on that file system, then run the same command again: it continues",
+        errno.EDQUOT: "free space within your quota, then run the same command again: it continues",
+        errno.EROFS: "the file system is read-only: choose another folder",
+        errno.EACCES: "check the permissions of that file and of the folders above it",
+        errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
+        errno.ENFILE: "this machine has too many open files",
+        errno.ENOMEM: "this machine is out of memory",
+        errno.EIO: "the disk reports an error: look at the kernel's log",
+    }
+    if error.errno not in fixes:
+        return None
+    place = error.filename2 or error.filename
+    where = None if place is None else str(place)
+    return SeatrialError(str(error.strerror), where=where, fix=fixes[error.errno])
 
 
 class UsageError(SeatrialError):

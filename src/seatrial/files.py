@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -10,7 +9,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from seatrial.errors import SeatrialError
+from seatrial.errors import SeatrialError, from_os
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,8 +87,6 @@ def remove_tree(path: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> SeatrialError:
-    return SeatrialError(
-        f"cannot write: {error.strerror or error}",
-        where=str(path),
-        fix="free space on that file system" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder and its permissions",
-    )
+    known = from_os(error)
+    fix = known.fix if known else "check the folder and its permissions"
+    return SeatrialError(f"cannot write: {error.strerror or error}", where=str(path), fix=fix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from seatrial.errors import ANSWER_IS_NO, INTERRUPTED, SeatrialError
+from seatrial.errors import ANSWER_IS_NO, INTERRUPTED, SeatrialError, from_os
 
 
 def report_failure(error: BaseException) -> int:
@@ -21,6 +21,8 @@ def report_failure(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         error.show(sys.stderr)
         return error.exit_code
+    if isinstance(error, OSError):
+        error = from_os(error) or error
     if isinstance(error, SeatrialError):
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from seatrial.clock import SystemClock
 from seatrial.engine import ledger, points
-from seatrial.errors import SeatrialError
+from seatrial.errors import SeatrialError, from_os
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,9 +99,11 @@ def _run(launch: Launch) -> int:
         return error.code if isinstance(error.code, int) else 1
     except BaseException as error:  # noqa: BLE001 - whatever it is becomes the step's error
         # A SeatrialError says everything itself; anything else is a fault of ours and needs its traceback.
-        text = str(error) if isinstance(error, SeatrialError) else traceback.format_exc()
+        known = from_os(error) if isinstance(error, OSError) else error
+        text = str(known) if isinstance(known, SeatrialError) else traceback.format_exc()
         sys.stderr.write(text + "\n")
-        _write(launch.folder / "result.json", {"error": text})
+        with suppress(OSError):  # where the disk is full, the end of stderr must do
+            _write(launch.folder / "result.json", {"error": text})
         return 1
     finally:
         sys.stdout.flush()

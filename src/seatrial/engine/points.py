@@ -1,7 +1,8 @@
 """Named crash points: where a test can kill the engine, in the simulation or for real.
 
 `SEATRIAL_CRASH=NAME` or `NAME:N` kills the supervisor and the process that gets there, with SIGKILL, when
-the point is reached for the N-th time. `SEATRIAL_POINTS=FILE` appends each point that is reached.
+the point is reached for the N-th time. `SEATRIAL_POINTS=FILE` appends each point that is reached; with it, N
+counts over all processes, else in each.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def reach(name: str) -> None:
         return
     _reached[name] = _reached.get(name, 0) + 1
     if trace:
-        with open(trace, "a", encoding="utf-8") as stream:  # noqa: PTH123 - cheap, and safe after a fork
+        with open(trace, "a+", encoding="utf-8") as stream:  # noqa: PTH123 - cheap, and safe after a fork
             stream.write(name + "\n")
+            stream.seek(0)
+            _reached[name] = stream.read().splitlines().count(name)
     if wanted:
         point, _, count = wanted.partition(":")
         if point == name and _reached[name] == int(count or 1):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from seatrial.shipping.project import Project
 
 # What a network or a registry does on a bad day, and not on the next try.
-_HICCUP = r"(?i)connection (reset|refused|aborted)|timed? ?out|temporar|50[0234]|429|unexpected end"
+_HICCUP = r"(?i)connection (reset|refused|aborted)|timed? ?out|temporar|\b(429|50[0234])\b|unexpected end"
 
 
 def plan(project: Project, fingerprint: str) -> Plan:
