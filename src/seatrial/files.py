@@ -80,7 +80,9 @@ def remove_tree(path: Path) -> None:
     if not path.exists():
         return
 
-    def on_error(function: Callable[[str], object], name: str, info: tuple[object, BaseException, object]) -> None:
+    def on_error(
+        function: Callable[[str], object], name: str, info: tuple[object, BaseException, object]
+    ) -> None:
         make_writable(function, name, info[1])
 
     shutil.rmtree(path, onerror=on_error)

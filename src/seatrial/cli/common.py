@@ -37,7 +37,9 @@ def directory_option(function: F) -> F:
 
 def json_option(function: F) -> F:
     """`--json`: print data and nothing else on stdout (parameter `as_json`)."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")(
+        function
+    )
 
 
 def print_json(value: Any) -> None:

@@ -171,7 +171,9 @@ def read_image(layout: Path, *, platform: str = "", digest: str = "") -> Image:
     if digest:
         found = [d for d in found if d.digest == digest]
     if platform:
-        found = [d for d in found if d.platform is None or f"{d.platform.os}/{d.platform.architecture}" == platform]
+        found = [
+            d for d in found if d.platform is None or f"{d.platform.os}/{d.platform.architecture}" == platform
+        ]
     if len(found) != 1:
         what = "no image" if not found else f"{len(found)} images"
         raise SeatrialError(f"{what} for {digest or platform or 'this layout'}", where=str(layout))
