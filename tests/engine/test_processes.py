@@ -148,7 +148,7 @@ def test_a_kill_tears_nothing_down_and_the_reaper_does(place: Engine) -> None:
     run = journal.find("latest")
     assert cancel(place.home, run, what="kill") == "stopped"
     process.communicate(timeout=30)
-    assert describe(journal, run)["held"] == ["process:service/1", "tree:built"]
+    assert describe(journal, run)["held"] == ["process:service.1", "tree:built"]
     assert (journal.folder(run) / "work" / "built" / "file").exists()
     assert reap(journal) == [run]
     gone(place)
@@ -173,7 +173,7 @@ def test_without_a_warden_a_service_still_ends_at_its_deadline(place: Engine) ->
     assert warden is not None
     os.kill(warden.pid, signal.SIGKILL)
     journal = place.journal()
-    service = journal.folder(journal.find("latest")) / "steps" / "service" / "1"
+    service = journal.attempt_folder(journal.find("latest"), "service", 1)
     until((service / "exit.json").exists, "the service ended")
     assert '"reason": "timeout"' in (service / "exit.json").read_text()
 

@@ -107,6 +107,7 @@ class Processes:
 
     def start(self, launch: Launch, slots: object) -> None:
         launch.supervisor = os.getpid()
+        launch.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Taken here and inherited by the shim: from now on the lock says whether the attempt is alive,
         # whatever happens to this process before, during or after the fork.
         lock = locks.try_lock(launch.folder / "lock")

@@ -114,8 +114,9 @@ def _warm() -> None:
     """Import what every shim needs, and keep the collector from copying those pages in every child."""
     import gc
 
-    from seatrial.engine import call, shim  # noqa: F401 - so that children find them imported
+    from seatrial.engine import call, identity, shim  # noqa: F401 - so that children find them imported
 
+    identity.boot_id()
     gc.disable()
     gc.freeze()
 

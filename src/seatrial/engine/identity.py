@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +18,10 @@ class Identity(NamedTuple):
     boot: str
 
 
+@functools.cache
 def boot_id() -> str:
     """The id of this boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def of(pid: int) -> Identity | None:

@@ -30,9 +30,10 @@ VERSION = 1
 _SCHEMA = """
 CREATE TABLE runs (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, subject TEXT NOT NULL,
-  key TEXT NOT NULL, status TEXT NOT NULL, plan BLOB NOT NULL, created REAL NOT NULL, started REAL, ended REAL, epoch INTEGER NOT NULL DEFAULT 0,
+  key TEXT NOT NULL, status TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL, epoch INTEGER NOT NULL DEFAULT 0,
   request TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', touched REAL NOT NULL
 ) STRICT;
+CREATE TABLE plans (run TEXT PRIMARY KEY REFERENCES runs (id), plan TEXT NOT NULL) STRICT;
 CREATE INDEX runs_open ON runs (kind, subject) WHERE ended IS NULL;
 CREATE INDEX runs_by_time ON runs (created);
 CREATE TABLE stages (
@@ -161,10 +162,12 @@ class Journal:
         run_id = run_id or time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + secrets.token_hex(3)
         with self.transaction() as db:
             db.execute(
-                "INSERT INTO runs (id, kind, name, subject, key, status, plan, created, touched)"
-                " VALUES (?,?,?,?,?,'running',?,?,?)",
-                (run_id, plan.kind, plan.name, plan.subject, plan.key, plans.to_json(plan), now, now),
+                "INSERT INTO runs (id, kind, name, subject, key, status, created, touched)"
+                " VALUES (?,?,?,?,?,'running',?,?)",
+                (run_id, plan.kind, plan.name, plan.subject, plan.key, now, now),
             )
+            # A table of its own: a row is rewritten whole, and this one is long.
+            db.execute("INSERT INTO plans (run, plan) VALUES (?,?)", (run_id, plans.to_json(plan).decode()))
             for stage in plan.stages:
                 db.execute(
                     "INSERT INTO stages (run, name, status) VALUES (?,?,'pending')", (run_id, stage.name)
@@ -206,7 +209,8 @@ class Journal:
 
     def plan(self, run_id: str) -> Plan:
         """The plan that was frozen with the run."""
-        return plans.from_json(self.run(run_id)["plan"])
+        found = self.rows("SELECT plan FROM plans WHERE run=?", self.run(run_id)["id"])
+        return plans.from_json(found[0]["plan"])
 
     def request(self, run_id: str, what: str, now: float) -> None:
         """Ask whoever is in charge of the run to `cancel` or `kill` it. A kill is never softened again."""
@@ -220,6 +224,10 @@ class Journal:
     def folder(self, run_id: str) -> Path:
         """Where the run keeps its files, 0700."""
         return self.home / "runs" / run_id
+
+    def attempt_folder(self, run_id: str, step: str, attempt: int) -> Path:
+        """Where one attempt keeps its log and says who it is and how it ended."""
+        return self.folder(run_id) / "steps" / f"{step}.{attempt}"
 
     def outputs(self, run_id: str) -> dict[str, dict[str, Any]]:
         """What each passed step has put out."""

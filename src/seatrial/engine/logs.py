@@ -33,8 +33,10 @@ def sources(journal: Journal, run_id: str, step: str = "") -> list[Source]:
         step,
         step,
     )
-    folder = journal.folder(run_id) / "steps"
-    return [Source(row["step"], row["n"], folder / row["step"] / str(row["n"]) / "log") for row in rows]
+    return [
+        Source(row["step"], row["n"], journal.attempt_folder(run_id, row["step"], row["n"]) / "log")
+        for row in rows
+    ]
 
 
 def read(path: Path) -> Iterator[bytes]:

@@ -151,14 +151,14 @@ def reap(journal: Journal) -> list[str]:
     clock = SystemClock()
     reaped = []
     for row in journal.rows(
-        "SELECT DISTINCT r.id, r.ended, r.touched, r.plan FROM runs r LEFT JOIN ledger l ON l.run=r.id AND l.state<>'removed'"
+        "SELECT DISTINCT r.id, r.ended, r.touched FROM runs r LEFT JOIN ledger l ON l.run=r.id AND l.state<>'removed'"
         " WHERE r.ended IS NULL OR l.id IS NOT NULL"
     ):
         folder = journal.folder(row["id"])
         if row["ended"] is None:
-            if clock.now() - row["touched"] > plans.from_json(
-                row["plan"]
-            ).abandon_after and not locks.is_locked(folder / "lock"):
+            if clock.now() - row["touched"] > journal.plan(row["id"]).abandon_after and not locks.is_locked(
+                folder / "lock"
+            ):
                 cancel(journal.home, row["id"])
                 reaped.append(row["id"])
             continue
@@ -175,7 +175,7 @@ def reap(journal: Journal) -> list[str]:
 def describe(journal: Journal, run_id: str) -> dict[str, Any]:
     """A run as data: the shape that `--json` prints everywhere."""
     row = journal.run(run_id)
-    plan = plans.from_json(row["plan"])
+    plan = journal.plan(run_id)
     stages = {r["name"]: r for r in journal.rows("SELECT * FROM stages WHERE run=?", run_id)}
     steps = {r["name"]: r for r in journal.rows("SELECT * FROM steps WHERE run=?", run_id)}
     attempts: dict[str, list[dict[str, Any]]] = {}
@@ -220,7 +220,7 @@ def _step(row: Any, attempts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _attempt(journal: Journal, row: Any) -> dict[str, Any]:
-    log = journal.folder(row["run"]) / "steps" / row["step"] / str(row["n"]) / "log"
+    log = journal.attempt_folder(row["run"], row["step"], row["n"]) / "log"
     return {
         "n": row["n"],
         "status": row["status"],

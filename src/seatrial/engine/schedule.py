@@ -132,12 +132,9 @@ def _matches(retry: Retry, outcome: str, error: str) -> bool:
 def _advance(stage: Stage, state: State, now: float) -> list[Decision]:
     """What may start in a stage that has begun, and whether it is over."""
     steps = state.steps
-    pending, running, failed = _look(stage, steps)
-    # In an always-stage every step gets its chance: one cleanup that fails must not keep the others.
-    done = ("pass", "fail", "stopped") if stage.always else ("pass",)
+    free, running, failed = _look(stage, steps)
     if failed is not None and not stage.always:
-        pending = []
-    free = [step for step, needs in pending if all(steps[need].status in done for need in needs)]
+        free = []
     if free or running:
         return [Start(step) for step in free if steps[step.name].due <= now]
     if failed is not None:
@@ -146,26 +143,31 @@ def _advance(stage: Stage, state: State, now: float) -> list[Decision]:
     return [End(stage, "fail" if problem else "pass", problem)]
 
 
-def _look(
-    stage: Stage, steps: dict[str, StepState]
-) -> tuple[list[tuple[Step, tuple[str, ...]]], bool, Step | None]:
-    """In one pass, since stages may have thousands of steps: what is pending with its needs, whether anything
-    runs, and the first that failed.
+def _look(stage: Stage, steps: dict[str, StepState]) -> tuple[list[Step], bool, Step | None]:
+    """In one pass, since stages may have thousands of steps: which are free to start, whether anything runs, and
+    the first that failed.
     """
-    pending: list[tuple[Step, tuple[str, ...]]] = []
+    # In an always-stage every step gets its chance: one cleanup that fails must not keep the others.
+    done = ("pass", "fail", "stopped") if stage.always else ("pass",)
+    free: list[Step] = []
     running = False
     failed: Step | None = None
-    before: tuple[str, ...] = ()
+    before = "pass"
     for step in stage.steps:
         status = steps[step.name].status
         if status == "pending":
-            pending.append((step, before if step.needs is None else step.needs))
+            if (
+                (before in done)
+                if step.needs is None
+                else all(steps[need].status in done for need in step.needs)
+            ):
+                free.append(step)
         elif status == "running":
             running = True
         elif status != "pass" and failed is None:
             failed = step
-        before = (step.name,)
-    return pending, running, failed
+        before = status
+    return free, running, failed
 
 
 def _cancel(stage: Stage, state: State) -> list[Decision]:

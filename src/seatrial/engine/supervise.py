@@ -124,7 +124,7 @@ class Supervisor:
 
     def _take_over(self) -> None:
         row = self.journal.run(self.id)
-        self.plan = plans.from_json(row["plan"])
+        self.plan = self.journal.plan(self.id)
         self.steps = {step.name: step for stage in self.plan.stages for step in stage.steps}
         self.since = now = self.clock.now()
         with self.journal.transaction() as db:
@@ -298,7 +298,7 @@ class Supervisor:
     def _started_service(self, step: Step) -> None:
         attempt = self.state.steps[step.name].attempt
         folder = self._attempt_folder(step.name, attempt)
-        self._settle(step, "pass", "", {"process": f"{step.name}/{attempt}", "folder": str(folder)})
+        self._settle(step, "pass", "", {"process": folder.name, "folder": str(folder)})
 
     def _halt(self, decision: Halt) -> None:
         name = decision.step.name
@@ -325,7 +325,6 @@ class Supervisor:
     def _launch(self, step: Step, what: dict[str, Any], values: dict[str, str]) -> Launch:
         attempt = self.state.steps[step.name].attempt
         folder = self._attempt_folder(step.name, attempt)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         seconds = step.action.lifetime if isinstance(step.action, plans.Service) else step.timeout
         return Launch(
             home=self.journal.home,
@@ -361,7 +360,7 @@ class Supervisor:
                         self.id,
                         step.name,
                         "process",
-                        f"{step.name}/{launch.attempt}",
+                        launch.folder.name,
                         json.dumps({"token": launch.token, "grace": step.grace}),
                         now,
                     ),
@@ -502,7 +501,7 @@ class Supervisor:
     def _attempt_folder(self, step: str, attempt: int) -> Path:
         found = self._folders.get((step, attempt))
         if found is None:
-            found = self._folders[step, attempt] = self.folder / "steps" / step / str(attempt)
+            found = self._folders[step, attempt] = self.journal.attempt_folder(self.id, step, attempt)
         return found
 
 
