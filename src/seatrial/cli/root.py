@@ -81,5 +81,5 @@ def run() -> None:
         code = 0
     except BaseException as error:  # noqa: BLE001 - the outermost frame turns everything into an exit code
         # click has met a closed pipe itself, wrapped stdout and asked for exit code 1.
-        code = 0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else report_failure(error)
+        code = 0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else report_failure(error)
     raise SystemExit(code if isinstance(code, int) else 0)
