@@ -11,7 +11,7 @@ from seatrial.cli.common import directory_option, json_option, note, print_json
 
 @click.group(epilog="Example: seatrial cache prune --max-size 10G")
 def cache() -> None:
-    """Show and prune wheels, layers, bases and resolutions. All of it can be made again."""
+    """Show and prune what can be made again: wheels, layers, bases, resolutions, unpacked and pulled images."""
 
 
 @cache.command(epilog="Example: seatrial cache show --json")

@@ -12,8 +12,10 @@ from seatrial import paths
 from seatrial.errors import UsageError
 from seatrial.files import remove_tree
 from seatrial.images.assemble.store import KINDS, entry_path, held, pruning, sweep
+from seatrial.locks import is_locked, release, try_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -45,7 +47,7 @@ def entries() -> list[Entry]:
 
 
 def _entries(in_use: set[str]) -> list[Entry]:
-    found = []
+    found = [*_unpacked(), *_pulled()]
     for kind in KINDS:
         folder = entry_path(kind, "")
         for path in folder.iterdir():
@@ -64,6 +66,29 @@ def _entries(in_use: set[str]) -> list[Entry]:
     return sorted(found, key=lambda e: (e.used, e.kind, e.name))
 
 
+def _unpacked() -> list[Entry]:
+    """Layers that were unpacked to be run; whoever runs one holds its lock. The lock's time is that of its last use."""
+    place = paths.cache() / "rootfs"
+    return [
+        _locked_entry("rootfs", path, place / "locks" / path.name)
+        for path in (place / "layers").glob("*")
+        if path.is_dir()
+    ]
+
+
+def _pulled() -> list[Entry]:
+    """Images that were pulled to be looked at or run from the command line."""
+    place = paths.cache() / "pulled"
+    return [
+        _locked_entry("pulled", path, path.with_suffix(".lock")) for path in place.glob("*") if path.is_dir()
+    ]
+
+
+def _locked_entry(kind: str, path: Path, lock: Path) -> Entry:
+    used = max(path.stat().st_mtime, lock.stat().st_mtime if lock.exists() else 0.0)
+    return Entry(kind=kind, name=path.name, size=_size(path), used=used, in_use=is_locked(lock))
+
+
 def prune(max_size: int) -> Pruned:
     """Remove what was not used for longest until at most `max_size` bytes are left; what is in use stays.
 
@@ -76,7 +101,7 @@ def prune(max_size: int) -> Pruned:
         for entry in found:
             if total - freed <= max_size:
                 break
-            if not entry.in_use and _remove(entry_path(entry.kind, entry.name)):
+            if not entry.in_use and _REMOVERS.get(entry.kind, _remove_held)(entry):
                 removed, freed = removed + 1, freed + entry.size
     return Pruned(
         removed=removed,
@@ -85,6 +110,30 @@ def prune(max_size: int) -> Pruned:
         left_bytes=total - freed,
         kept_in_use=sum(e.in_use for e in found),
     )
+
+
+def _remove_held(entry: Entry) -> bool:
+    return _remove(entry_path(entry.kind, entry.name))
+
+
+def _remove_unpacked(entry: Entry) -> bool:
+    from seatrial.images import unpack
+
+    return unpack.remove(entry.name)
+
+
+def _remove_pulled(entry: Entry) -> bool:
+    path = paths.cache() / "pulled" / entry.name
+    lock = try_lock(path.with_suffix(".lock"))
+    if lock is None:
+        return False
+    try:
+        return _remove(path)
+    finally:
+        release(lock)
+
+
+_REMOVERS: dict[str, Callable[[Entry], bool]] = {"rootfs": _remove_unpacked, "pulled": _remove_pulled}
 
 
 def _remove(path: Path) -> bool:
