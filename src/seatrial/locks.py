@@ -42,11 +42,20 @@ def wait_lock(path: Path, *, shared: bool = False) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock."""
+    """Whether a living process holds the lock for itself alone."""
+    # Asked by a shared lock, so that two who ask at the same time do not take each other for the holder.
+    return _refused(path, shared=True)
+
+
+def in_use(path: Path) -> bool:
+    """Whether any living process holds the lock, alone or with others."""
+    return _refused(path, shared=False)
+
+
+def _refused(path: Path, *, shared: bool) -> bool:
     if not path.exists():
         return False
-    # Shared, so that two who ask at the same time do not take each other for the holder.
-    descriptor = try_lock(path, shared=True)
+    descriptor = try_lock(path, shared=shared)
     if descriptor is None:
         return True
     os.close(descriptor)

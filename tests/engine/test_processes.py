@@ -150,7 +150,7 @@ def test_a_kill_tears_nothing_down_and_the_reaper_does(place: Engine) -> None:
     process.communicate(timeout=30)
     assert describe(journal, run)["held"] == ["process:service.1", "tree:built"]
     assert (journal.folder(run) / "work" / "built" / "file").exists()
-    assert reap(journal) == [run]
+    assert reap(journal) == {run: ""}
     gone(place)
     assert not (journal.folder(run) / "work" / "built").exists()
 
@@ -297,3 +297,30 @@ def test_a_run_of_another_kind_of_request_first_tears_down_the_unfinished_one(pl
     assert run != old
     assert journal.run(old)["status"] == "stopped"
     gone(place)
+
+
+def test_what_cannot_be_removed_is_said_and_keeps_nobody_from_going_on(place: Engine) -> None:
+    process = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
+    journal = place.journal()
+    run = journal.find("latest")
+    cancel(place.home, run, what="kill")
+    process.communicate(timeout=30)
+    with journal.transaction() as db:
+        db.execute("UPDATE ledger SET kind='from-the-future' WHERE kind='tree'")
+    problem = reap(journal)[run]
+    assert "does not know how to remove a from-the-future" in problem
+    gone(place)  # the service could be
+    assert describe(journal, run)["held"] == ["from-the-future:built"]
+    (place.traces / "go").touch()
+    assert place.run_plan("long") == 0
+
+
+def test_two_commands_started_together_make_one_run(place: Engine) -> None:
+    both = [place.start_plan("long"), place.start_plan("long")]
+    until((place.traces / "hidden").exists, "hidden is there")
+    (place.traces / "go").touch()
+    for process in both:
+        process.communicate(timeout=60)
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert len(place.journal().rows("SELECT id FROM runs")) == 1

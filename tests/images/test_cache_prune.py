@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.debian import Item, image
 
 from seatrial import locks
 from seatrial.images import runtime
 from seatrial.images.cache import entries, prune
+from support.debian import Item, image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -174,13 +174,14 @@ def timeline(run: str, as_json: bool) -> None:
 @directory_option
 def stop(run: str, kill: bool, as_json: bool) -> None:
     """Stop a run and remove what it created, also when the process in charge of it is gone."""
-    from seatrial.engine.run import cancel, describe
+    from seatrial.engine.run import cancel, describe, release
 
     journal = _journal()
     run_id = journal.find(run)
     before = journal.run(run_id)
     if before["ended"] is not None:
         note(f"run {run_id} had ended already: {before['status']}")
+        release(journal, run_id)
     else:
         cancel(journal.home, run_id, what="kill" if kill else "cancel")
     data = describe(journal, run_id)

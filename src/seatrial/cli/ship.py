@@ -84,8 +84,12 @@ def _run(journal: Any, what: Plan, *, as_json: bool) -> None:
     from seatrial.engine.run import begin, describe, execute, reap
     from seatrial.shipping.report import text
 
-    for cleaned in reap(journal):
-        note(f"cleaned up after run {cleaned}")
+    for cleaned, problem in reap(journal).items():
+        note(
+            f"could not clean up after run {cleaned}: {problem}"
+            if problem
+            else f"cleaned up after run {cleaned}"
+        )
     run_id, continued = begin(journal, what)
     if not as_json:
         note(f"{'continuing' if continued else 'run'} {run_id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from seatrial.engine import ledger, points, warden
 from seatrial.engine import plan as plans
 from seatrial.engine.execute import Processes
 from seatrial.engine.journal import Journal, event
-from seatrial.engine.supervise import Supervisor, Watch, silent
+from seatrial.engine.supervise import Busy, Supervisor, Watch, silent
+from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,14 @@ def begin(journal: Journal, plan: Plan) -> tuple[str, bool]:
         Busy: another process is working on the same subject.
     """
     plans.check(plan)
+    # One at a time for each subject: of two commands at once, the second finds the first one's run.
+    door = journal.home / "subjects" / hashlib.sha256(plan.subject.encode()).hexdigest()[:16]
+    door.parent.mkdir(mode=0o700, exist_ok=True)
+    with locks.locked(door):
+        return _begin(journal, plan)
+
+
+def _begin(journal: Journal, plan: Plan) -> tuple[str, bool]:
     unfinished = journal.rows(
         "SELECT id, key, request FROM runs WHERE kind=? AND subject=? AND ended IS NULL ORDER BY created DESC",
         plan.kind,
@@ -143,33 +153,47 @@ def reopen(journal: Journal, run_id: str) -> None:
         event(db, run_id, SystemClock().now(), "reopened", run_id, {})
 
 
-def reap(journal: Journal) -> list[str]:
-    """Clean up after runs that nobody is in charge of, and return their ids.
+def reap(journal: Journal) -> dict[str, str]:
+    """Clean up after runs that nobody is in charge of; returns their ids, each with what went wrong or ''.
 
     Ended runs that still hold something are torn down; unfinished ones are cancelled when abandoned too long.
+    What cannot be removed now stays in the ledger and keeps nobody from going on.
     """
-    clock = SystemClock()
-    reaped = []
+    reaped = {}
     for row in journal.rows(
         "SELECT DISTINCT r.id, r.ended, r.touched FROM runs r LEFT JOIN ledger l ON l.run=r.id AND l.state<>'removed'"
         " WHERE r.ended IS NULL OR l.id IS NOT NULL"
     ):
-        folder = journal.folder(row["id"])
-        if row["ended"] is None:
-            if clock.now() - row["touched"] > journal.plan(row["id"]).abandon_after and not locks.is_locked(
-                folder / "lock"
-            ):
-                cancel(journal.home, row["id"])
-                reaped.append(row["id"])
+        lock = journal.folder(row["id"]) / "lock"
+        if locks.is_locked(lock):
             continue
-        lock = locks.try_lock(folder / "lock") if folder.exists() else None
-        if lock is not None:
-            try:
-                ledger.release(journal, row["id"], clock)
-                reaped.append(row["id"])
-            finally:
-                locks.release(lock)
+        try:
+            if row["ended"] is not None:
+                release(journal, row["id"])
+            elif SystemClock().now() - row["touched"] > journal.plan(row["id"]).abandon_after:
+                cancel(journal.home, row["id"])
+            else:
+                continue
+            reaped[row["id"]] = ""
+        except SeatrialError as error:
+            reaped[row["id"]] = str(error)
     return reaped
+
+
+def release(journal: Journal, run_id: str) -> None:
+    """Remove what an ended run still holds.
+
+    Raises:
+        SeatrialError: something cannot be removed, or another process is at it.
+    """
+    journal.folder(run_id).mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = locks.try_lock(journal.folder(run_id) / "lock")
+    if lock is None:
+        raise Busy(f"run {run_id} is in progress", fix=f"`seatrial runs logs -f {run_id}` follows it")
+    try:
+        ledger.release(journal, run_id, SystemClock())
+    finally:
+        locks.release(lock)
 
 
 def describe(journal: Journal, run_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from seatrial import paths
 from seatrial.errors import UsageError
 from seatrial.files import remove_tree
 from seatrial.images.assemble.store import KINDS, entry_path, held, pruning, sweep
-from seatrial.locks import is_locked, release, try_lock
+from seatrial.locks import in_use, release, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def _pulled() -> list[Entry]:
 
 def _locked_entry(kind: str, path: Path, lock: Path) -> Entry:
     used = max(path.stat().st_mtime, lock.stat().st_mtime if lock.exists() else 0.0)
-    return Entry(kind=kind, name=path.name, size=_size(path), used=used, in_use=is_locked(lock))
+    return Entry(kind=kind, name=path.name, size=_size(path), used=used, in_use=in_use(lock))
 
 
 def prune(max_size: int) -> Pruned:

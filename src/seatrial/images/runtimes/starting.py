@@ -108,6 +108,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def _shared(root: Root, layer: str) -> Iterator[int]:
     """Hold a layer in the store; the launcher inherits the lock and keeps it if this process dies."""
     descriptor = locks.wait_lock(_lock_file(root, layer), shared=True)
+    with suppress(OSError):
+        os.utime(descriptor)  # what was used last is pruned last
     try:
         if not root.folder(layer).is_dir():
             raise SeatrialError(
