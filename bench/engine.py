@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.clock import SystemClock
-from seatrial.engine.execute import Ended
 from seatrial.engine.journal import Journal
+from seatrial.engine.launch import Ended
 from seatrial.engine.plan import Call, Command, Plan, Stage, Step
 from seatrial.engine.run import begin, execute
 from seatrial.engine.supervise import Supervisor
@@ -26,12 +26,12 @@ from seatrial.engine.supervise import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from seatrial.engine.execute import Launch
+    from seatrial.engine.launch import Launch
 
 STEPS = 300
 
 
-class Instant:  # the arguments are those of engine.execute.Executor
+class Instant:  # the arguments are those of engine.launch.Executor
     """Processes that have ended with success by the time somebody looks."""
 
     def start(self, launch: Launch, slots: object) -> None:

@@ -24,7 +24,7 @@ from support.world import Crash, World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from seatrial.engine.execute import Launch
+    from seatrial.engine.launch import Launch
 
 MEANWHILE = ("nothing", "finish", "die")
 NEXT = ("resume", "cancel", "kill")
@@ -62,16 +62,16 @@ class LedgerAfterCreating(Supervisor):
     def _create(self, step: Step, launch: Launch, slots: object) -> None:
         self.executor.start(launch, slots)
         self.reach("step/forked")
-        self._record(step, launch)
+        self.write.attempt(step, launch)
 
 
 class ResultBeforeEffect(Supervisor):
     """Mutant: the step counts as passed before it has done anything."""
 
     def _create(self, step: Step, launch: Launch, slots: object) -> None:
-        self._record(step, launch)
+        self.write.attempt(step, launch)
         if not isinstance(step.action, Service):
-            self._settle(step, "pass", "", {"done": True})
+            self.write.settle(step, "pass", "", {"done": True})
         self.executor.start(launch, slots)
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seatrial.engine import ledger
-from seatrial.engine.execute import Ended
+from seatrial.engine.launch import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from seatrial.engine.execute import Launch
     from seatrial.engine.journal import Journal
+    from seatrial.engine.launch import Launch
 
 
 class Crash(BaseException):

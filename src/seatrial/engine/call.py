@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.clock import Clock
-    from seatrial.engine.execute import Launch
     from seatrial.engine.journal import Journal
+    from seatrial.engine.launch import Launch
 
 NOT_STARTED = 127
 

@@ -23,7 +23,7 @@ import msgspec
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from seatrial.engine.execute import Launch
+    from seatrial.engine.launch import Launch
 
 
 class Client:
@@ -123,7 +123,7 @@ def _warm() -> None:
 
 def _launch(request: dict[str, Any], held: tuple[int, ...]) -> tuple[bytes, list[int]]:
     from seatrial.engine.call import program
-    from seatrial.engine.execute import Launch
+    from seatrial.engine.launch import Launch
     from seatrial.engine.shim import fork_shim
 
     launch = msgspec.convert(request["launch"], Launch, dec_hook=lambda kind, value: kind(value))

@@ -16,7 +16,8 @@ from seatrial.engine import ledger, points, warden
 from seatrial.engine import plan as plans
 from seatrial.engine.execute import Processes
 from seatrial.engine.journal import Journal, event
-from seatrial.engine.supervise import Busy, Supervisor, Watch, silent
+from seatrial.engine.supervise import Busy, Supervisor
+from seatrial.engine.transitions import Watch, silent
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:

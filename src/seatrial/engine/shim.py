@@ -30,7 +30,7 @@ from seatrial.masking import Mask
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seatrial.engine.execute import Launch
+    from seatrial.engine.launch import Launch
 
 _CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19

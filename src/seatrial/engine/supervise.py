@@ -10,8 +10,6 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import Callable
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,47 +17,36 @@ import msgspec
 from seatrial import locks
 from seatrial.engine import cache, namespaces, points
 from seatrial.engine import plan as plans
-from seatrial.engine.execute import Ended, Launch
-from seatrial.engine.journal import Superseded, check_epoch, event
+from seatrial.engine.journal import Superseded, event
+from seatrial.engine.launch import Ended, Launch
 from seatrial.engine.schedule import (
     Begin,
     Decision,
     End,
     Finish,
     Halt,
-    StageState,
     Start,
-    State,
-    StepState,
     decide,
     decide_retry,
 )
 from seatrial.engine.secret import reveal
+from seatrial.engine.transitions import Transitions, Watch, silent
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
     from pathlib import Path
 
     from seatrial.clock import Clock
-    from seatrial.engine.execute import Executor
     from seatrial.engine.journal import Journal
-    from seatrial.engine.plan import Outcome, Stage, Step
+    from seatrial.engine.launch import Executor
+    from seatrial.engine.plan import Outcome, Step
 
 POLL = 0.1
 """Seconds between looks for requests from other processes; ends of steps wake the supervisor at once."""
 
 
 _PATIENCE = 50
-
-Watch = Callable[[str, str, dict[str, Any]], None]
-"""Told of each transition after it is journalled: what happened, to what, and details."""
-
-
-def silent(_kind: str, _subject: str, _data: dict[str, Any]) -> None:
-    """Watch nothing."""
 
 
 class Busy(SeatrialError):  # noqa: N818 - a state, not a mistake
@@ -90,7 +77,6 @@ class Supervisor:
         self.request = ""
         self.folder = journal.folder(run_id)
         self._keys: dict[str, str] = {}
-        self._folders: dict[tuple[str, int], Path] = {}
         self._asked: set[tuple[str, int, bool]] = set()
 
     def run(self) -> str:
@@ -134,7 +120,8 @@ class Supervisor:
             )
             self.epoch = db.execute("SELECT epoch FROM runs WHERE id=?", (self.id,)).fetchone()[0]
             event(db, self.id, now, "taken-over", self.id, {"epoch": self.epoch, "pid": os.getpid()})
-        self.state = load(self.journal, self.id)
+        self.write = Transitions(self.journal, self.id, self.epoch, self.clock, self.watch, self.reach)
+        self.state = self.write.state
         self._seen = self.journal.changes()
         if row["ended"] is None:
             self.executor.guard(self.id)
@@ -151,9 +138,9 @@ class Supervisor:
                     isinstance(step.action, plans.Service)
                     and here.status == "pass"
                     and self._holds(step.name)
-                    and self.executor.probe(self._attempt_folder(step.name, here.attempt)) is not True
+                    and self.executor.probe(self.write.folder(step.name)) is not True
                 ):
-                    self._reset(stage, position)
+                    self.write.lose(stage, position)
                     break
 
     def _holds(self, step: str) -> bool:
@@ -162,22 +149,6 @@ class Supervisor:
                 "SELECT 1 FROM ledger WHERE run=? AND step=? AND state<>'removed'", self.id, step
             )
         )
-
-    def _reset(self, stage: Stage, position: int) -> None:
-        with self._transition() as db:
-            for step in stage.steps[position:]:
-                if self.state.steps[step.name].status == "pass":
-                    db.execute(
-                        "UPDATE steps SET status='pending', ended=NULL WHERE run=? AND name=?",
-                        (self.id, step.name),
-                    )
-                    self.state.steps[step.name].status = "pending"
-            db.execute(
-                "UPDATE stages SET status='running', ended=NULL WHERE run=? AND name=?",
-                (self.id, stage.name),
-            )
-            event(db, self.id, self.clock.now(), "service-lost", stage.steps[position].name, {})
-        self.state.stages[stage.name].status = "running"
 
     # The loop
 
@@ -192,7 +163,7 @@ class Supervisor:
                 if finish is not None:
                     return finish.status
                 continue
-            self.executor.wait([self._running_folder(name) for name in self._running()], self._pause())
+            self.executor.wait([self.write.folder(name) for name in self._running()], self._pause())
 
     def _hear(self) -> None:
         """Take in requests: our own (a signal arrived) and those of other processes."""
@@ -221,7 +192,7 @@ class Supervisor:
     def _collect(self) -> bool:
         ended = False
         for name in self._running():
-            found = self.executor.probe(self._running_folder(name))
+            found = self.executor.probe(self.write.folder(name))
             if found is True:
                 if isinstance(
                     self.steps[name].action, plans.Service
@@ -236,34 +207,17 @@ class Supervisor:
 
     def _act(self, decision: Decision) -> bool:
         if isinstance(decision, Begin):
-            self._begin(decision.stage)
+            self.write.begin(decision.stage)
         elif isinstance(decision, Start):
             return self._start(decision.step)
         elif isinstance(decision, Halt):
             self._halt(decision)
             return False
         elif isinstance(decision, End):
-            self._end(decision)
+            self.write.end(decision)
         else:
-            self._finish(decision)
+            self.write.finish(decision)
         return True
-
-    # Transitions: one transaction each
-
-    def _transition(self) -> AbstractContextManager[sqlite3.Connection]:
-        return _fenced(self.journal, self.id, self.epoch, self.clock.now())
-
-    def _begin(self, stage: Stage) -> None:
-        now = self.clock.now()
-        with self._transition() as db:
-            db.execute(
-                "UPDATE stages SET status='running', started=? WHERE run=? AND name=?",
-                (now, self.id, stage.name),
-            )
-            event(db, self.id, now, "stage-started", stage.name, {})
-        self.state.stages[stage.name].status = "running"
-        self.watch("stage-started", stage.name, {})
-        self.reach("stage/started")
 
     def _start(self, step: Step) -> bool:
         """Start an attempt, or use a cached result; False when a slot is missing."""
@@ -274,10 +228,10 @@ class Supervisor:
             known = cache.recall(self.cache_folder, key) if key else None
             values = reveal(plans.resolve(getattr(step.action, "secrets", {}), self.state.outputs))
         except SeatrialError as error:
-            self._settle(step, "fail", str(error), {})
+            self.write.settle(step, "fail", str(error), {})
             return True
         if known is not None:
-            self._settle(step, "pass", "", known, cached=True)
+            self.write.settle(step, "pass", "", known, cached=True)
             return True
         slots = self.executor.slots(step.limits, self.plan.limits)
         if slots is None:
@@ -290,20 +244,19 @@ class Supervisor:
 
     def _create(self, step: Step, launch: Launch, slots: object) -> None:
         """Write down what is about to be created, then create it: a crash between leaves nothing unknown."""
-        self._record(step, launch)
+        self.write.attempt(step, launch)
         self.reach("step/recorded")
         self.executor.start(launch, slots)
         self.reach("step/forked")
 
     def _started_service(self, step: Step) -> None:
-        attempt = self.state.steps[step.name].attempt
-        folder = self._attempt_folder(step.name, attempt)
-        self._settle(step, "pass", "", {"process": folder.name, "folder": str(folder)})
+        folder = self.write.folder(step.name)
+        self.write.settle(step, "pass", "", {"process": folder.name, "folder": str(folder)})
 
     def _halt(self, decision: Halt) -> None:
         name = decision.step.name
         mark = (name, self.state.steps[name].attempt, decision.hard)
-        if mark not in self._asked and self.executor.halt(self._running_folder(name), hard=decision.hard):
+        if mark not in self._asked and self.executor.halt(self.write.folder(name), hard=decision.hard):
             self._asked.add(mark)
 
     def _resolved(self, step: Step) -> dict[str, Any]:
@@ -324,7 +277,7 @@ class Supervisor:
 
     def _launch(self, step: Step, what: dict[str, Any], values: dict[str, str]) -> Launch:
         attempt = self.state.steps[step.name].attempt
-        folder = self._attempt_folder(step.name, attempt)
+        folder = self.write.folder(step.name)
         seconds = step.action.lifetime if isinstance(step.action, plans.Service) else step.timeout
         return Launch(
             home=self.journal.home,
@@ -341,194 +294,30 @@ class Supervisor:
             secrets=values,
         )
 
-    def _record(self, step: Step, launch: Launch) -> None:
-        """The attempt, and for a service its ledger entry, before there is a process."""
-        now = self.clock.now()
-        with self._transition() as db:
-            db.execute(
-                "INSERT INTO attempts (run, step, n, token, status, started) VALUES (?,?,?,?,'running',?)",
-                (self.id, step.name, launch.attempt, launch.token, now),
-            )
-            db.execute(
-                "UPDATE steps SET status='running', attempt=?, started=coalesce(started, ?), error='' WHERE run=? AND name=?",
-                (launch.attempt, now, self.id, step.name),
-            )
-            if isinstance(step.action, plans.Service):
-                db.execute(
-                    "INSERT INTO ledger (run, step, kind, name, data, state, intended) VALUES (?,?,?,?,?,'intended',?)",
-                    (
-                        self.id,
-                        step.name,
-                        "process",
-                        launch.folder.name,
-                        json.dumps({"token": launch.token, "grace": step.grace}),
-                        now,
-                    ),
-                )
-            event(db, self.id, now, "step-started", step.name, {"attempt": launch.attempt})
-        self.state.steps[step.name].status = "running"
-        self.watch("step-started", step.name, {"attempt": launch.attempt})
-
     def _conclude(self, step: Step, ended: Ended | None) -> None:
         """Judge an attempt that is over: passed, to be repeated, stopped, or failed."""
         here = self.state.steps[step.name]
         if ended is not None and ended.code == 0 and not ended.error and ended.reason == "exit":
             key = self._keys.get(step.name) or cache.key_of(step, self._resolved(step))
-            self._settle(step, "pass", "", ended.outputs, log=True)
+            self.write.settle(step, "pass", "", ended.outputs, log=True)
             if key:
                 cache.remember(self.cache_folder, key, ended.outputs, ended.artifacts)
                 self.reach("step/cached")
             return
         outcome, error = _judge(ended, self.since)
         if ended is not None and ended.reason == "stopped" and self.state.request:
-            self._settle(step, "stopped", error, {}, outcome="stopped", log=True)
+            self.write.settle(step, "stopped", error, {}, outcome="stopped", log=True)
             return
         retry = None if self.state.request == "kill" else decide_retry(step, outcome, error, here.causes)
         if self.state.request == "cancel" and not self._always(step):
             retry = None
         if retry is None:
-            self._settle(step, "fail", error, {}, outcome=outcome, log=True)
+            self.write.settle(step, "fail", error, {}, outcome=outcome, log=True)
             return
-        here.causes.append((outcome, error))
-        now = self.clock.now()
-        here.status, here.due = "pending", now + retry.delay
-        with self._transition() as db:
-            self._close_attempt(db, step, "fail", outcome, error)
-            db.execute(
-                "UPDATE attempts SET reason=?, change=? WHERE run=? AND step=? AND n=?",
-                (retry.reason, json.dumps(retry.change), self.id, step.name, here.attempt),
-            )
-            db.execute(
-                "UPDATE steps SET status='pending', due=? WHERE run=? AND name=?",
-                (here.due, self.id, step.name),
-            )
-            event(
-                db,
-                self.id,
-                now,
-                "step-retried",
-                step.name,
-                {"reason": retry.reason, "delay": retry.delay, "error": error},
-            )
-        self.watch("step-retried", step.name, {"reason": retry.reason, "delay": retry.delay, "error": error})
-        self.reach("step/journalled")
+        self.write.retry(step, outcome, error, retry)
 
     def _always(self, step: Step) -> bool:
         return any(step in stage.steps for stage in self.plan.stages if stage.always)
-
-    def _settle(
-        self,
-        step: Step,
-        status: str,
-        error: str,
-        outputs: dict[str, Any],
-        *,
-        outcome: str = "",
-        cached: bool = False,
-        log: bool = False,
-    ) -> None:
-        """Write down how the step ended."""
-        now = self.clock.now()
-        here = self.state.steps[step.name]
-        with self._transition() as db:
-            if not cached and here.attempt:
-                self._close_attempt(db, step, status, outcome, error, log=log)
-            db.execute(
-                "UPDATE steps SET status=?, cached=?, started=coalesce(started, ?), ended=?, error=?, outputs=? WHERE run=? AND name=?",
-                (status, int(cached), now, now, error, json.dumps(outputs), self.id, step.name),
-            )
-            event(
-                db,
-                self.id,
-                now,
-                "step-ended",
-                step.name,
-                {"status": status, "cached": cached, "error": error},
-            )
-        here.status, here.error = status, error
-        if status == "pass":
-            self.state.outputs[step.name] = outputs
-        self.watch(
-            "step-ended", step.name, {"status": status, "cached": cached, "error": error, "outputs": outputs}
-        )
-        self.reach("step/journalled")
-
-    def _close_attempt(
-        self, db: sqlite3.Connection, step: Step, status: str, outcome: str, error: str, *, log: bool = True
-    ) -> None:
-        attempt = self.state.steps[step.name].attempt
-        path = self._attempt_folder(step.name, attempt) / "log"
-        size = path.stat().st_size if log and path.exists() else 0
-        db.execute(
-            "UPDATE attempts SET status=?, outcome=?, error=?, ended=?, log_bytes=? WHERE run=? AND step=? AND n=?",
-            (status, outcome, error, self.clock.now(), size, self.id, step.name, attempt),
-        )
-
-    def _end(self, decision: End) -> None:
-        now = self.clock.now()
-        stage, status, error = decision
-        with self._transition() as db:
-            db.execute(
-                "UPDATE stages SET status=?, error=?, ended=? WHERE run=? AND name=?",
-                (status, error, now, self.id, stage.name),
-            )
-            for step in stage.steps:
-                if self.state.steps[step.name].status == "pending":
-                    db.execute("UPDATE steps SET status='skip' WHERE run=? AND name=?", (self.id, step.name))
-                    self.state.steps[step.name].status = "skip"
-            event(db, self.id, now, "stage-ended", stage.name, {"status": status, "error": error})
-        self.state.stages[stage.name].status = status
-        self.state.stages[stage.name].error = error
-        self.watch("stage-ended", stage.name, {"status": status, "error": error})
-        self.reach("stage/finished")
-
-    def _finish(self, decision: Finish) -> None:
-        now = self.clock.now()
-        with self._transition() as db:
-            db.execute(
-                "UPDATE runs SET status=?, error=?, ended=? WHERE id=?",
-                (decision.status, decision.error, now, self.id),
-            )
-            event(
-                db, self.id, now, "run-ended", self.id, {"status": decision.status, "error": decision.error}
-            )
-        self.watch("run-ended", self.id, {"status": decision.status, "error": decision.error})
-        self.reach("run/finished")
-
-    def _running_folder(self, step: str) -> Path:
-        return self._attempt_folder(step, self.state.steps[step].attempt)
-
-    def _attempt_folder(self, step: str, attempt: int) -> Path:
-        found = self._folders.get((step, attempt))
-        if found is None:
-            found = self._folders[step, attempt] = self.journal.attempt_folder(self.id, step, attempt)
-        return found
-
-
-def load(journal: Journal, run_id: str) -> State:
-    """The state of a run as the journal has it."""
-    row = journal.run(run_id)
-    stages = {
-        r["name"]: StageState(r["status"], r["error"])
-        for r in journal.rows("SELECT name, status, error FROM stages WHERE run=?", run_id)
-    }
-    steps = {
-        r["name"]: StepState(r["status"], r["attempt"], r["due"], r["error"])
-        for r in journal.rows("SELECT name, status, attempt, due, error FROM steps WHERE run=?", run_id)
-    }
-    for attempt in journal.rows(
-        "SELECT step, outcome, error FROM attempts WHERE run=? AND status='fail' AND reason<>'' ORDER BY n",
-        run_id,
-    ):
-        steps[attempt["step"]].causes.append((attempt["outcome"], attempt["error"]))
-    return State(stages, steps, journal.outputs(run_id), row["request"] if row["ended"] is None else "")
-
-
-@contextmanager
-def _fenced(journal: Journal, run_id: str, epoch: int, now: float) -> Iterator[sqlite3.Connection]:
-    with journal.transaction() as db:
-        check_epoch(db, run_id, epoch, now)
-        yield db
 
 
 def _fields(action: plans.Action) -> dict[str, Any]:
