@@ -255,6 +255,13 @@ def test_steps_share_a_limited_resource_one_after_the_other(place: Engine) -> No
     assert place.run_plan("parallel") == 0
 
 
+@pytest.mark.parametrize("limit", ["steps", "test"])
+def test_all_steps_or_those_of_a_kind_can_be_limited(place: Engine, limit: str) -> None:
+    assert place.run_plan("unlimited") == 1  # they get into each other's way
+    (place.traces / "one").rmdir() if (place.traces / "one").exists() else None
+    assert place.run_plan("unlimited", TEST_LIMIT=limit) == 0
+
+
 def test_logs_are_followed_while_they_are_written_and_complete(place: Engine) -> None:
     process = place.start_plan("talk")
     journal = place.journal()

@@ -104,7 +104,7 @@ def plan(name: str, folder: Path) -> Plan:
         key=name,
         stages=stages,
         abandon_after=float(os.environ.get("TEST_ABANDON", "600")),
-        limits={"gpu": 1},
+        limits={"gpu": 1} | ({name: 1} if (name := os.environ.get("TEST_LIMIT", "")) else {}),
     )
 
 
@@ -215,6 +215,15 @@ PLANS: dict[str, Any] = {
                     limits=("gpu",),
                 )
                 for n in range(4)
+            ),
+        ),
+    ),
+    "unlimited": lambda folder: (
+        Stage(
+            name="ONE",
+            steps=tuple(
+                shell(f"u{n}", 'mkdir "$1/one" || exit 9; sleep 0.2; rmdir "$1/one"', str(folder), needs=())
+                for n in range(3)
             ),
         ),
     ),

@@ -135,7 +135,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `subject` is what it is about (a folder); an unfinished run of the same kind and subject stands in the way of
     a new one. When its `key`, a hash over everything that was asked for, is equal too, it is continued instead.
-    `limits` maps resource names to how many steps on this machine may hold one at a time.
+    `limits` maps resource names to how many steps on this machine may hold one at a time; a name that is not
+    there is held by one. `steps` limits all steps, and the plan's kind all steps of runs of that kind.
     `abandon_after` is how many seconds nobody may be in charge before the run is cancelled and torn down.
     """
 

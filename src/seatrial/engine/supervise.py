@@ -233,7 +233,7 @@ class Supervisor:
         if known is not None:
             self.write.settle(step, "pass", "", known, cached=True)
             return True
-        slots = self.executor.slots(step.limits, self.plan.limits)
+        slots = self.executor.slots(self._limits(step), self.plan.limits)
         if slots is None:
             return False
         here.attempt += 1
@@ -241,6 +241,13 @@ class Supervisor:
         if isinstance(step.action, plans.Service):
             self._started_service(step)
         return True
+
+    def _limits(self, step: Step) -> tuple[str, ...]:
+        """What the step must hold a slot of. Teardown waits for nobody."""
+        if isinstance(step.action, plans.Teardown):
+            return ()
+        general = [name for name in ("steps", self.plan.kind) if name in self.plan.limits]
+        return tuple(dict.fromkeys((*step.limits, *general)))
 
     def _create(self, step: Step, launch: Launch, slots: object) -> None:
         """Write down what is about to be created, then create it: a crash between leaves nothing unknown."""

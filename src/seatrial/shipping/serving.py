@@ -101,6 +101,12 @@ def ready(
     return {"url": url, "summary": f"{url}{settings.ping.path} answers 200 after {max(waited):.2f} s"}
 
 
+def _verdict(answers: int, failed: int) -> str:
+    if not answers:
+        return "only the ping was asked: `verify` of the service names no requests"
+    return f"{answers} answer{'' if answers == 1 else 's'} as expected, {failed} failed requests"
+
+
 def verify(context: Context, source: str, service: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
     """Send each request of `verify` through the load balancer and compare the answers.
 
@@ -134,5 +140,5 @@ def verify(context: Context, source: str, service: dict[str, Any], place: dict[s
         "answers": len(details),
         "requests": status.requests,
         "details": details,
-        "summary": f"{len(details)} of {len(settings.verify)} answers as expected, {status.failed} failed requests",
+        "summary": _verdict(len(details), status.failed),
     }
