@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -22,7 +23,6 @@ from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SEED = 20240607
 
@@ -107,6 +107,8 @@ def test_the_whole_way(cold: Ship) -> None:
     assert outputs["push"]["reference"].endswith(outputs["assemble"]["digest"])
     assert outputs["verify"]["answers"] == 1
     assert run["held"] == []
+    assert [artifact["name"] for artifact in run["artifacts"]] == ["test-reports"]
+    assert (Path(run["artifacts"][0]["path"]) / "image-tests.xml").exists()
     assert {path: path.read_bytes() for path in cold.project.iterdir()} == before
     cold.nothing_left()
 

@@ -224,7 +224,9 @@ def test_the_same_key_is_used_again_while_its_artifact_is_there(place: Engine) -
     assert place.run_plan("cached") == 0
     assert made.read_text().count("\n") == 1
     journal = place.journal()
-    assert describe(journal, journal.find("latest"))["stages"][0]["steps"][0]["cached"] is True
+    again = describe(journal, journal.find("latest"))
+    assert again["stages"][0]["steps"][0]["cached"] is True
+    assert [artifact["path"] for artifact in again["artifacts"]] == [str(place.traces / "artifact")]
     (place.traces / "artifact").unlink()
     assert place.run_plan("cached") == 0
     assert made.read_text().count("\n") == 2

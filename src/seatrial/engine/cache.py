@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -58,15 +58,21 @@ def content_hash(path: Path) -> str:
     return total.hexdigest()
 
 
-def recall(folder: Path, key: str) -> dict[str, Any] | None:
-    """The outputs kept under `key`, if there are any and every artifact is still there."""
+class Result(NamedTuple):
+    """What a step has put out, and the files and folders that it has made (name, path, size in bytes or -1)."""
+
+    outputs: dict[str, Any]
+    artifacts: list[dict[str, Any]]
+
+
+def recall(folder: Path, key: str) -> Result | None:
+    """The result kept under `key`, if there is one and every artifact is still there."""
     try:
         entry = json.loads((folder / f"{key}.json").read_bytes())
         present = all(_present(artifact) for artifact in entry["artifacts"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    outputs: dict[str, Any] = entry["outputs"]
-    return outputs if present else None
+    return Result(entry["outputs"], entry["artifacts"]) if present else None
 
 
 def remember(folder: Path, key: str, outputs: dict[str, Any], artifacts: list[dict[str, Any]]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from seatrial.engine.plan import Plan
+    from seatrial.engine.plan import Plan, Stage
 
 
 def begin(journal: Journal, plan: Plan) -> tuple[str, bool]:
@@ -216,19 +216,27 @@ def describe(journal: Journal, run_id: str) -> dict[str, Any]:
         "interrupted": interrupted,
         **_times(row),
         "error": row["error"] or None,
-        "stages": [
-            {
-                "name": stage.name,
-                "status": stages[stage.name]["status"],
-                **_times(stages[stage.name]),
-                "cached": bool(stage.steps) and all(steps[s.name]["cached"] for s in stage.steps),
-                "error": stages[stage.name]["error"] or None,
-                "steps": [_step(steps[s.name], attempts.get(s.name, [])) for s in stage.steps],
-            }
-            for stage in plan.stages
-        ],
+        "stages": [_stage(stages[stage.name], stage, steps, attempts) for stage in plan.stages],
+        "artifacts": [artifact for row in steps.values() for artifact in json.loads(row["artifacts"])],
         "outputs": journal.outputs(run_id),
+        "cost": {},
         "held": [f"{entry['kind']}:{entry['name']}" for entry in ledger.held(journal, run_id)],
+    }
+
+
+def _stage(
+    row: Any, stage: Stage, steps: dict[str, Any], attempts: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    tried = [attempt for step in stage.steps for attempt in attempts.get(step.name, [])]
+    return {
+        "name": stage.name,
+        "status": row["status"],
+        **_times(row),
+        "cached": bool(stage.steps) and all(steps[step.name]["cached"] for step in stage.steps),
+        "log": tried[-1]["log"] if tried else None,
+        "attempts": tried,
+        "error": row["error"] or None,
+        "steps": [_step(steps[step.name], attempts.get(step.name, [])) for step in stage.steps],
     }
 
 
@@ -247,6 +255,7 @@ def _step(row: Any, attempts: list[dict[str, Any]]) -> dict[str, Any]:
 def _attempt(journal: Journal, row: Any) -> dict[str, Any]:
     log = journal.attempt_folder(row["run"], row["step"], row["n"]) / "log"
     return {
+        "step": row["step"],
         "n": row["n"],
         "status": row["status"],
         "outcome": row["outcome"] or None,

@@ -231,7 +231,7 @@ class Supervisor:
             self.write.settle(step, "fail", str(error), {})
             return True
         if known is not None:
-            self.write.settle(step, "pass", "", known, cached=True)
+            self.write.settle(step, "pass", "", known.outputs, artifacts=known.artifacts, cached=True)
             return True
         slots = self.executor.slots(self._limits(step), self.plan.limits)
         if slots is None:
@@ -306,7 +306,7 @@ class Supervisor:
         here = self.state.steps[step.name]
         if ended is not None and ended.code == 0 and not ended.error and ended.reason == "exit":
             key = self._keys.get(step.name) or cache.key_of(step, self._resolved(step))
-            self.write.settle(step, "pass", "", ended.outputs, log=True)
+            self.write.settle(step, "pass", "", ended.outputs, artifacts=ended.artifacts, log=True)
             if key:
                 cache.remember(self.cache_folder, key, ended.outputs, ended.artifacts)
                 self.reach("step/cached")

@@ -13,7 +13,7 @@ from seatrial.engine.schedule import StageState, State, StepState
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from seatrial.clock import Clock
@@ -127,6 +127,7 @@ class Transitions:
         error: str,
         outputs: dict[str, Any],
         *,
+        artifacts: Sequence[dict[str, Any]] = (),
         outcome: str = "",
         cached: bool = False,
         log: bool = False,
@@ -138,8 +139,12 @@ class Transitions:
             if not cached and here.attempt:
                 self._close_attempt(db, step, status, outcome, error, log=log)
             db.execute(
-                "UPDATE steps SET status=?, cached=?, started=coalesce(started, ?), ended=?, error=?, outputs=? WHERE run=? AND name=?",
-                (status, int(cached), now, now, error, json.dumps(outputs), self.id, step.name),
+                "UPDATE steps SET status=?, cached=?, started=coalesce(started, ?), ended=?, error=?,"
+                " outputs=?, artifacts=? WHERE run=? AND name=?",
+                (
+                    *(status, int(cached), now, now, error),
+                    *(json.dumps(outputs), json.dumps(list(artifacts)), self.id, step.name),
+                ),
             )
             event(
                 db,

@@ -133,7 +133,7 @@ def _test(project: Project) -> Stage:
         "service": _data(project.service),
         "answers": Ref("copy", "answers"),
     }
-    key = Key(inputs=("digest", "lock", "image", "service", "answers"), code=f"{__version__}.1")
+    key = Key(inputs=("digest", "lock", "image", "service", "answers"), code=f"{__version__}.2")
     timeout = project.timeouts.test
     return Stage(
         name="TEST",

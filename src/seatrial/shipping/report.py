@@ -19,6 +19,9 @@ def text(run: Mapping[str, Any]) -> str:
     if run["error"]:
         lines += [f"error: {run['error'].strip()}"]
     lines += [f"still held: {thing}" for thing in run["held"]]
+    lines += [
+        f"reports of the tests: {made['path']}" for made in run["artifacts"] if made["name"] == "test-reports"
+    ]
     lines += [f"look at it: seatrial runs show {run['id']} · seatrial runs logs {run['id']}"]
     return "\n" + timeline.text(run) + "\n" + "\n".join(lines) + "\n"
 

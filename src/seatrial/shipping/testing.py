@@ -30,15 +30,17 @@ def test(
     del answers
     settings = msgspec.convert(image, Image)
     rest = tuple(name for name in suite.CHECKS if name not in suite.SECURITY)
+    reports = context.folder / "test-reports"
     verdict = suite.run_tests(
         Path(layout),
         digest,
         level=settings.test.level,
         spec=_spec(source, settings, service),
         lock=lock,
-        out=context.folder / "test-reports",
+        out=reports,
         only=rest,  # the step `secrets` does the others, always
     )
+    context.artifact("test-reports", reports)
     return _outputs(context, verdict)
 
 
