@@ -117,6 +117,8 @@ def test_a_program_that_is_there_and_does_not_work_is_broken(
         'case "$1" in --version|-v) echo "x 9.8.7"; exit 0;; esac; echo no luck >&2; exit 7',
     )
     (result,) = examine([Check(name, "is tried", probe, needed=True, get="replace it")]).checks
+    if "user namespace" in result.detail:
+        pytest.skip(f"what {name} needs is not here: {result.detail}")
 
     assert result.status == "broken"
     assert result.version == "9.8.7"
