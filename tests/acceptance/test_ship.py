@@ -175,6 +175,17 @@ def test_killed_at_a_named_point_the_same_command_completes(cold: Ship, ship: Sh
     place.nothing_left()
 
 
+def test_a_shipment_that_was_killed_still_says_what_it_found_and_fixed(ship: Ship) -> None:
+    code, _, err = ship.ship(SEATRIAL_CRASH="ship/fixed")
+    assert code == -signal.SIGKILL, err
+    code, out, err = ship.ship("--json")
+    assert code == 0, err
+    check = json.loads(out)["outputs"]["check"]
+    assert [finding["rule"] for finding in check["findings"]] == ["image/numpy-abi"]
+    assert check["applied"] == ["Pin numpy to 1.26.4"]
+    assert check["left"] == []
+
+
 @pytest.mark.parametrize("number", range(10))
 def test_killed_at_a_random_moment_the_same_command_completes(ship: Ship, number: int) -> None:
     choice = random.Random(SEED + number)

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
     from seatrial.checking.run import Report
     from seatrial.engine.call import Context
-    from seatrial.findings import Finding, Fix
-
-_ROUNDS = 3
-"""Fixing one thing may uncover another; what is left after three rounds needs a person."""
+    from seatrial.findings import Finding
 
 
 def copy(context: Context, directory: str) -> dict[str, Any]:
@@ -36,52 +33,56 @@ def copy(context: Context, directory: str) -> dict[str, Any]:
 
 
 def check(context: Context, source: str, directory: str, fix: bool, write: bool) -> dict[str, Any]:
-    """Run all static checks on the copy; with `fix` apply the safe fixes, with `write` to the project as well."""
+    """Run all static checks; with `fix` apply the safe fixes to a second copy, with `write` to the project as well.
+
+    A second copy, so that an attempt that was cut off finds again what there was to find.
+    """
+    from seatrial.checking.fixing import Fixed
+    from seatrial.checking.fixing import fix as repair
+    from seatrial.checking.run import Options
     from seatrial.checking.run import check as look
 
-    report = first = look([Path(source)])
-    applied: list[Fix] = []
-    diffs: list[str] = []
-    for _ in range(_ROUNDS if fix else 0):
-        fixes = [f.fix for f in report.findings if f.fix is not None and f.fix.safe and f.severity != "note"]
-        if not fixes:
-            break
-        done, diff = _apply(Path(source), Path(directory) if write else None, fixes, report)
-        applied += done
-        diffs.append(diff)
+    place = _second_copy(context, Path(source)) if fix else Path(source)
+    first = look([place])
+    done = repair([place], first, Options(), unsafe=False) if fix else Fixed(first, (), ())
+    if write:
+        repair([Path(directory)], look([Path(directory)]), Options(), unsafe=False)
+    if fix:
         context.reach("ship/fixed")
-        report = look([Path(source)])
-    for line in (details := _details(first.findings, report, applied, diffs)):
+    diff = "".join(_change(first, done.report, path) for path in done.changed)
+    details = _details(first.findings, done.report, done.applied, diff)
+    for line in details:
         context.say(line)
-    left = report.summary
     counted = first.summary
     return {
+        "path": str(place),
         "findings": [_plain(finding) for finding in first.findings],
-        "left": [_plain(finding) for finding in report.findings],
-        "applied": [one.title for one in applied],
-        "diff": "".join(diffs),
-        "errors": left.error,
+        "left": [_plain(finding) for finding in done.report.findings],
+        "applied": list(done.applied),
+        "diff": diff,
+        "errors": done.report.summary.error,
         "files": len(first.checked),
         "details": details,
         "summary": f"{len(first.checked)} files: {_counts(counted.error, counted.warning, counted.note)}"
-        + (f"; {len(applied)} fixed" if applied else ""),
+        + (f"; {len(done.applied)} fixed" if done.applied else ""),
     }
 
 
-def _apply(
-    source: Path, original: Path | None, fixes: Sequence[Fix], report: Report
-) -> tuple[list[Fix], str]:
-    from seatrial.sources import edits
+def _second_copy(context: Context, source: Path) -> Path:
+    from seatrial.files import remove_tree
 
-    selection = edits.select(fixes, report.sources)
-    if original is not None:  # first: it refuses when the project has changed since it was copied
-        edits.write(original, selection, report.sources)
-    changed = edits.write(source, selection, report.sources)
-    diff = "".join(
-        edits.diff(report.sources[path], edits.edited(report.sources[path], selection.edits[path]))
-        for path in changed
-    )
-    return list(selection.fixes), diff
+    place = context.tree("fixed")
+    remove_tree(place)
+    place.mkdir(mode=0o700)
+    copying.copy(source, place)
+    return place
+
+
+def _change(before: Report, after: Report, path: str) -> str:
+    """What changed in one file between two checks, as a unified diff."""
+    from seatrial.sources.edits import diff
+
+    return diff(before.sources[path], after.sources[path])
 
 
 def proposal(finding: Finding, report: Report) -> str:
@@ -97,9 +98,7 @@ def proposal(finding: Finding, report: Report) -> str:
     )
 
 
-def _details(
-    findings: Sequence[Finding], report: Report, applied: Sequence[Fix], diffs: Sequence[str]
-) -> list[str]:
+def _details(findings: Sequence[Finding], report: Report, applied: Sequence[str], diff: str) -> list[str]:
     lines: list[str] = []
     left = set(report.findings)
     for finding in findings:
@@ -115,10 +114,8 @@ def _details(
                 f"  fix: {finding.fix.title}" + ("" if finding.fix.safe else " (not applied by --fix alone)")
             )
             lines += [f"  {line}" for line in proposal(finding, report).splitlines()]
-    for one in applied:
-        lines.append(f"fixed: {one.title}")
-    for diff in diffs:
-        lines += [f"  {line}" for line in diff.splitlines()]
+    lines += [f"fixed: {title}" for title in applied]
+    lines += [f"  {line}" for line in diff.splitlines()]
     return lines
 
 

@@ -85,7 +85,7 @@ def _check(project: Project) -> Stage:
 def _build(project: Project) -> Stage:
     image, timeouts = project.image, project.timeouts
     again = Retry(match=_HICCUP, times=2, delay=1, reason="the network hiccuped")
-    common = {"source": Ref("copy", "path"), "image": _data(image), "refresh": project.wanted.refresh}
+    common = {"source": Ref("check", "path"), "image": _data(image), "refresh": project.wanted.refresh}
     return Stage(
         name="BUILD",
         steps=(
@@ -125,7 +125,7 @@ def _base(project: Project) -> str:
 
 def _test(project: Project) -> Stage:
     inputs = {
-        "source": Ref("copy", "path"),
+        "source": Ref("check", "path"),
         "layout": Ref("assemble", "layout"),
         "digest": Ref("assemble", "digest"),
         "lock": Ref("resolve", "versions"),
@@ -276,7 +276,7 @@ def _deploy(project: Project) -> Stage:
 def _verify(project: Project) -> Stage:
     service = project.service
     assert service is not None  # noqa: S101 - the caller asked
-    inputs = {"source": Ref("copy", "path"), "service": _data(service), "place": Ref("place", "ports")}
+    inputs = {"source": Ref("check", "path"), "service": _data(service), "place": Ref("place", "ports")}
     asked = _call(
         "verify",
         "ask through the load balancer and compare the answers",
