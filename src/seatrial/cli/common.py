@@ -10,7 +10,6 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -61,9 +60,3 @@ def _plain(value: Any) -> Any:
 def note(text: str) -> None:
     """Progress and hints go to stderr."""
     sys.stderr.write(text + "\n")
-
-
-def cwd() -> Path:
-    from pathlib import Path
-
-    return Path.cwd()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.reports.units import megabytes
 
 if TYPE_CHECKING:
     from seatrial.images.assemble.spec import Assembled, ImageSpec
@@ -69,9 +70,9 @@ def assemble(folder: Path, name: str | None, **options: Any) -> None:
         note(f"note: {line}")
     new = sum(layer.size for layer in done.layers if not layer.reused)
     note(
-        f"{len(done.layers)} layers, {done.size / 1e6:.1f} MB, of which {new / 1e6:.1f} MB new, in {done.seconds:.1f} s"
+        f"{len(done.layers)} layers, {megabytes(done.size)}, of which {megabytes(new)} new, in {done.seconds:.1f} s"
     )
-    note(f"pushed {pushed / 1e6:.1f} MB to {options['tag']}" if options["push"] else f"written to {out}")
+    note(f"pushed {megabytes(pushed)} to {options['tag']}" if options["push"] else f"written to {out}")
     sys.stdout.write(done.digest + "\n")
 
 

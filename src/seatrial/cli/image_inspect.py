@@ -9,6 +9,7 @@ import click
 
 from seatrial.cli.common import directory_option, json_option, print_json
 from seatrial.cli.image_source import find_image, source_options
+from seatrial.reports.units import megabytes
 
 if TYPE_CHECKING:
     from seatrial.images.layout import Image
@@ -30,7 +31,7 @@ def inspect(source: str, platform: str, insecure: bool, as_json: bool) -> None:
         return
     out = sys.stdout
     out.write(
-        f"digest      {found['digest']}\nplatform    {found['platform']}\nsize        {found['size'] / 1e6:.1f} MB\n"
+        f"digest      {found['digest']}\nplatform    {found['platform']}\nsize        {megabytes(found['size'])}\n"
     )
     for key, value in found["config"].items():
         out.write(f"{key.lower():<11} {_line(value)}\n")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial.clock import SystemClock
 from seatrial.engine import ledger, points
 from seatrial.errors import SeatrialError, from_os
+from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def _run(launch: Launch) -> int:
         known = from_os(error) if isinstance(error, OSError) else error
         text = str(known) if isinstance(known, SeatrialError) else traceback.format_exc()
         sys.stderr.write(text + "\n")
-        with suppress(OSError):  # where the disk is full, the end of stderr must do
+        with suppress(SeatrialError):  # where the disk is full, the end of stderr must do
             _write(launch.folder / "result.json", {"error": text})
         return 1
     finally:
@@ -140,9 +141,7 @@ def _execute(launch: Launch) -> int:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, default=str), encoding="utf-8")
-    temporary.replace(path)
+    write_atomic(path, json.dumps(value, default=str), mode=0o600)
 
 
 def _size(path: Path) -> int:

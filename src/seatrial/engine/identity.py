@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from seatrial.files import write_atomic
+
 
 class Identity(NamedTuple):
     """A process, unmistakably: pid, start time in clock ticks since boot, and the boot's id."""
@@ -34,9 +36,7 @@ def of(pid: int) -> Identity | None:
 
 def write(path: Path) -> None:
     """Say who this process is, in a file that appears whole."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.encode(of(os.getpid())))
-    temporary.replace(path)
+    write_atomic(path, msgspec.json.encode(of(os.getpid())), mode=0o600)
 
 
 def read(path: Path) -> Identity | None:

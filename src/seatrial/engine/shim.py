@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.engine import identity
 from seatrial.engine.points import adopt, marked, reach
+from seatrial.files import write_atomic
 from seatrial.masking import Mask
 
 if TYPE_CHECKING:
@@ -212,10 +213,7 @@ class _Shim:
             "ended": time.time(),
             "stderr": self.tail.decode(errors="replace")[-500:],
         }
-        path = self.launch.folder / "exit.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        temporary.replace(path)
+        write_atomic(self.launch.folder / "exit.json", json.dumps(record), mode=0o600)
 
 
 def _fork_keeper(contain: bool, status: int, out: int, err: int, program: Callable[[], int]) -> int:

@@ -6,7 +6,6 @@ cannot run (another processor, no bubblewrap), the files tell what they can.
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 import shutil
@@ -19,7 +18,7 @@ from seatrial.images.assemble.install import Scheme
 from seatrial.images.assemble.store import Use, publish, scratch
 from seatrial.images.base_tree import Tree, extract, read_tree, resolve
 from seatrial.images.layout import read_image
-from seatrial.images.target import WHEEL_ARCHITECTURES, Target
+from seatrial.images.target import Target
 from seatrial.processes import Completed, run
 
 if TYPE_CHECKING:
@@ -265,9 +264,3 @@ def sandboxed(root: Path, executable: str, arguments: Sequence[str]) -> list[str
         "--ro-bind", str(root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",  # noqa: S108 - inside
         executable, *arguments,
     ]  # fmt: skip
-
-
-def this_machine() -> str:
-    """The OCI platform of this machine, such as `linux/amd64`."""
-    names = {wheel: oci for oci, wheel in WHEEL_ARCHITECTURES.items()}
-    return f"linux/{names.get(os.uname().machine, os.uname().machine)}"

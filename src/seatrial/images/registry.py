@@ -294,13 +294,13 @@ def _describe(session: Session, name: str) -> Tag | None:
             break
         entries = [
             e
-            for e in manifests.decode_index(session, top).manifests
+            for e in manifests.decode(session, top, layouts.Index).manifests
             if e.platform and e.platform.os != "unknown"
         ]
         if not entries:
             return Tag(tag=name, digest=digest, size=0, created="")
         top = manifests.get_manifest(session, entries[0].digest)
-    manifest = manifests.decode_manifest(session, top)
+    manifest = manifests.decode(session, top, layouts.Manifest)
     size = manifest.config.size + sum(layer.size for layer in manifest.layers)
     answer = call(session, "GET", session.url(f"blobs/{manifest.config.digest}"), actions=PULL)
     created = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from seatrial.images.registry_session import (
 if TYPE_CHECKING:
     import httpx
 
+Decoded = TypeVar("Decoded", Manifest, Index)
 ACCEPT = f"{MANIFEST}, {INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
 _LARGEST = 4 << 20  # what registries take, by the specification
 _OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
@@ -68,26 +69,14 @@ def get_manifest(session: Session, name: str, *, actions: str = PULL) -> Fetched
     return Fetched(content, _kind(session, answer, media_type), digest)
 
 
-def decode_manifest(session: Session, fetched: Fetched) -> Manifest:
-    """The image manifest in `fetched`.
+def decode(session: Session, fetched: Fetched, kind: type[Decoded]) -> Decoded:
+    """The `Manifest` or `Index` in `fetched`.
 
     Raises:
         SeatrialError: it is not one.
     """
     try:
-        return msgspec.json.decode(fetched.content, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise _damaged(session, fetched, error) from error
-
-
-def decode_index(session: Session, fetched: Fetched) -> Index:
-    """The index in `fetched`.
-
-    Raises:
-        SeatrialError: it is not one.
-    """
-    try:
-        return msgspec.json.decode(fetched.content, type=Index)
+        return msgspec.json.decode(fetched.content, type=kind)
     except msgspec.MsgspecError as error:
         raise _damaged(session, fetched, error) from error
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from seatrial import downloads
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as layouts
-from seatrial.images.layout import Descriptor, Index, Platform
+from seatrial.images.layout import Descriptor, Index, Manifest, Platform
 from seatrial.images.reference import parse
-from seatrial.images.registry_manifests import Fetched, decode_index, decode_manifest, get_manifest
+from seatrial.images.registry_manifests import Fetched, decode, get_manifest
 from seatrial.images.registry_session import PULL, Session, authenticate, open_session, open_stream
 from seatrial.images.registry_sources import remember
 from seatrial.images.registry_workers import Cancelled, StoppableClock, each
@@ -54,7 +54,7 @@ def pull(
         fetched = _for_platform(
             session, get_manifest(session, wanted.digest or wanted.tag or "latest"), platform
         )
-        manifest = decode_manifest(session, fetched)
+        manifest = decode(session, fetched, Manifest)
         layouts.create(layout)
         point("registry.pull.manifest")
         stop = threading.Event()
@@ -80,7 +80,7 @@ def _for_platform(session: Session, fetched: Fetched, platform: str) -> Fetched:
     for _ in range(_MOST_LEVELS):
         if not fetched.is_index:
             return fetched
-        fetched = get_manifest(session, _choose(session, decode_index(session, fetched), platform).digest)
+        fetched = get_manifest(session, _choose(session, decode(session, fetched, Index), platform).digest)
     raise SeatrialError(
         f"indexes within indexes, more than {_MOST_LEVELS} deep",
         where=session.reference.name,

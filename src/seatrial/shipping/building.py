@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.config import Image
+from seatrial.reports.units import megabytes
 
 if TYPE_CHECKING:
     from seatrial.engine.call import Context
     from seatrial.images.assemble.spec import ImageSpec
-
-_MEGA = 1_000_000
 
 
 def spec_of(source: str, image: dict[str, Any]) -> ImageSpec:
@@ -72,7 +71,7 @@ def resolve(context: Context, source: str, image: dict[str, Any], refresh: bool)
     }
 
 
-def assemble(context: Context, source: str, image: dict[str, Any], refresh: bool) -> dict[str, Any]:  # noqa: ARG001
+def assemble(context: Context, source: str, image: dict[str, Any]) -> dict[str, Any]:
     """Assemble the image into a folder of the run; its layers come from and go to the cache."""
     from seatrial.images.assemble.image import assemble_project
 
@@ -89,5 +88,5 @@ def assemble(context: Context, source: str, image: dict[str, Any], refresh: bool
         "size": done.size,
         "layers": msgspec.to_builtins(done.layers),
         "notes": list(done.notes),
-        "summary": f"{done.digest[:19]}… {done.size / _MEGA:.1f} MB, {len(done.layers)} layers, {reused} reused",
+        "summary": f"{done.digest[:19]}… {megabytes(done.size)}, {len(done.layers)} layers, {reused} reused",
     }

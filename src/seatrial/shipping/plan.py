@@ -9,6 +9,7 @@ import msgspec
 
 from seatrial import __version__
 from seatrial.engine.plan import Call, Criterion, Key, Plan, Ref, Retry, Service, Stage, Step, Teardown
+from seatrial.images.assemble.spec import from_config
 
 if TYPE_CHECKING:
     from seatrial.shipping.project import Project
@@ -85,15 +86,16 @@ def _check(project: Project) -> Stage:
 def _build(project: Project) -> Stage:
     image, timeouts = project.image, project.timeouts
     again = Retry(match=_HICCUP, times=2, delay=1, reason="the network hiccuped")
-    common = {"source": Ref("check", "path"), "image": _data(image), "refresh": project.wanted.refresh}
+    common = {"source": Ref("check", "path"), "image": _data(image)}
+    fresh = common | {"refresh": project.wanted.refresh}
     return Stage(
         name="BUILD",
         steps=(
             _call(
                 "base",
-                f"prepare the base {_base(project)}",
+                f"prepare the base {from_config(project.directory, image).base}",
                 "building:base",
-                common,
+                fresh,
                 timeout=timeouts.assemble,
                 retries=(again,),
             ),
@@ -101,7 +103,7 @@ def _build(project: Project) -> Stage:
                 "resolve",
                 "resolve the requirements for the base",
                 "building:resolve",
-                common,
+                fresh,
                 timeout=timeouts.resolve,
                 retries=(again,),
             ),
@@ -116,11 +118,6 @@ def _build(project: Project) -> Stage:
         ),
         gate=(Criterion(Ref("resolve", "errors"), "==", 0, "the resolved packages do not work together"),),
     )
-
-
-def _base(project: Project) -> str:
-    base = project.image.base
-    return base.registry or base.oci or f"debian:{base.debian}"
 
 
 def _test(project: Project) -> Stage:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.clock import SystemClock
+from seatrial.reports.units import megabytes
 
 if TYPE_CHECKING:
     from seatrial.engine.call import Context
-
-_MEGA = 1_000_000
 
 
 def registry_setup(context: Context) -> dict[str, Any]:
@@ -73,5 +72,5 @@ def push(
         "references": [one.reference for one in pushed],
         "tags": names,
         "pushed_bytes": sent,
-        "summary": f"{', '.join(targets)}:{names[0]}, {sent / _MEGA:.1f} MB sent, digest verified",
+        "summary": f"{', '.join(targets)}:{names[0]}, {megabytes(sent)} sent, digest verified",
     }

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping  # noqa: TC003 - the ann
 from typing import Any
 
 from seatrial.reports import timeline
-
-_MEGA = 1_000_000
+from seatrial.reports.units import megabytes
 
 
 def text(run: Mapping[str, Any]) -> str:
@@ -46,13 +45,13 @@ def _found(check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _built(built: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     reused = sum(layer["reused"] for layer in built["layers"])
-    size = f"{built['size'] / _MEGA:.1f} MB in {len(built['layers'])} layers, {reused} of them reused"
+    size = f"{megabytes(built['size'])} in {len(built['layers'])} layers, {reused} of them reused"
     yield "built", f"{built['digest']} ({size})"
 
 
 def _pushed(pushed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for reference in pushed["references"]:
-        yield "pushed", f"{reference} ({pushed['pushed_bytes'] / _MEGA:.1f} MB sent)"
+        yield "pushed", f"{reference} ({megabytes(pushed['pushed_bytes'])} sent)"
 
 
 _ROWS: dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, str]]]] = {
