@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from seatrial.sources.text import Source
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from packaging.specifiers import SpecifierSet
 
     from seatrial.findings import Place
+    from seatrial.sources.text import Source
 
 Style = Literal["lines", "toml", "poetry", "shell", "conda", "locked"]
 """How a file writes a request; an edit writes it the same way.
