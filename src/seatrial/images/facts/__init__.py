@@ -3,12 +3,53 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
-from typing import TypeVar
 
 import msgspec
 
-T = TypeVar("T")
+from seatrial.images.facts.load import load_yaml
+from seatrial.images.facts.releases import (
+    Release,
+    installs,
+    needs,
+    newest,
+    pythons,
+    release,
+    releases,
+    tracked,
+)
+from seatrial.images.facts.torch import (
+    COMPANIONS,
+    Build,
+    companions,
+    default_cuda,
+    torch_build,
+    torch_builds,
+    torch_of,
+    torch_releases_with,
+)
+
+__all__ = [
+    "COMPANIONS",
+    "Build",
+    "Capped",
+    "Compiled",
+    "NumpyAbi",
+    "Release",
+    "companions",
+    "default_cuda",
+    "installs",
+    "needs",
+    "newest",
+    "numpy_abi",
+    "pythons",
+    "release",
+    "releases",
+    "torch_build",
+    "torch_builds",
+    "torch_of",
+    "torch_releases_with",
+    "tracked",
+]
 
 
 class Compiled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,11 +88,4 @@ class NumpyAbi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def numpy_abi() -> NumpyAbi:
     """Which wheels were compiled against NumPy 1."""
-    return _load("numpy_abi.yaml", NumpyAbi)
-
-
-def _load(name: str, kind: type[T]) -> T:
-    from seatrial.sources import yaml
-
-    content = resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
-    return msgspec.convert(yaml.read_text(name, content).value, kind)
+    return load_yaml("numpy_abi.yaml", NumpyAbi)
