@@ -1,0 +1,72 @@
+"""Operating systems: C library, the distribution's Python, and whether pip may install into it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from seatrial.images.catalog import tables
+
+_RELEASE = re.compile(
+    r"(ubuntu|debian|amzn|rockylinux|ubi|centos|oraclelinux|cm|azl|opensuse|suse)-?(\d+(?:\.\d+)?)"
+)
+_ALPINE = re.compile(r"alpine(\d+\.\d+)?")
+
+
+class System(msgspec.Struct, frozen=True):
+    """A release. `python` is what its package `python3` brings; `managed`: pip refuses to install into that (PEP 668).
+
+    A field is None where it is not known.
+    """
+
+    name: str
+    libc: str | None
+    glibc: str | None
+    python: str | None
+    managed: bool | None
+
+
+@cache
+def known(name: str) -> System:
+    """What is known about `ubuntu22.04`, `debian12`, `amzn2023`, `alpine3.20`, …; for others every field is None."""
+    if name.startswith("alpine"):
+        return System(name, "musl", "", None, None)
+    row = _rows().get(name)
+    if row is None:
+        return System(name, None, None, None, None)
+    _, glibc, python, managed, _ = row
+    return System(name, "glibc", glibc, python or None, managed == "yes")
+
+
+def facts(name: str | None) -> dict[str, Any]:
+    """The fields of `Contents` that follow from the operating system."""
+    if not name:
+        return {}
+    system = known(name)
+    return {"os": name, "libc": system.libc, "glibc": system.glibc, "externally_managed": system.managed}
+
+
+def in_tag(tag: str) -> str | None:
+    """The release that a tag names, by number (`ubuntu22.04`) or by code name (`bookworm`)."""
+    if (match := _RELEASE.search(tag)) is not None:
+        return match[1] + match[2]
+    if (match := _ALPINE.search(tag)) is not None:
+        return "alpine" + (match[1] or "")
+    for word in re.split(r"[-_.]", tag):
+        if word in _names():
+            return _names()[word]
+    return None
+
+
+@cache
+def _rows() -> dict[str, list[str]]:
+    return {row[0]: row for row in tables.columns(tables.load("systems")["systems"], 4)}
+
+
+@cache
+def _names() -> dict[str, str]:
+    names: dict[str, str] = tables.load("systems")["names"]
+    return names
