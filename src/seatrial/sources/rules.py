@@ -55,6 +55,14 @@ RULES: tuple[Rule, ...] = (
         example="name = \n",
     ),
     Rule(
+        id="source/dockerfile-syntax",
+        severity="error",
+        title="Not a Dockerfile",
+        explanation="The builder stops at this place, before it builds anything. The message is BuildKit's.",
+        source="https://docs.docker.com/reference/dockerfile/",
+        example="FROM debian\nRUM apt-get update\n",
+    ),
+    Rule(
         id="source/duplicate-key",
         severity="warning",
         title="A key is given twice",
