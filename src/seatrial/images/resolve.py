@@ -14,22 +14,22 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from seatrial import paths
-from seatrial.errors import MissingToolError, SeatrialError
+from seatrial.errors import SeatrialError
 from seatrial.files import write_atomic
 from seatrial.images.lock import Lock, LockedWheel, check
 from seatrial.images.target import Target, tags, uv_platform
+from seatrial.images.uv_program import clean, failure, find_uv, quiet, without_credentials
 from seatrial.processes import Completed, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _FORMAT = 1
-_UV_UNSATISFIABLE = 1  # uv's exit code; 2 is a file it cannot read or an index it cannot reach
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ def resolve(
     if not refresh and (found := _read_cached(place)) is not None:
         return found
     done = run(
-        _command(uv, requirements, target, refresh), cwd=requirements[0].parent, env=_quiet(environment)
+        _command(uv, requirements, target, refresh), cwd=requirements[0].parent, env=quiet(environment)
     )
     if done.code != 0:
         raise explain_failure(done, requirements[0], target)
@@ -77,27 +77,6 @@ def resolve(
     place.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(place, msgspec.json.encode(resolution))
     return resolution
-
-
-def find_uv() -> str:
-    """The uv program that was installed with Seatrial, else one on PATH.
-
-    Raises:
-        MissingToolError: there is none.
-    """
-    import shutil
-
-    try:
-        import uv
-
-        return str(uv.find_uv_bin())
-    except (ImportError, FileNotFoundError) as error:
-        found = shutil.which("uv")
-        if found is None:
-            raise MissingToolError(
-                "uv is not installed", why="it resolves requirements", fix="install it with `pip install uv`"
-            ) from error
-        return found
 
 
 def requirement_files(requirements: Sequence[Path]) -> dict[Path, bytes]:
@@ -188,16 +167,6 @@ def _command(uv: str, requirements: Sequence[Path], target: Target, refresh: boo
         *(["--refresh"] if refresh and not os.environ.get("UV_OFFLINE") else []),
         *(str(path.absolute()) for path in requirements),
     ]  # fmt: skip
-
-
-def _quiet(env: dict[str, str]) -> dict[str, str]:
-    """Let uv print the solution on stdout, progress nowhere, and never colours."""
-    kept = {
-        k: v
-        for k, v in env.items()
-        if k not in ("UV_OUTPUT_FILE", "VIRTUAL_ENV", "FORCE_COLOR", "CLICOLOR_FORCE")
-    }
-    return {**kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
 def _read_cached(place: Path) -> Resolution | None:
@@ -325,12 +294,6 @@ def _hash_of_local(name: str, address: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def without_credentials(url: str) -> str:
-    """The URL without user name, password and fragment."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-
-
 def _no_wheel(name: str, version: str, target: Target) -> SeatrialError:
     return SeatrialError(
         f"{name} {version} has no wheel for {target}".replace("  ", " "),
@@ -349,30 +312,20 @@ def explain_failure(done: Completed, where: Path, target: Target) -> SeatrialErr
     first = (
         re.sub(r"^(error:|\u00d7)\s*", "", lines[0].strip()) if lines else "uv ended without an explanation"
     )
-    if done.code == _UV_UNSATISFIABLE and re.search(
-        r"no usable wheels|no wheels with a matching|[Bb]uilding source", text
-    ):
+    kind = failure(done)
+    if kind == "no-wheel":
         return SeatrialError(
             f"not every requirement has a wheel for {target}", where=str(where), why=causes or first,
             fix="choose versions that have wheels for this target; packages are never built from source here",
         )  # fmt: skip
-    if done.code == _UV_UNSATISFIABLE:
+    if kind == "unsatisfiable":
         return SeatrialError(
             f"the requirements cannot be satisfied together for {target}", where=str(where), why=causes or first,
             fix="loosen one of the requirements named above",
         )  # fmt: skip
-    if re.search(
-        r"error sending request|Failed to fetch|[Cc]onnect|dns error|tls|status client error|status server",
-        text,
-    ):
+    if kind == "unreachable":
         return SeatrialError(
             "the package index cannot be asked", where=str(where), why=f"{first}. {causes}".strip(),
             fix="check the network, the index address (UV_INDEX_URL) and its credentials, then run the same command",
         )  # fmt: skip
     return SeatrialError(first, where=str(where), why=causes or None, fix="correct the requirements file")
-
-
-def clean(text: str) -> str:
-    """Output of uv without colours and without credentials in addresses."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return re.sub(r"(\w+://)[^/@\s`'\"]+@", r"\1***@", text)
