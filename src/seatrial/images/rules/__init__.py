@@ -1,31 +1,28 @@
-"""What package metadata cannot say about what goes into an image."""
+"""What package metadata cannot say about what goes into an image: one module for each family of rules."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from seatrial.images.rules import numpy_abi
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from seatrial.findings import Finding
-    from seatrial.images.requirements import RequirementSet
-
-RULES = (numpy_abi.RULE,)
+    from seatrial.findings import Rule
+    from seatrial.images.rules.verdict import Verdict
+    from seatrial.images.timeline.model import Timeline
 
 
-def check_requirements(asked: RequirementSet, *, python: str | None = None) -> list[Finding]:
-    """Findings about what is asked for, without resolving; see each rule. `python` is `3.11`, None when not known."""
-    return numpy_abi.check(asked, python=python)
+class RuleModule(Protocol):
+    """A module of this package with its rules, and what they say about one timeline."""
+
+    RULES: tuple[Rule, ...]
+
+    def check(self, timeline: Timeline) -> list[Verdict]: ...
 
 
-def check_resolved(
-    resolved: Mapping[str, str], requirements: Sequence[RequirementSet], *, python: str | None = None
-) -> list[Finding]:
-    """Findings about what a resolver chose: name → version.
+MODULES: tuple[RuleModule, ...] = ()
 
-    `requirements` are the sets that were resolved together; a finding is at the line that asked for the package,
-    else at the first line of the first file.
-    """
-    return numpy_abi.check_resolved(resolved, requirements, python=python)
+RULES: tuple[Rule, ...] = tuple(rule for module in MODULES for rule in module.RULES)
+
+
+def check(timeline: Timeline) -> list[Verdict]:
+    """What all rules say about one timeline."""
+    return [one for module in MODULES for one in module.check(timeline)]

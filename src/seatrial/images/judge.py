@@ -1,0 +1,117 @@
+"""All rules over all stories, and only those fixes that were tried and help."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.images import rules
+from seatrial.images.timeline.read import timelines
+from seatrial.sources import edits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from seatrial.findings import Finding, Fix
+    from seatrial.images.rules.verdict import Verdict
+    from seatrial.images.story.model import Story
+    from seatrial.images.timeline.model import Target
+    from seatrial.images.timeline.replay import Solved
+    from seatrial.sources.text import Source
+
+    Read = Callable[[Mapping[str, Source]], Sequence[Story]]
+    Solver = Callable[[Story, Target], tuple[Solved, Sequence[Verdict]]]
+
+_TRIED = 6
+"""So many alternatives of one finding are tried; more are no help to anyone."""
+
+
+def judge(stories: Iterable[Story], target: Target, solver: Solver | None = None) -> list[Verdict]:
+    """What the rules say, each thing once. With a `solver`, versions that are left open are those it chooses."""
+    found: list[Verdict] = []
+    for story in stories:
+        solved, unsolved = solver(story, target) if solver is not None else (None, ())
+        own = [one for line in timelines(story, target, solved) for one in rules.check(line)]
+        found += _specific(own, unsolved)
+    return _once(found)
+
+
+def _specific(own: list[Verdict], unsolved: Sequence[Verdict]) -> list[Verdict]:
+    """A resolver's conflict is said by a rule that knows why, where there is one about the same packages."""
+    errors = [one for one in own if one.finding.severity == "error"]
+    return own + [one for one in unsolved if not any(_covers(error, one) for error in errors)]
+
+
+def _covers(special: Verdict, general: Verdict) -> bool:
+    return bool(special.about) and (special.about <= general.about or general.about <= special.about)
+
+
+def _once(found: list[Verdict]) -> list[Verdict]:
+    """Stages that share their first steps, and files that several images install, say the same several times."""
+    kept: dict[tuple[object, ...], Verdict] = {}
+    for one in found:
+        finding = one.finding
+        key = (finding.rule, finding.path, finding.line, finding.column, one.about or finding.message)
+        if key not in kept or _RANK[finding.severity] < _RANK[kept[key].finding.severity]:
+            kept[key] = one
+    return list(kept.values())
+
+
+_RANK = {"error": 0, "warning": 1, "note": 2}
+
+
+def check(read: Read, target: Target, solver: Solver | None = None) -> list[Finding]:
+    """Findings about the stories that `read({})` gives; `read(changed)` gives them with some files changed.
+
+    Every alternative fix was tried: with it, its finding is gone, and no error or warning has come.
+    """
+    stories = read({})
+    found = judge(stories, target, solver)
+    sources = {path: source for one in stories for path, source in one.sources.items()}
+    before = _counted(found)
+    return [_tried(one, before, sources, read, target, solver) for one in found]
+
+
+def _tried(
+    one: Verdict,
+    before: Counter[tuple[object, ...]],
+    sources: Mapping[str, Source],
+    read: Read,
+    target: Target,
+    solver: Solver | None,
+) -> Finding:
+    offered = [fix for fix in (one.finding.fix, *one.finding.alternatives) if fix is not None]
+    good = [fix for fix in offered[:_TRIED] if _helps(fix, one, before, sources, read, target, solver)]
+    return msgspec.structs.replace(
+        one.finding, fix=good[0] if good else None, alternatives=tuple(good[1:])
+    )  # fmt: skip
+
+
+def _helps(
+    fix: Fix,
+    one: Verdict,
+    before: Counter[tuple[object, ...]],
+    sources: Mapping[str, Source],
+    read: Read,
+    target: Target,
+    solver: Solver | None,
+) -> bool:
+    chosen = edits.select([fix], sources)
+    if not chosen.fixes:
+        return False
+    changed = {path: edits.edited(sources[path], spans) for path, spans in chosen.edits.items()}
+    if all(changed[path].text == sources[path].text for path in changed):
+        return False
+    after = _counted(judge(read(changed), target, solver))
+    return after[_key(one)] < before[_key(one)] and not after - before
+
+
+def _counted(found: Iterable[Verdict]) -> Counter[tuple[object, ...]]:
+    return Counter(_key(one) for one in found if one.finding.severity != "note" or one.finding.fix)
+
+
+def _key(one: Verdict) -> tuple[object, ...]:
+    """What a verdict is about, wherever lines have moved to."""
+    return (one.finding.rule, one.finding.path, one.about or one.finding.message)

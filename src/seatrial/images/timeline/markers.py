@@ -1,0 +1,41 @@
+"""Environment markers, for 64-bit Linux and a Python that may not be known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+
+@cache
+def holds(marker: str, python: str) -> bool:
+    """Whether a requirement with `marker` counts on CPython `python`; without one, on any Python that is likely.
+
+    A marker that cannot be read counts as true: pip would refuse it, and the readers say so.
+    """
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        parsed = Marker(marker)
+    except InvalidMarker:
+        return True
+    return any(parsed.evaluate(_environment(one)) for one in ((python,) if python else _LIKELY))
+
+
+# Where nothing says which Python it is, a marker counts if it holds for one that is still in use.
+_LIKELY = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
+
+
+def _environment(python: str) -> dict[str, str]:
+    return {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "platform_release": "",
+        "platform_version": "",
+        "implementation_version": f"{python}.0",
+        "extra": "",
+    }

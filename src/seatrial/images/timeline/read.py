@@ -1,0 +1,84 @@
+"""From a story to its timelines: one for each environment of each stage that nothing else is built on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seatrial.images import catalog
+from seatrial.images.story.model import Command, Install, Setting
+from seatrial.images.timeline.interpreter import interpreter
+from seatrial.images.timeline.model import Package, Packages, Target, Timeline
+from seatrial.images.timeline.replay import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seatrial.images.catalog import Contents
+    from seatrial.images.story.model import Stage, Step, Story
+    from seatrial.images.timeline.replay import Solved
+
+
+def timelines(story: Story, target: Target | None = None, solved: Solved | None = None) -> list[Timeline]:
+    """The timelines of a story; a stage that installs nothing has one as well, for rules about bases and settings."""
+    target = target or Target()
+    return [
+        _timeline(story, stage, environment, target, solved)
+        for stage in story.leaves
+        for environment in _environments(list(story.steps(stage)))
+    ]
+
+
+def _environments(steps: Sequence[Step]) -> list[str]:
+    found = dict.fromkeys(one.environment for one in steps if isinstance(one, Install))
+    return ["", *(one for one in found if one)]
+
+
+def _timeline(
+    story: Story, stage: Stage, environment: str, target: Target, solved: Solved | None
+) -> Timeline:
+    steps = tuple(story.steps(stage))
+    base = story.lineage(stage)[0].base
+    contents = catalog.identify(base.reference) if base is not None and base.reference else None
+    python = interpreter(target.python, steps, contents, base, story, environment)
+    start = _brought(contents) if not environment and contents is not None else {}
+    moments, final = replay(
+        start, steps, environment, python.version, architecture=target.architecture, solved=solved
+    )
+    return Timeline(
+        story=story,
+        stage=stage,
+        target=target,
+        base=contents,
+        environment=environment,
+        python=python,
+        steps=steps,
+        moments=moments,
+        final=final,
+        variables={one.name: one for one in steps if isinstance(one, Setting)},
+    )
+
+
+def _brought(contents: Contents) -> Packages:
+    """What the base brings; its torch is a build of its own where the version says so."""
+    found: Packages = {}
+    for name, version in contents.packages.items():
+        label = ""
+        if name in ("torch", "torchvision", "torchaudio"):
+            label = _build(contents, version)
+        found[name] = Package(name=name, versions=(version,), variant=label, base=True)
+    return found
+
+
+def _build(contents: Contents, version: str) -> str:
+    local = version.partition("+")[2]
+    if local.startswith(("cu", "cpu", "rocm")):
+        return local
+    if local or "a0" in version:
+        return "ngc"
+    cuda = contents.torch_cuda or ""
+    return f"cu{''.join(cuda.split('.')[:2])}" if cuda else ""
+
+
+def commands(timeline: Timeline) -> list[Command]:
+    """The commands that are no installs, in order."""
+    return [one for one in timeline.steps if isinstance(one, Command)]

@@ -1,0 +1,109 @@
+"""Which versions a package can be, from what is asked and from the tables of releases."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from seatrial.images import facts
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    from seatrial.images.facts import Release
+
+
+@cache
+def allows(specifier: str, version: str) -> bool:
+    """Whether a version fits, as pip counts: pre-releases that are there count, local labels of the version do not."""
+    known = _version(version)
+    wanted = _specifiers(specifier)
+    return known is None or wanted is None or wanted.contains(known, prereleases=True)
+
+
+def higher(one: str, other: str) -> bool:
+    """Whether a version is higher than another; false where one of them is no version."""
+    first, second = _version(one), _version(other)
+    return first is not None and second is not None and first > second
+
+
+def pin(specifier: str) -> str:
+    """The one version that a specifier allows, else empty."""
+    wanted = _specifiers(specifier)
+    exact = [
+        one.version
+        for one in wanted or ()
+        if one.operator in ("==", "===") and not one.version.endswith(".*")
+    ]
+    return exact[0] if exact and _version(exact[0]) is not None else ""
+
+
+@cache
+def possible(name: str, specifier: str, python: str = "", build: str = "") -> tuple[str, ...]:
+    """The versions that a package can be, newest first; none where nothing is known.
+
+    `python` (`3.11`) leaves out releases without a wheel for it, `build` (`cu121`) those of torch that have no such
+    build. A pin counts even where the tables do not have it: they end before tomorrow.
+    """
+    pinned = pin(specifier)
+    if pinned:
+        return (pinned,) if allows(specifier, pinned) else ()
+    fitting = [
+        one.version
+        for one in facts.releases(name)
+        if one.yanked is None
+        and not _unfinished(one.version)
+        and allows(specifier, one.version)
+        and facts.installs(one, python)
+        and (not build or has_build(name, one.version, build))
+    ]
+    return tuple(fitting)
+
+
+@cache
+def requires(name: str, version: str, python: str = "") -> dict[str, str]:
+    """What a release needs, among the packages there are tables for: name → specifier."""
+    found = facts.release(name, version)
+    if found is None:
+        return {}
+    needed = {one: facts.needs(found, one, python=python) for one in _names(found)}
+    return {one: str(specifier) for one, specifier in needed.items() if specifier is not None}
+
+
+def _names(release: Release) -> set[str]:
+    found = (re.match(r"[A-Za-z0-9._-]+", one) for one in release.requires or ())
+    return {match.group() for match in found if match}
+
+
+def _unfinished(version: str) -> bool:
+    known = _version(version)
+    return known is None or known.is_prerelease
+
+
+def has_build(name: str, version: str, build: str) -> bool:
+    """Whether a release of torch or a companion was published as `cu121`; true where that is not known."""
+    torch = version if name == "torch" else facts.torch_of(name, version)
+    builds = facts.torch_builds(torch) if torch else None
+    return not builds or any(one.tag == build for one in builds)
+
+
+@cache
+def _version(text: str) -> Version | None:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+@cache
+def _specifiers(text: str) -> SpecifierSet | None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        return None
