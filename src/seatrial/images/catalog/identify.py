@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,17 +14,22 @@ from seatrial.images.catalog import tables
 if TYPE_CHECKING:
     from seatrial.images.catalog.model import Contents
 
-_AWS_ACCOUNT = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+_AWS_ACCOUNT = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
 
 
 class Image(msgspec.Struct, frozen=True):
-    """A reference, taken apart. `name` is the repository as the catalog's list of repositories has it."""
+    """A reference, taken apart. `name` is the repository as the catalog lists it, `module` what reads its tags."""
 
     reference: str
     name: str
     tag: str
     digest: str
-    family: str
+    module: str
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The fields that `Contents` takes over."""
+        return {"reference": self.reference, "family": self.name, "tag": self.tag, "digest": self.digest}
 
 
 @lru_cache(maxsize=4096)
@@ -37,8 +42,12 @@ def identify(reference: str) -> Contents | None:
     image = _take_apart(reference)
     if image is None:
         return None
-    family = import_module(f"seatrial.images.catalog.families.{image.family}")
+    family = import_module(f"seatrial.images.catalog.families.{image.module}")
     contents: Contents | None = family.read(image)
+    if contents is not None and image.digest:
+        return msgspec.structs.replace(
+            contents, moving="", removed=None
+        )  # a digest stays, whatever its tag does
     return contents
 
 
@@ -60,13 +69,16 @@ def _take_apart(reference: str) -> Image | None:
 
 def _catalog_name(registry: str, repository: str) -> str:
     """`docker.io/library/python` is `python`, `docker.io/pytorch/pytorch` is `pytorch/pytorch`, others keep their host."""
+    table = tables.load("repositories")
     if registry == "docker.io":
-        return repository.removeprefix("library/")
-    mirrors: dict[str, str] = tables.load("repositories")["mirrors"]
+        owner, _, rest = repository.partition("/")
+        return rest if owner == "library" or owner in table["processors"] else repository
+    mirrors: dict[str, str] = table["mirrors"]
     for prefix, stands_for in mirrors.items():
         if f"{registry}/{repository}".startswith(prefix):
             return stands_for + f"{registry}/{repository}".removeprefix(prefix)
-    if _AWS_ACCOUNT.fullmatch(registry):
+    account = _AWS_ACCOUNT.fullmatch(registry)
+    if account is not None and account[1] in tables.load("aws")["accounts"]:
         return f"aws/{repository}"
     return f"{registry}/{repository}"
 

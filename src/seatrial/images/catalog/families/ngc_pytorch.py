@@ -44,10 +44,7 @@ def read(image: Image) -> Contents | None:
     cuda = month.cuda if month else ""
     whole = not match["rest"] or match["rest"] == "-igpu"
     return Contents(
-        reference=image.reference,
-        family="nvcr.io/nvidia/pytorch",
-        tag=image.tag,
-        digest=image.digest,
+        **image.common,
         **managed(month),
         python=(month.python or None) if month else None,
         interpreter="system" if month else None,
@@ -95,6 +92,6 @@ def _rows() -> Iterator[Month]:
 
 def _nothing(image: Image) -> Contents:
     return Contents(
-        reference=image.reference, family="nvcr.io/nvidia/pytorch", tag=image.tag, digest=image.digest,
+        **image.common,
         accelerator="cuda", moving="rolling", present=frozenset({"torch"}),
     )  # fmt: skip

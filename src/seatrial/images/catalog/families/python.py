@@ -31,10 +31,7 @@ def read(image: Image) -> Contents | None:
     system = systems.in_tag(suite) if suite and suite != "latest" else _default(parts)
     sources = tables.load("python")["sources"]
     return Contents(
-        reference=image.reference,
-        family="python",
-        tag=image.tag,
-        digest=image.digest,
+        **image.common,
         **(systems.facts(system) | {"externally_managed": False}),
         python=".".join(parts[:2]) if len(parts) > 1 else None,
         interpreter="image",

@@ -21,7 +21,7 @@ def read(image: Image) -> Contents | None:
     table = tables.load("pytorch")
     if image.tag == "latest" or image.tag.endswith("nightly"):
         return Contents(
-            reference=image.reference, family="pytorch/pytorch", tag=image.tag, digest=image.digest,
+            **image.common,
             present=frozenset({"torch"}), moving="rolling", sources=(table["sources"]["tags"],),
         )  # fmt: skip
     match = _TAG.fullmatch(image.tag)
@@ -30,10 +30,7 @@ def read(image: Image) -> Contents | None:
     torch, devel = match["torch"], match["kind"] == "devel"
     python, interpreter, system, unverified = _inside(torch)
     return Contents(
-        reference=image.reference,
-        family="pytorch/pytorch",
-        tag=image.tag,
-        digest=image.digest,
+        **image.common,
         **systems.facts(system) | {"externally_managed": False},
         python=python or None,
         interpreter=interpreter,  # type: ignore[arg-type]
