@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 
@@ -10,7 +10,7 @@ from seatrial.images.facts.load import load_yaml
 from seatrial.images.facts.releases import needs, release, releases
 from seatrial.images.facts.versions import fits, key, parsed
 
-COMPANIONS = ("torchvision", "torchaudio", "torchtext")
+COMPANIONS = ("torchvision", "torchaudio", "torchtext", "torchcodec")
 """Packages whose compiled parts work with the torch that they were built for and no other."""
 
 
@@ -39,20 +39,29 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: str
     sources: tuple[str, ...]
     builds: dict[str, _Parts]
+    complete: bool = True
 
 
 class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     package: str
-    version: str
+    versions: str
     torch: str
     source: str
+
+
+class _Abi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    torch: str
+    abi: bool
+    source: str
+    cuda: str = ""
 
 
 class _Torch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index: str
     sources: dict[str, str]
     releases: tuple[_Row, ...]
-    unsaid: tuple[_Pair, ...] = ()
+    cxx11_abi: tuple[_Abi, ...]
+    unsaid: tuple[_Pair, ...]
 
 
 @cache
@@ -85,6 +94,27 @@ def torch_builds(version: str) -> tuple[Build, ...] | None:
     )
 
 
+def builds_complete(version: str) -> bool:
+    """Whether `torch_builds` has every build: only then does a missing one mean that it was not published."""
+    row = _rows().get(key(version))
+    return row is not None and row.complete
+
+
+def cxx11_abi(version: str, cuda: str = "") -> bool | None:
+    """Whether the official Linux build of a torch release uses the new C++ ABI (`cxx11abiTRUE`). None: not known.
+
+    Without `cuda` the build on the public package index.
+    """
+    if key(version) not in _rows():
+        return None
+    build = torch_build(version, cuda)
+    found = None
+    for one in _table().cxx11_abi:
+        if fits(version, one.torch) and (not one.cuda or (build is not None and build.cuda == one.cuda)):
+            found = one.abi
+    return found
+
+
 def torch_build(version: str, cuda: str = "") -> Build | None:
     """One build of a torch release, `cuda` as `12.6` or `cu126`; without it the default one. None: not known."""
     for one in torch_builds(version) or ():
@@ -110,11 +140,11 @@ def torch_releases_with(cuda: str) -> tuple[str, ...]:
 
 
 def torch_of(package: str, version: str) -> str | None:
-    """The torch that a release of torchvision, torchaudio, torchtext … was made for, as a specifier: `==2.7.1`.
+    """The torch that a release of torchvision, torchaudio, torchtext or torchcodec was made for, as a specifier.
 
-    From its metadata; where that names no torch, or any, from the hand-kept pairs. None: not known.
+    From its metadata (`==2.7.1`); where that names no torch, or any, from the hand-kept pairs. None: not known.
     """
-    known = _unsaid().get((package, key(version)))
+    known = _unsaid(package, version)
     if known is not None:
         return known.torch
     one = release(package, version)
@@ -122,20 +152,23 @@ def torch_of(package: str, version: str) -> str | None:
     return str(said) if said else None
 
 
-@cache
-def _unsaid() -> dict[tuple[str, str], _Pair]:
-    return {(one.package, key(one.version)): one for one in _table().unsaid}
+def torch_of_source(package: str, version: str) -> str:
+    """Where `torch_of` has its answer from."""
+    known = _unsaid(package, version)
+    return known.source if known is not None else f"https://pypi.org/project/{package}/{version}/"
 
 
-def unsaid_source(package: str, version: str) -> str:
-    """Where the torch of a companion is written when its metadata does not say it; empty when metadata does."""
-    known = _unsaid().get((package, key(version)))
-    return "" if known is None else known.source
+@lru_cache(1024)
+def _unsaid(package: str, version: str) -> _Pair | None:
+    for one in _table().unsaid:
+        if one.package == package and fits(key(version), one.versions):
+            return one
+    return None
 
 
 @cache
 def companions(torch: str) -> dict[str, tuple[str, ...]]:
-    """The releases of torchvision, torchaudio and torchtext that go with a torch release, newest first."""
+    """The releases of the companions that go with a torch release, newest first."""
     version = key(torch)
     found = {}
     for package in COMPANIONS:
