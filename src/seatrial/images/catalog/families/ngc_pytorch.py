@@ -42,19 +42,20 @@ def read(image: Image) -> Contents | None:
     table = tables.load("ngc")
     month = months().get(match["month"])
     cuda = month.cuda if month else ""
+    settled = match["month"] >= table["system_python_from"]
     whole = not match["rest"] or match["rest"] == "-igpu"
     return Contents(
         **image.common,
         **managed(month),
         python=(month.python or None) if month else None,
-        interpreter="system" if month else None,
+        interpreter="system" if settled else None,
         accelerator="cuda",
         cuda=cuda or None,
         cuda_toolkit=True if whole else None,
         packages={"torch": month.torch} if month and month.torch else {},
         present=frozenset(["torch", *table["present"]] if whole else ["torch"]),
         torch_cuda=".".join(cuda.split(".")[:2]) or None,
-        conda=False if match["month"] >= table["conda_before"] else None,
+        conda=False if settled else None,
         constraint_file=constraint(match["month"]),
         sources=(table["sources"]["torch"], table["sources"]["cuda"]),
         unverified=(month.unverified if month else frozenset()),
@@ -62,7 +63,7 @@ def read(image: Image) -> Contents | None:
 
 
 def managed(month: Month | None) -> dict[str, Any]:
-    """The system's facts; NVIDIA takes away the marker that keeps pip out of the system's Python."""
+    """The system's facts; in NVIDIA's images pip does install into the system's Python (PIP_BREAK_SYSTEM_PACKAGES)."""
     found = systems.facts(month.system if month else None)
     return found | {"externally_managed": False} if found else {}
 
