@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_ASCII = "\t\n\v\f\r "
+"""BuildKit looks for flags byte by byte, so no other space counts there."""
+
+
 def flags(rest: Joined, escape: str) -> tuple[tuple[Flag, ...], Joined]:
     """The flags that a text begins with, and what follows them; `--` alone ends them."""
     text = rest.text
@@ -33,7 +37,7 @@ def flags(rest: Joined, escape: str) -> tuple[tuple[Flag, ...], Joined]:
 
 
 def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in SPACE:
+    while at < len(text) and text[at] in _ASCII:
         at += 1
     return at
 
@@ -46,7 +50,7 @@ def _flag_word(rest: Joined, start: int, escape: str) -> tuple[Joined, int]:
     text = rest.text
     while at < len(text):
         character = text[at]
-        if not quote and character in SPACE:
+        if not quote and character in _ASCII:
             break
         if character == escape:
             kept.append(rest.piece(since, at))

@@ -71,6 +71,9 @@ class Joined(msgspec.Struct, frozen=True):
             return Joined("", (), self.offset(start))
         if start == 0 and end == len(self.text):
             return self
+        if len(self.runs) == 1:
+            head = self.runs[0]
+            return Joined(self.text[start:end], (Run(0, head.start + start, head.start + end),))
         first, last = self._run(start), self._run(end - 1)
         runs = list(self.runs[first : last + 1])
         head = runs[0]
@@ -81,8 +84,9 @@ class Joined(msgspec.Struct, frozen=True):
 
     def trimmed(self, characters: str = SPACE) -> Joined:
         """Without these characters at both ends."""
-        left = len(self.text) - len(self.text.lstrip(characters))
-        return self.piece(left, len(self.text.rstrip(characters)))
+        kept = self.text.lstrip(characters)
+        left = len(self.text) - len(kept)
+        return self.piece(left, left + len(kept.rstrip(characters)))
 
     def split(self) -> tuple[Joined, ...]:
         """The words between blanks."""
