@@ -156,9 +156,7 @@ def gpu_support(torch: str, cuda: str, capability: str, *, arm: bool = False) ->
         return Support(None, f"the architectures of torch {torch}+{label(cuda)} are not known")
     have = ", ".join(row.sm)
     if _runs_code(row, capability):
-        return Support(
-            True, f"torch {torch}+{label(cuda)} holds code for {have}", row.source, row.verified
-        )
+        return Support(True, f"torch {torch}+{label(cuda)} holds code for {have}", row.source, row.verified)
     return Support(
         False,
         f"torch {torch}+{label(cuda)} holds code for {have}, and none that runs on {capability}",

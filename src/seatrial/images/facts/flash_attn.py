@@ -103,7 +103,5 @@ def flash_attn_url(version: str, torch: str, cuda: str, python: str, *, abi: boo
     else:
         return None
     tag = "cp" + minor(python).replace(".", "")
-    name = (
-        f"flash_attn-{version}+cu{label}torch{minor(torch)}cxx11abi{str(abi).upper()}-{tag}-{tag}-linux_x86_64.whl"
-    )
+    name = f"flash_attn-{version}+cu{label}torch{minor(torch)}cxx11abi{str(abi).upper()}-{tag}-{tag}-linux_x86_64.whl"
     return f"{table.download}/v{version}/{name}"
