@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from seatrial.images.registry_session import Session
     from seatrial.transport import Retry
 
-__all__ = ["Pushed", "Tag", "delete_manifest", "pull", "push", "resolve", "tags"]
+__all__ = ["Pushed", "Tag", "delete_manifest", "pull", "push", "resolve", "tag_names", "tags"]
 
 _OK, _NOT_FOUND = 200, 404
 
@@ -144,9 +144,14 @@ def resolve(
 
 
 def tags(
-    reference: str, *, insecure: bool = False, clock: Clock | None = None, retry: Retry | None = None
+    reference: str,
+    *,
+    only: frozenset[str] | None = None,
+    insecure: bool = False,
+    clock: Clock | None = None,
+    retry: Retry | None = None,
 ) -> list[Tag]:
-    """All tags of a repository, newest first.
+    """All tags of a repository, or those in `only`, newest first.
 
     Raises:
         TransportError: the registry cannot be reached or refuses.
@@ -156,8 +161,24 @@ def tags(
     with open_session(wanted, insecure=insecure, clock=clock, retry=retry) as session:
         authenticate(session, PULL)
         stop = threading.Event()
-        found = each(lambda name: _describe(session, name), _list_tags(session), stop)
+        names = [name for name in _list_tags(session) if only is None or name in only]
+        found = each(lambda name: _describe(session, name), names, stop)
     return sorted((tag for tag in found if tag), key=lambda tag: (tag.created, tag.tag), reverse=True)
+
+
+def tag_names(
+    reference: str, *, insecure: bool = False, clock: Clock | None = None, retry: Retry | None = None
+) -> list[str]:
+    """The names of all tags of a repository, as the registry lists them: one request for a thousand.
+
+    Raises:
+        TransportError: the registry cannot be reached or refuses.
+        SeatrialError: there is no such repository.
+    """
+    wanted = parse(reference)
+    with open_session(wanted, insecure=insecure, clock=clock, retry=retry) as session:
+        authenticate(session, PULL)
+        return _list_tags(session)
 
 
 def delete_manifest(
