@@ -33,7 +33,7 @@ from seatrial.images.facts.flash_attn import (
 )
 from seatrial.images.facts.gpus import Gpu, Instance, gpu, gpu_names, instance
 from seatrial.images.facts.load import load_yaml
-from seatrial.images.facts.pairs import (
+from seatrial.images.facts.pairing import (
     AptKey,
     Built,
     Ended,
@@ -48,7 +48,7 @@ from seatrial.images.facts.pairs import (
     pairs_of,
     pin_of_torch,
 )
-from seatrial.images.facts.releases import (
+from seatrial.images.facts.published import (
     Release,
     Table,
     installs,

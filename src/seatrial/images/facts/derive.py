@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seatrial.images.facts.releases import PYTHONS, Release, Table, linux
+from seatrial.images.facts.published import PYTHONS, Release, Table, linux
 from seatrial.images.facts.versions import parsed
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import msgspec
 
 from seatrial.images.facts import derive, index, load
 from seatrial.images.facts.derive import Tracked  # noqa: TC001 - msgspec reads it at run time
-from seatrial.images.facts.releases import Release, Table, table
+from seatrial.images.facts.published import Release, Table, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 import msgspec
 
 from seatrial.images.facts.load import load_yaml
-from seatrial.images.facts.releases import needs, release, releases
+from seatrial.images.facts.published import needs, release, releases
 from seatrial.images.facts.versions import fits, key, parsed
 
 COMPANIONS = ("torchvision", "torchaudio", "torchtext", "torchcodec")

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from seatrial.images.facts.load import load_yaml
-from seatrial.images.facts.releases import needs, release
+from seatrial.images.facts.published import needs, release
 from seatrial.images.facts.torch import torch_build
 from seatrial.images.facts.versions import fits, key
 
