@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.images import rules
+from seatrial.images.rules import resolved
 from seatrial.images.timeline.read import timelines
 from seatrial.sources import edits
 
@@ -18,34 +19,37 @@ if TYPE_CHECKING:
     from seatrial.images.rules.verdict import Verdict
     from seatrial.images.story.model import Story
     from seatrial.images.timeline.model import Target
-    from seatrial.images.timeline.replay import Solved
+    from seatrial.images.timeline.read import Resolver
     from seatrial.sources.text import Source
 
     Read = Callable[[Mapping[str, Source]], Sequence[Story]]
-    Solver = Callable[[Story, Target], tuple[Solved, Sequence[Verdict]]]
 
 _TRIED = 6
 """So many alternatives of one finding are tried; more are no help to anyone."""
 
 
-def judge(stories: Iterable[Story], target: Target, solver: Solver | None = None) -> list[Verdict]:
-    """What the rules say, each thing once. With a `solver`, versions that are left open are those it chooses."""
+def judge(stories: Iterable[Story], target: Target, resolver: Resolver | None = None) -> list[Verdict]:
+    """What the rules say, each thing once. With a `resolver`, versions that are left open are those it chooses."""
     found: list[Verdict] = []
     for story in stories:
-        solved, unsolved = solver(story, target) if solver is not None else (None, ())
-        own = [one for line in timelines(story, target, solved) for one in rules.check(line)]
-        found += _specific(own, unsolved)
+        found += _specific([one for line in timelines(story, target, resolver) for one in rules.check(line)])
     return _once(found)
 
 
-def _specific(own: list[Verdict], unsolved: Sequence[Verdict]) -> list[Verdict]:
+def _specific(found: list[Verdict]) -> list[Verdict]:
     """A resolver's conflict is said by a rule that knows why, where there is one about the same packages."""
-    errors = [one for one in own if one.finding.severity == "error"]
-    return own + [one for one in unsolved if not any(_covers(error, one) for error in errors)]
-
-
-def _covers(special: Verdict, general: Verdict) -> bool:
-    return bool(special.about) and (special.about <= general.about or general.about <= special.about)
+    general = {rule.id for rule in resolved.RULES}
+    special = [
+        one.about
+        for one in found
+        if one.finding.severity == "error" and one.finding.rule not in general and one.about
+    ]
+    return [
+        one
+        for one in found
+        if one.finding.rule not in general
+        or not any(about <= one.about or one.about <= about for about in special)
+    ]
 
 
 def _once(found: list[Verdict]) -> list[Verdict]:
@@ -62,16 +66,16 @@ def _once(found: list[Verdict]) -> list[Verdict]:
 _RANK = {"error": 0, "warning": 1, "note": 2}
 
 
-def check(read: Read, target: Target, solver: Solver | None = None) -> list[Finding]:
+def check(read: Read, target: Target, resolver: Resolver | None = None) -> list[Finding]:
     """Findings about the stories that `read({})` gives; `read(changed)` gives them with some files changed.
 
     Every alternative fix was tried: with it, its finding is gone, and no error or warning has come.
     """
     stories = read({})
-    found = judge(stories, target, solver)
+    found = judge(stories, target, resolver)
     sources = {path: source for one in stories for path, source in one.sources.items()}
     before = _counted(found)
-    return [_tried(one, before, sources, read, target, solver) for one in found]
+    return [_tried(one, before, sources, read, target, resolver) for one in found]
 
 
 def _tried(
@@ -80,10 +84,10 @@ def _tried(
     sources: Mapping[str, Source],
     read: Read,
     target: Target,
-    solver: Solver | None,
+    resolver: Resolver | None,
 ) -> Finding:
     offered = [fix for fix in (one.finding.fix, *one.finding.alternatives) if fix is not None]
-    good = [fix for fix in offered[:_TRIED] if _helps(fix, one, before, sources, read, target, solver)]
+    good = [fix for fix in offered[:_TRIED] if _helps(fix, one, before, sources, read, target, resolver)]
     return msgspec.structs.replace(
         one.finding, fix=good[0] if good else None, alternatives=tuple(good[1:])
     )  # fmt: skip
@@ -96,7 +100,7 @@ def _helps(
     sources: Mapping[str, Source],
     read: Read,
     target: Target,
-    solver: Solver | None,
+    resolver: Resolver | None,
 ) -> bool:
     chosen = edits.select([fix], sources)
     if not chosen.fixes:
@@ -104,7 +108,7 @@ def _helps(
     changed = {path: edits.edited(sources[path], spans) for path, spans in chosen.edits.items()}
     if all(changed[path].text == sources[path].text for path in changed):
         return False
-    after = _counted(judge(read(changed), target, solver))
+    after = _counted(judge(read(changed), target, resolver))
     return after[_key(one)] < before[_key(one)] and not after - before
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.catalog import Contents
     from seatrial.images.facts import Gpu
+    from seatrial.images.solving.model import Change, Conflict
     from seatrial.images.story.model import Install, Request, Span, Stage, Step, Story
     from seatrial.images.story.model import Setting as Variable
 
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """What an image is meant to run on: what the user said, empty or None where nothing was said.
 
-    `python` is `3.11`, `driver` the version of NVIDIA's driver, `architecture` `x86_64` or `aarch64`.
+    `python` is `3.11`, `architecture` `x86_64` or `aarch64`, `glibc` the C library of the machine that a project without
+    an image runs on. `driver` is the version of NVIDIA's driver, or `driver_cuda` the CUDA version that it supports, as
+    nvidia-smi shows it.
     """
 
     python: str = ""
     driver: str = ""
+    driver_cuda: str = ""
+    glibc: str = ""
     gpus: tuple[Gpu, ...] = ()
     architecture: str = "x86_64"
 
@@ -61,12 +66,28 @@ Packages = dict[str, Package]
 """An environment: packages by normalised name."""
 
 
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """What a resolver says about one install.
+
+    `versions` are those it chose, empty where that cannot be told. With a `conflict`, `asked` has the requests by the
+    ids that it names, and `changes` are changes that were solved again, the nearest first. `doubt` says why the files
+    alone do not make it certain.
+    """
+
+    versions: Mapping[str, str] = {}
+    conflict: Conflict | None = None
+    asked: Mapping[str, Request] = {}
+    changes: tuple[Change, ...] = ()
+    doubt: str = ""
+
+
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One install, and the environment before and after it."""
+    """One install, and the environment before and after it; `resolved` is what a resolver says, if one was asked."""
 
     install: Install
     before: Mapping[str, Package]
     after: Mapping[str, Package]
+    resolved: Resolved | None = None
 
     @property
     def replaced(self) -> Iterator[tuple[Package, Package]]:

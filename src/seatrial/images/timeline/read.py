@@ -11,18 +11,23 @@ from seatrial.images.timeline.model import Package, Packages, Target, Timeline
 from seatrial.images.timeline.replay import replay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from seatrial.images.catalog import Contents
-    from seatrial.images.story.model import Stage, Step, Story
-    from seatrial.images.timeline.replay import Solved
+    from seatrial.images.story.model import Base, Stage, Step, Story
+    from seatrial.images.timeline.replay import Resolve
+
+    Resolver = Callable[[Base | None, Contents | None, str, Target], Resolve]
 
 
-def timelines(story: Story, target: Target | None = None, solved: Solved | None = None) -> list[Timeline]:
-    """The timelines of a story; a stage that installs nothing has one as well, for rules about bases and settings."""
+def timelines(story: Story, target: Target | None = None, resolver: Resolver | None = None) -> list[Timeline]:
+    """The timelines of a story; a stage that installs nothing has one as well, for rules about bases and settings.
+
+    A `resolver` is asked about each install; without one, open versions stay open.
+    """
     target = target or Target()
     return [
-        _timeline(story, stage, environment, target, solved)
+        _timeline(story, stage, environment, target, resolver)
         for stage in story.leaves
         for environment in _environments(list(story.steps(stage)))
     ]
@@ -34,15 +39,16 @@ def _environments(steps: Sequence[Step]) -> list[str]:
 
 
 def _timeline(
-    story: Story, stage: Stage, environment: str, target: Target, solved: Solved | None
+    story: Story, stage: Stage, environment: str, target: Target, resolver: Resolver | None
 ) -> Timeline:
     steps = tuple(story.steps(stage))
     base = story.lineage(stage)[0].base
     contents = catalog.identify(base.reference) if base is not None and base.reference else None
     python = interpreter(target.python, steps, contents, base, story, environment)
     start = _brought(contents) if not environment and contents is not None else {}
+    resolve = resolver(base, contents, python.version, target) if resolver is not None else None
     moments, final = replay(
-        start, steps, environment, python.version, architecture=target.architecture, solved=solved
+        start, steps, environment, python.version, architecture=target.architecture, resolve=resolve
     )
     return Timeline(
         story=story,

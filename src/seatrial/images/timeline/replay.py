@@ -1,7 +1,7 @@
 """Replaying installs one after the other, without asking an index: what the tables of releases make certain.
 
 What an installer does is followed, not what one would wish: a package that is there and fits stays (pip, uv), one that
-does not fit is exchanged, and a package that is asked for brings what it needs. With a `Solved` answer of a resolver
+does not fit is exchanged, and a package that is asked for brings what it needs. With the answer of a resolver
 for an install, that decides instead.
 """
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from seatrial.images.story.model import Request, Step
+    from seatrial.images.timeline.model import Resolved
 
-    Solved = Callable[[Install, Mapping[str, Package]], Mapping[str, str] | None]
+    Resolve = Callable[[Install, Mapping[str, Package]], Resolved | None]
 
 _ROUNDS = 4
 _ANEW = frozenset({"force-reinstall", "ignore-installed"})
@@ -35,7 +36,7 @@ def replay(
     python: str,
     *,
     architecture: str = "x86_64",
-    solved: Solved | None = None,
+    resolve: Resolve | None = None,
 ) -> tuple[tuple[Moment, ...], Packages]:
     """Each install of one environment, and what is there at the end."""
     current = dict(start)
@@ -45,8 +46,9 @@ def replay(
             current = _without(current, step)
         if not isinstance(step, Install) or step.environment != environment:
             continue
-        after = apply(current, step, python, architecture=architecture, solved=solved)
-        moments.append(Moment(install=step, before=current, after=after))
+        answer = resolve(step, current) if resolve is not None else None
+        after = apply(current, step, python, architecture=architecture, answer=answer)
+        moments.append(Moment(install=step, before=current, after=after, resolved=answer))
         current = after if step.certain else _perhaps(current, after)
     return tuple(moments), current
 
@@ -57,10 +59,9 @@ def apply(
     python: str,
     *,
     architecture: str = "x86_64",
-    solved: Solved | None = None,
+    answer: Resolved | None = None,
 ) -> Packages:
     """The environment after one install, if it runs."""
-    answer = solved(install, before) if solved is not None else None
     after = dict(before)
     asked: dict[str, list[Request]] = {}
     for one in install.requests:
@@ -76,7 +77,7 @@ def apply(
     if "no-deps" not in install.flags:
         _settle(after, install, limits, python)
     if answer is not None:
-        _decide(after, answer, install)
+        _decide(after, answer.versions, install)
     return _labelled(after, install, architecture)
 
 

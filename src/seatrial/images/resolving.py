@@ -1,0 +1,117 @@
+"""Asking a resolver about each install of a story: which versions it takes today, or why there are none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.images.timeline.model import Resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from seatrial.images.catalog import Contents
+    from seatrial.images.solving.model import Ask, Setting, Solution
+    from seatrial.images.story.model import Base, Install, Request
+    from seatrial.images.timeline.model import Package, Target
+    from seatrial.images.timeline.read import Resolver
+    from seatrial.images.timeline.replay import Resolve
+
+LIKELY_PYTHONS = ("3.11", "3.12", "3.10", "3.9", "3.13", "3.8")
+"""Tried in this order where nothing says which Python an image has: what fails on all of them cannot be satisfied."""
+
+_PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+
+
+def resolver(*, refresh: bool = False) -> Resolver:
+    """What `judge.check` asks; answers are cached by content, `refresh` asks the index again."""
+
+    def of_base(base: Base | None, contents: Contents | None, python: str, target: Target) -> Resolve:
+        def resolve(install: Install, before: Mapping[str, Package]) -> Resolved | None:
+            if install.tool not in ("pip", "uv") or not install.requests:
+                return None
+            doubt = (
+                "" if base is None or contents is not None else "the base image may have an index of its own"
+            )
+            return _resolved(install, before, contents, python, target, doubt=doubt, refresh=refresh)
+
+        return resolve
+
+    return of_base
+
+
+def _resolved(
+    install: Install,
+    before: Mapping[str, Package],
+    contents: Contents | None,
+    python: str,
+    target: Target,
+    *,
+    doubt: str,
+    refresh: bool,
+) -> Resolved | None:
+    from seatrial.images.solving.nearest import nearest
+    from seatrial.images.solving.solve import solve
+
+    asked = {f"{number}:{one.name}": one for number, one in enumerate(install.requests) if one.name}
+    if not asked or all(one.locked for one in asked.values()):
+        return None  # a lock is an answer
+    asks = [_ask(name, one) for name, one in asked.items()]
+    setting = _setting(install, before, contents, target)
+    refused: tuple[Setting, Solution] | None = None
+    for version in (python,) if python else LIKELY_PYTHONS:
+        here = msgspec.structs.replace(setting, python=version)
+        found = solve(asks, here, refresh=refresh)
+        if found.status == "unknown":
+            return None
+        if found.status == "satisfied":
+            # A Python that is only likely decides nothing, and what could not be read may ask for other versions.
+            return Resolved(versions=found.versions) if python and not install.unread else None
+        refused = refused or (here, found)
+    if refused is None or refused[1].conflict is None:
+        return None
+    here, found = refused
+    changes = nearest(asks, here, found, refresh=refresh)
+    certain = doubt if found.conflict is not None and found.conflict.kind != "conflict" else ""
+    return Resolved(conflict=found.conflict, asked=asked, changes=changes, doubt=certain)
+
+
+def _ask(identity: str, one: Request) -> Ask:
+    from seatrial.images.solving.model import Ask
+
+    return Ask(
+        id=identity,
+        name=one.name,
+        specifier=one.specifier if not one.url else "",
+        extras=one.extras,
+        marker=one.marker,
+        url=one.url,
+        index=one.index,
+    )
+
+
+def _setting(
+    install: Install, before: Mapping[str, Package], contents: Contents | None, target: Target
+) -> Setting:
+    from seatrial.images.solving.model import Setting
+
+    anew = install.flags & {"force-reinstall", "ignore-installed", "upgrade"}
+    usual = Setting()
+    return Setting(
+        platform=_PLATFORMS[target.architecture],
+        glibc=contents.glibc if contents is not None and contents.glibc else usual.glibc,
+        index=install.index,
+        extra_indexes=install.extra_indexes,
+        find_links=install.find_links,
+        no_index="no-index" in install.flags,
+        first_index=install.tool == "uv",
+        constraints=tuple(
+            _ask(f"c{number}", one) for number, one in enumerate(install.constraints) if one.name
+        ),
+        installed={}
+        if anew
+        else {name: one.exact for name, one in before.items() if one.exact and one.certain},
+        pre="pre" in install.flags,
+        no_deps="no-deps" in install.flags,
+    )
