@@ -55,6 +55,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `at` is the whole request. `versions` is the text that states the versions, an empty range where one would go, None
     where no edit of it can stand alone (a lock, hashes, a mixture of variables). `version` is the one version number of
     a pin, wherever it is written: in the request, or as the default of the ARG or ENV that the request uses.
+
+    `conda` is the name that conda was asked for (`pytorch`, where `name` is `torch`), `build` its build string, and
+    `index` then the channel; all three are empty where pip or uv was asked.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     style: Style = "lines"
     versions: Span | None = None
     version: Span | None = None
+    conda: str = ""
+    build: str = ""
 
     @property
     def specifiers(self) -> SpecifierSet:
@@ -88,8 +93,9 @@ class Install(msgspec.Struct, frozen=True, kw_only=True):
     `extra_indexes` come besides. `flags` are long options without dashes, whichever way they were written: `no-deps`,
     `no-build-isolation`, `upgrade`, `force-reinstall`, `ignore-installed`, `pre`, `no-index`, `user`, `system`,
     `torch-backend=cu121`, and for conda `channel=NAME`.
-    `environment` is where it installs: empty for the environment that plain `python` of the image uses, else the path of
-    a virtual environment, or `conda:NAME`.
+    `environment` is where it installs: empty for the base image's own Python, else the path of a virtual environment (also
+    where it is active and plain `pip` installs into it), the folder of `--target` or `--prefix`, `conda:NAME`, or
+    `tool:NAME`. Compare it with `Stage.python_environment`.
     `certain` is false where the command may not run (inside `if`, after `||`), or where its failure is ignored.
     `unread` says what could not be read: a file that is not there, a variable without a value. Then the requests are
     not all.
@@ -194,13 +200,18 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage. `base` is None for files that stand without a Dockerfile. `arguments` are ARG values at its end."""
+    """One stage. `base` is None for files that stand without a Dockerfile. `arguments` are ARG values at its end.
+
+    `python_environment` is what plain `python` uses at its end: empty for the base image's own Python, or as in
+    `Install.environment`.
+    """
 
     index: int
     name: str
     base: Base | None
     steps: tuple[Step, ...]
     arguments: dict[str, str] = {}
+    python_environment: str = ""
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):

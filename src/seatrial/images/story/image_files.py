@@ -1,0 +1,107 @@
+"""Which files of the context an image has, and where: what COPY, ADD, mounts and here-documents bring."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.sources.text import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """`origin`, a file, a folder or a pattern, is at `destination`, or in it. `read` gives a file of the origin."""
+
+    origin: str
+    destination: str
+    read: Callable[[str], Source | None]
+    parents: bool = False
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A file that a command made; `source` is None where its content is not known."""
+
+    path: str
+    source: Source | None
+
+
+class ImageFiles:
+    """The files of a stage as far as they are known; the last that was brought to a place counts."""
+
+    def __init__(self, known: Sequence[Brought | Written] = ()) -> None:
+        self.known: list[Brought | Written] = list(known)
+
+    def copy(self) -> ImageFiles:
+        """The same files, for a stage that goes on from here."""
+        return ImageFiles(self.known)
+
+    def bring(
+        self,
+        origin: str,
+        destination: str,
+        read: Callable[[str], Source | None],
+        *,
+        parents: bool = False,
+    ) -> None:
+        """Note that a file or folder is now at, or in, an absolute path."""
+        self.known.append(Brought(_plain(origin), posixpath.normpath(destination), read, parents))
+
+    def write(self, path: str, source: Source | None) -> None:
+        """Note that a command made a file."""
+        self.known.append(Written(posixpath.normpath(path), source))
+
+    def read(self, path: str) -> Source | None:
+        """A file by its absolute path in the image; None when it is not known."""
+        path = posixpath.normpath(path)
+        for one in reversed(self.known):
+            if isinstance(one, Written):
+                if one.path == path:
+                    return one.source
+                continue
+            for candidate in _candidates(one, path):
+                found = one.read(candidate)
+                if found is not None:
+                    return found
+        return None
+
+
+def _plain(path: str) -> str:
+    plain = posixpath.normpath(path.lstrip("/") or ".")
+    return "" if plain == "." else plain
+
+
+def _candidates(one: Brought, path: str) -> list[str]:
+    """The files of the origin that may be at `path`: a file under a new name, a file in a folder, or a folder's content."""
+    prefix = one.destination.rstrip("/") + "/"
+    if path == one.destination:
+        return [one.origin] if one.origin and not _is_pattern(one.origin) else []
+    if not path.startswith(prefix):
+        return []
+    rest = path[len(prefix) :]
+    if one.parents:
+        inside = rest == one.origin or rest.startswith(f"{one.origin}/") or not one.origin
+        return [rest] if inside or fnmatch.fnmatch(rest, one.origin) else []
+    if _is_pattern(one.origin):
+        return _matching(one.origin, rest)
+    found = [posixpath.join(one.origin, rest)]
+    if posixpath.basename(one.origin) == rest:
+        found.append(one.origin)
+    return found
+
+
+def _is_pattern(path: str) -> bool:
+    return any(character in path for character in "*?[")
+
+
+def _matching(pattern: str, rest: str) -> list[str]:
+    """A pattern's matches: files by their name, and what is in a folder that matches."""
+    folder, last = posixpath.split(pattern)
+    if _is_pattern(folder):
+        return []
+    found = [posixpath.join(folder, rest)] if "/" not in rest and fnmatch.fnmatch(rest, last) else []
+    return found + ([posixpath.join(folder, rest)] if last == "*" and not found else [])
