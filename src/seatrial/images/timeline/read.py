@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seatrial.images import catalog
+from seatrial.images import catalog, facts
 from seatrial.images.story.model import Command, Install, Setting
 from seatrial.images.timeline.interpreter import interpreter
 from seatrial.images.timeline.model import Package, Packages, Target, Timeline
@@ -72,7 +72,18 @@ def _brought(contents: Contents) -> Packages:
         if name in ("torch", "torchvision", "torchaudio"):
             label = _build(contents, version)
         found[name] = Package(name=name, versions=(version,), variant=label, base=True)
-    return found
+    return _companions(contents, found) | found
+
+
+def _companions(contents: Contents, found: Packages) -> Packages:
+    """What is beside a released torch without a version said was made for it."""
+    torch = found.get("torch")
+    made = facts.companions(torch.exact) if torch is not None and torch.variant != "ngc" else {}
+    return {
+        name: Package(name=name, versions=versions, variant=torch.variant if torch else "", base=True)
+        for name, versions in made.items()
+        if name in contents.present and versions
+    }
 
 
 def _build(contents: Contents, version: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from seatrial.images.story.model import Install, Uninstall
 from seatrial.images.timeline.markers import holds
 from seatrial.images.timeline.model import Moment, Package, Packages
-from seatrial.images.timeline.variant import FAMILY, of_index, variant
+from seatrial.images.timeline.variant import FAMILY, index_of, of_index, variant
 from seatrial.images.timeline.versions import allows, pin, possible, requires
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ def _stays(old: Package, wanted: str, requests: list[Request], install: Install)
 
 
 def _fresh(name: str, wanted: str, request: Request | None, install: Install, python: str) -> Package:
-    index = request.index if request is not None and request.index else install.index
-    build = of_index(index) if name in FAMILY else ""
+    build = of_index(index_of(request, install)) if name in FAMILY else ""
     known = pin(request.specifier) if request is not None and request.url else ""
     versions = (known,) if known else possible(name, wanted, python, build)
     if request is not None and request.url and not known:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from seatrial.images import facts
-from seatrial.images.timeline.versions import has_build
+from seatrial.images.timeline.versions import built_for, has_build
 
 if TYPE_CHECKING:
     from seatrial.images.story.model import Install, Request
@@ -30,6 +30,16 @@ def of_index(url: str) -> str:
     """The build that PyTorch's index at `url` holds, empty for any other address."""
     match = _INDEX.search(url)
     return match[1] if match else ""
+
+
+def index_of(request: Request | None, install: Install) -> str:
+    """The index that is asked for a request; one on its own line of a requirement file counts for nobody.
+
+    Source: https://pip.pypa.io/en/stable/reference/requirements-file-format/#per-requirement-options
+    """
+    if request is not None and request.index and request.style not in ("lines", "locked"):
+        return request.index
+    return install.index
 
 
 def variant(
@@ -52,7 +62,7 @@ def _of_indexes(name: str, version: str, request: Request | None, install: Insta
     backends = [one.partition("=")[2] for one in install.flags if one.startswith("torch-backend=")]
     if backends:
         return "" if backends[0] == "auto" else backends[0]
-    index = request.index if request is not None and request.index else install.index
+    index = index_of(request, install)
     if of_index(index):
         return of_index(index)
     extra = [of_index(one) for one in install.extra_indexes if of_index(one)]
@@ -73,7 +83,7 @@ def _besides(name: str, version: str, extra: list[str], install: Install) -> str
 
 
 def _default(name: str, version: str, architecture: str) -> str:
-    torch = version if name == "torch" else facts.torch_of(name, version)
+    torch = built_for(name, version)
     cuda = facts.default_cuda(torch) if torch else None
     if cuda is None or architecture != "x86_64":
         return ""

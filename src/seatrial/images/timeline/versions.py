@@ -69,7 +69,11 @@ def requires(name: str, version: str, python: str = "") -> dict[str, str]:
     if found is None:
         return {}
     needed = {one: facts.needs(found, one, python=python) for one in _names(found)}
-    return {one: str(specifier) for one, specifier in needed.items() if specifier is not None}
+    return {one: _LOCAL.sub("", str(specifier)) for one, specifier in needed.items() if specifier is not None}
+
+
+# A few wheels name the build that they were made beside (`torch==2.0.0+cu117`); those of other builds name theirs.
+_LOCAL = re.compile(r"\+[a-z0-9.]+")
 
 
 def _names(release: Release) -> set[str]:
@@ -84,9 +88,23 @@ def _unfinished(version: str) -> bool:
 
 def has_build(name: str, version: str, build: str) -> bool:
     """Whether a release of torch or a companion was published as `cu121`; true where that is not known."""
-    torch = version if name == "torch" else facts.torch_of(name, version)
+    torch = built_for(name, version)
     builds = facts.torch_builds(torch) if torch else None
     return not builds or any(one.tag == build for one in builds)
+
+
+@cache
+def built_for(name: str, version: str) -> str:
+    """The torch release that a companion was built for: the lowest of those that it says; empty when not known."""
+    if name == "torch":
+        return version
+    wanted = facts.torch_of(name, version)
+    known = [
+        one.version
+        for one in facts.releases("torch")
+        if wanted and allows(_LOCAL.sub("", wanted), one.version)
+    ]
+    return known[-1] if known else ""
 
 
 @cache
