@@ -58,7 +58,7 @@ def _builds(wanted: Wanted) -> Iterator[tuple[str, str, bool]]:
                 continue
             if wanted.driver and driver_runs(wanted.driver, build.cuda) is False:
                 continue
-            if wanted.capability and gpu_support(torch, build.cuda, wanted.capability).runs is False:
+            if any(gpu_support(torch, build.cuda, one).runs is False for one in wanted.capabilities):
                 continue
             if one is not None:
                 yield torch, build.cuda, build.default

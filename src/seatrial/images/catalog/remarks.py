@@ -109,12 +109,12 @@ def _about_hardware(wanted: Wanted, offer: Offer) -> Iterator[Remark]:
         yield Remark(text, 0.5) if runs else Remark(f"whether {text} is not known", -1)
     elif wanted.driver and wanted.serving:
         yield Remark(f"its CUDA is not known, so neither whether driver {wanted.driver} runs it", -1)
-    if wanted.capability and offer.torch and offer.cuda and "a0+" not in offer.torch:
-        support = gpu_support(offer.torch, offer.cuda, wanted.capability)
+    for one in wanted.capabilities if offer.torch and offer.cuda and "a0+" not in offer.torch else ():
+        support = gpu_support(offer.torch, offer.cuda, one)
         if support.runs and support.verified:
-            yield Remark(f"has code for compute capability {wanted.capability}", 0.5)
+            yield Remark(f"has code for compute capability {one}", 0.5)
         else:
-            yield Remark(f"whether it has code for compute capability {wanted.capability} is not certain", -1)
+            yield Remark(f"whether it has code for compute capability {one} is not certain", -1)
 
 
 def _about_serving(image: Contents, wanted: Wanted) -> Iterator[Remark]:

@@ -20,23 +20,26 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a base; an empty text means: anything.
 
     `torch` is None where the project uses none, `2.5` for any patch, `2.5.1` for that one. `cuda` and `python` are minor
-    versions. `capability` is the GPU's (`9.0`), `driver` the host's (`535.129.03`). `needs_nvcc`: something is compiled
-    for CUDA. `serving` is the server that the image is for. `today` (ISO 8601) is what ends of patches compare with.
+    versions. `capabilities` are those of the GPUs (`9.0`), `driver` the host's (`535.129.03`). `needs_nvcc`: something is compiled
+    for CUDA. `serving` is the server that the image is for, in `server_version` where that matters. `today` (ISO 8601) is what ends of patches compare with.
     """
 
     torch: str | None = None
     cuda: str = ""
     python: str = ""
     needs_nvcc: bool = False
-    capability: str = ""
+    capabilities: tuple[str, ...] = ()
     driver: str = ""
     serving: Serving = ""
+    server_version: str = ""
     multi_node: bool = False
     today: str = ""
 
     @property
     def wants_gpu(self) -> bool:
-        return bool(self.cuda or self.capability or self.driver or self.needs_nvcc or self.torch is not None)
+        return bool(
+            self.cuda or self.capabilities or self.driver or self.needs_nvcc or self.torch is not None
+        )
 
 
 class Remark(msgspec.Struct, frozen=True):
@@ -89,8 +92,9 @@ def _cuda_refusals(image: Contents, wanted: Wanted, torch: str, cuda: str) -> It
     if wanted.driver and cuda and driver_runs(wanted.driver, cuda) is False:
         yield f"driver {wanted.driver} does not run CUDA {_minor(cuda)}"
     # What NVIDIA builds itself holds other code than the published wheels.
-    if wanted.capability and torch and cuda and gpu_support(torch, cuda, wanted.capability).runs is False:
-        yield f"torch {torch} for CUDA {_minor(cuda)} has no code for compute capability {wanted.capability}"
+    for one in wanted.capabilities if torch and cuda else ():
+        if gpu_support(torch, cuda, one).runs is False:
+            yield f"torch {torch} for CUDA {_minor(cuda)} has no code for compute capability {one}"
 
 
 def _package_refusals(image: Contents, wanted: Wanted) -> Iterator[str]:
@@ -100,6 +104,9 @@ def _package_refusals(image: Contents, wanted: Wanted) -> Iterator[str]:
     package = _PACKAGES.get(wanted.serving)
     if package and package not in image.present:
         yield f"has no {package}"
+    version = image.packages.get(package or "", "")
+    if package and wanted.server_version and not matches(version, wanted.server_version):
+        yield f"has {package} {version or 'of an unknown version'}, not {wanted.server_version}"
 
 
 def matches(version: str, wanted: str) -> bool:

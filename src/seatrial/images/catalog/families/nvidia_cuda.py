@@ -46,7 +46,7 @@ def read(image: Image) -> Contents | None:
     removed = _removed(cuda, word, kind, system or "")
     nccl = (build.nccl or None) if build else None
     return Contents(
-        **image.common,
+        **image.common | {"family": "nvidia/cuda"},
         **systems.facts(system),
         python="" if (system or "").startswith("ubuntu") else None,
         interpreter="" if (system or "").startswith("ubuntu") else None,
@@ -67,7 +67,7 @@ def read(image: Image) -> Contents | None:
 
 def _latest(image: Image, source: str) -> Contents:
     return Contents(
-        **image.common,
+        **image.common | {"family": "nvidia/cuda"},
         accelerator="cuda",
         moving="rolling",
         removed=Removed("there has been no `latest` since CUDA 11", source, _newest()),

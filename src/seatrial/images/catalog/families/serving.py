@@ -28,7 +28,13 @@ def read(image: Image) -> Contents | None:
         )  # fmt: skip
     version, rest = match["version"], match["rest"]
     if "rocm" in rest:
-        return Contents(**image.common, accelerator="rocm", cuda="", packages={rule["package"]: version})
+        return Contents(
+            **image.common,
+            accelerator="rocm",
+            cuda="",
+            packages={rule["package"]: version},
+            sources=(rule["source"],),
+        )
     cuda = _CUDA.search(rest)
     era = _era(rule, version)
     packages = {rule["package"]: version} if rule.get("package") else {}
