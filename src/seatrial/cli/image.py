@@ -13,6 +13,7 @@ class ImageGroup(LazyGroup):
     """Commands about images, imported when they run."""
 
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "bases": ("seatrial.cli.image_bases", "bases", "Rank base images for a project, with reasons."),
         "assemble": (
             "seatrial.cli.image_assemble",
             "assemble",
@@ -22,6 +23,8 @@ class ImageGroup(LazyGroup):
         "run": ("seatrial.cli.image_run", "run", "Run a program in an image."),
         "test": ("seatrial.cli.image_test", "test", "Test that an image does what it is for."),
         "push": ("seatrial.cli.image_push", "push", "Push an image to registries."),
+        "why": ("seatrial.cli.image_why", "why", "Say why a release does or does not fit, from facts."),
+        "facts": ("seatrial.cli.image_facts", "facts", "List, show and refresh the facts behind the rules."),
         "tags": ("seatrial.cli.image_push", "tags", "List a repository's tags with sizes and dates."),
     }
 

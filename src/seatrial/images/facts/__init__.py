@@ -121,6 +121,7 @@ __all__ = [
     "key",
     "label",
     "libraries",
+    "load_yaml",
     "needs",
     "newest",
     "newest_cuda_for",

@@ -184,3 +184,8 @@ def pin_of_torch(version: str, name: str) -> str | None:
         if clause.operator == "==":
             return clause.version
     return None
+
+
+def built() -> tuple[Built, ...]:
+    """Every wheel of which it is known what it was compiled with."""
+    return _libraries().built

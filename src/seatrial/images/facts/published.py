@@ -110,10 +110,13 @@ def runs(tags: tuple[str, ...], python: str) -> bool:
     """Whether one of a release's tags installs on CPython `python` (`3.11`)."""
     number = int(python.split(".")[1])
     for tag in tags:
-        if tag in ("py3", "py2.py3", f"cp3{number}", f"py3{number}"):
-            return True
-        if tag.endswith("+") and tag[2:3] == "3" and int(tag[3:-1] or 0) <= number:
-            return True
+        # `py39` and the stable ABI of 3.8 (`cp38+`) are for that version and later ones: packaging.tags.compatible_tags.
+        since = tag.startswith("py3") or tag.endswith("+")
+        first = tag[3:].rstrip("+")
+        if tag[2:3] == "3" and (not first or first.isdecimal()):
+            least = int(first or 0)
+            if least == number or (since and least <= number):
+                return True
     return False
 
 

@@ -1,4 +1,4 @@
-"""Derives the tables anew from an index, compares them with the ones in use, and refuses what cannot be right."""
+"""Derives the tables anew from an index, and writes them; `sanity` compares and judges."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from seatrial.images.facts.published import Release, Table, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
+    from pathlib import Path
 
     from seatrial.transport import Link
 
@@ -99,3 +100,20 @@ def _derive(
 
     rows = tuple(pool.map(row, grouped))
     return Table(package.name, today.isoformat(), f"https://pypi.org/project/{package.name}/", rows)
+
+
+def write(tables: Sequence[Table], folder: Path) -> tuple[Path, ...]:
+    """Write one file per table, each whole or not at all.
+
+    Raises:
+        SeatrialError: the folder cannot be written.
+    """
+    from seatrial.files import write_atomic
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for one in tables:
+        path = folder / f"{one.package}.json"
+        write_atomic(path, derive.encode(one))
+        paths.append(path)
+    return tuple(paths)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from seatrial.images.facts.gpus import Gpu
 
 Verdict = Literal["yes", "no", "unknown", "fact"]
+_ORDER = ("no", "unknown", "yes", "fact")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,8 @@ class Answer(msgspec.Struct, frozen=True):
 def answer(question: Question) -> Answer:
     """Answer from the tables alone."""
     one = release(question.package, question.version)
-    reasons = tuple(_unpublished(question) if one is None else _reasons(question, one))
+    found = _unpublished(question) if one is None else _reasons(question, one)
+    reasons = tuple(sorted(found, key=lambda reason: _ORDER.index(reason.verdict)))
     verdicts = {reason.verdict for reason in reasons}
     total: Literal["yes", "no", "unknown"] = (
         "no" if "no" in verdicts else "unknown" if "unknown" in verdicts else "yes"
@@ -163,13 +165,15 @@ def _python(question: Question, one: Release) -> Iterator[Reason]:
         yield Reason("yes", "python", f"there is a wheel for Python {question.python}", page)
     elif one.python and not fits(question.python + ".99", one.python):
         yield Reason("no", "python", f"it wants Python {one.python}, not {question.python}", page)
+    elif question.package == "flash-attn" and flash_attn_wheels(one.version):
+        return  # its wheels are elsewhere
     elif one.sdist:
         yield Reason(
             "unknown", "python", f"no wheel for Python {question.python}: it would be compiled", page
         )
     else:
-        have = f"for {', '.join(known)} only" if known else "for Linux on x86-64 at all"
-        yield Reason("no", "python", f"there is no wheel for Python {question.python}, {have}", page)
+        have = f"only for {', '.join(known)}" if known else "there is none for Linux on x86-64 at all"
+        yield Reason("no", "python", f"there is no wheel for Python {question.python}: {have}", page)
 
 
 def _torch_cuda(question: Question) -> Iterator[Reason]:
@@ -317,9 +321,19 @@ def _gpu(question: Question, gpu: Gpu, cuda: str) -> Reason:
         return Reason("unknown", "gpu", text, found.source)
     if found.runs:
         return Reason("yes", "gpu", text, found.source)
+    return Reason("no", "gpu", text + _gpu_hint(question, gpu), found.source)
+
+
+def _gpu_hint(question: Question, gpu: Gpu) -> str:
+    """Another build of that release that runs there, else the newest release that has one."""
     other = build_for(question.version, gpu.capability)
-    hint = f"; the build {label(other)} does" if other and not question.cuda else ""
-    return Reason("no", "gpu", text + hint, found.source)
+    if other:
+        return f"; the build {label(other)} does"
+    for one in releases("torch"):
+        other = build_for(one.version, gpu.capability)
+        if other:
+            return f"; torch {one.version} does, in its build {label(other)}"
+    return ""
 
 
 def _belonging(question: Question, one: Release) -> Iterator[Reason]:
@@ -356,12 +370,13 @@ def _together(question: Question, one: Release, name: str, version: str) -> Iter
     for left, right in ((one, other), (other, one)):
         if left is not None and right is not None:
             names = (question.package, name) if left is one else (name, question.package)
-            found += _wanted(left, right, *names, question.python)
+            said = {reason.source for reason in found if reason.verdict == "no"}
+            wanted = _wanted(left, right, *names, question.python)
+            found += [reason for reason in wanted if reason.source not in said]
     if other is None and not found:
         found.append(Reason("unknown", "with", f"{name} {version} is not in the tables"))
-    if not any(reason.verdict == "no" for reason in found) and not any(r.verdict == "yes" for r in found):
-        said = "nothing speaks against it" if other is not None else "nothing is known about it"
-        found.append(Reason("fact", "with", f"{both}: {said}"))
+    if not any(reason.verdict != "fact" for reason in found):
+        found.append(Reason("fact", "with", f"{both}: nothing is known against it"))
     yield from found
 
 
