@@ -61,8 +61,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-def ask_uv(question: Question, env: Mapping[str, str], *, timeout: float, refresh: bool = False) -> Answer:
-    """Ask once. `timeout` is in seconds.
+def ask_uv(
+    question: Question,
+    env: Mapping[str, str],
+    *,
+    timeout: float,
+    refresh: bool = False,
+    offline: bool = False,
+) -> Answer:
+    """Ask once. `timeout` is in seconds; `offline` uses uv's cache alone.
 
     Raises:
         MissingToolError: uv is not installed.
@@ -72,7 +79,9 @@ def ask_uv(question: Question, env: Mapping[str, str], *, timeout: float, refres
         folder = Path(name)
         _write(question, folder)
         try:
-            done = run(_command(uv, question, refresh), cwd=folder, env=_environment(env), timeout=timeout)
+            done = run(
+                _command(uv, question, refresh), cwd=folder, env=_environment(env, offline), timeout=timeout
+            )
         except SeatrialError as error:
             if isinstance(error.__cause__, subprocess.TimeoutExpired):
                 return Answer(kind="late")
@@ -126,9 +135,11 @@ def _command(uv: str, question: Question, refresh: bool) -> list[str]:
     ]  # fmt: skip
 
 
-def _environment(env: Mapping[str, str]) -> dict[str, str]:
+def _environment(env: Mapping[str, str], offline: bool) -> dict[str, str]:
     kept = {name: value for name, value in quiet(env).items() if not name.startswith("UV_") or name in _KEPT}
     kept.setdefault("UV_HTTP_RETRIES", "1")
+    if offline:
+        kept["UV_OFFLINE"] = "1"
     return {**kept, "UV_NO_PROGRESS": "1", "PATH": _path_without_git(env)}
 
 

@@ -27,8 +27,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     """What uv is told to ask. Addresses may hold credentials. An empty `default` is no index at all.
 
     `left_out` are addresses, fit to be shown, of places that the files name and that cannot be asked.
-    `pytorch` says that one of them, or a label asked for, is PyTorch's own; `missing` names a place without which
-    nothing can be told.
+    `only_pytorch` says that all of them are PyTorch's own; `missing` names a place without which nothing can be told.
     """
 
     default: str = PUBLIC
@@ -36,7 +35,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     find_links: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pytorch: bool = False
+    only_pytorch: bool = True
     missing: str = ""
 
     @property
@@ -135,7 +134,7 @@ def _without(places: Places, address: str) -> Places:
         places,
         left_out=tuple(dict.fromkeys((*places.left_out, shown(address)))),
         notes=tuple(dict.fromkeys((*places.notes, note))),
-        pytorch=places.pytorch or pytorch,
+        only_pytorch=places.only_pytorch and pytorch,
     )
 
 
