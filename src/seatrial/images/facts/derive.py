@@ -162,7 +162,8 @@ def _open_marker(one: object, extra: str) -> str | None:
     suffix = f"extra == '{extra}'" if extra else ""
     if len(holds) == len(PYTHONS):
         return suffix
-    if "extra" in str(marker) or "platform" in str(marker):
+    together = list(PYTHONS[PYTHONS.index(holds[0]) : PYTHONS.index(holds[-1]) + 1]) == holds
+    if together and ("extra" in str(marker) or "platform" in str(marker)):
         pythons = f"python_version >= '{holds[0]}'" if holds[0] != PYTHONS[0] else ""
         upper = f"python_version <= '{holds[-1]}'" if holds[-1] != PYTHONS[-1] else ""
         return " and ".join(filter(None, (pythons, upper, suffix)))
