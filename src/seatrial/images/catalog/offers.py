@@ -129,19 +129,22 @@ def _plain_cuda(wanted: Wanted, builds: list[tuple[str, str, bool]]) -> Iterator
     if not wanted.wants_gpu:
         return
     kind = "devel" if wanted.needs_nvcc else "base"
-    for tag, build in nvidia_cuda.tags():
-        if (
-            f"-{kind}-" not in tag
-            or (build.word and build.word in tag)
-            or not build.system.startswith("ubuntu")
-        ):
+    for (minor, system), cuda in _newest_patches().items():
+        if not system.startswith("ubuntu"):
             continue
-        minor = ".".join(build.cuda.split(".")[:2])
-        fitting = [one for one in builds if one[1] == minor]
-        if fitting:
-            yield Offer(f"nvidia/cuda:{tag}", fitting[0][0], minor, installed=True)
-        elif wanted.torch is None:
-            yield Offer(f"nvidia/cuda:{tag}", "", minor)
+        torch = next((one[0] for one in builds if one[1] == minor), "")
+        if torch or wanted.torch is None:
+            yield Offer(f"nvidia/cuda:{cuda}-{kind}-{system}", torch, minor, installed=bool(torch))
+
+
+def _newest_patches() -> dict[tuple[str, str], str]:
+    """The newest CUDA of each minor version on each system."""
+    found: dict[tuple[str, str], str] = {}
+    for _, build in nvidia_cuda.tags():
+        key = ".".join(build.cuda.split(".")[:2]), build.system
+        if key not in found or _order(build.cuda) > _order(found[key]):
+            found[key] = build.cuda
+    return found
 
 
 def _plain_python(wanted: Wanted, builds: list[tuple[str, str, bool]]) -> Iterator[Offer]:
