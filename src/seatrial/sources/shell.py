@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seatrial.sources.shell_model import ShellCommand
 
 _NOT_ASCII = re.compile(r"[^\x01-\x7f]")
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
 _CARRIAGE = re.compile(r"(\\)?\r\n")
 
 
@@ -46,6 +47,9 @@ def parse(text: str) -> Node:
     plain = _NOT_ASCII.sub(",", text)
     if "\r" in plain:
         plain = _CARRIAGE.sub(lambda found: " \\\n" if found[1] else "\n\n", plain)
+    if "\\ " in plain or "\\\t" in plain:
+        # The grammar loses an escaped blank at the end of a word.
+        plain = _ESCAPED.sub(lambda found: ",," if found[0][1] in " \t" else found[0], plain)
     return _parser().parse(plain.encode("ascii")).root_node
 
 

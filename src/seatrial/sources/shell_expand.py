@@ -5,6 +5,7 @@ Source: https://www.gnu.org/software/bash/manual/bash.html#Shell-Parameter-Expan
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from seatrial.sources.shell_model import Part, ShellWord
 
 _BLANKS = " \t\n"
+_BEFORE_SLASH = re.compile(r"(?:[^\\/]|\\.)*", re.DOTALL)
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -54,10 +56,10 @@ def expand(word: ShellWord, variables: Mapping[str, str]) -> Value:
 
     A variable that is not in `variables` is unknown, unless the word says what stands for it (`${X:-default}`).
     """
-    value = _Value()
-    for text, part, unknown in _values(word.parts, variables):
-        value.add(text, part)
-        value.unknown += unknown
+    value = _Growing()
+    for found in _values(word.parts, variables):
+        value.add(found.text, found.part)
+        value.unknown += found.unknown
     return value.finish()
 
 
@@ -67,24 +69,22 @@ def fields(words: Iterable[ShellWord], variables: Mapping[str, str]) -> tuple[Va
 
 
 def _fields(word: ShellWord, variables: Mapping[str, str]) -> Iterator[Value]:
-    value = _Value()
+    value = _Growing()
     # A word of nothing but unquoted empty variables is no argument at all.
     some = not word.parts
-    for text, part, unknown in _values(word.parts, variables):
-        value.unknown += unknown
-        if part.kind != "variable" or part.quoted or unknown:
-            some = some or part.kind != "variable" or part.quoted or bool(text)
-            value.add(text, part)
+    for found in _values(word.parts, variables):
+        value.unknown += found.unknown
+        if not found.split:
+            some = True
+            value.add(found.text, found.part)
             continue
-        head, *rest = _split(text)
-        value.add(head, part)
-        some = some or bool(head)
-        for field in rest:
-            if some:
+        for number, field in enumerate(_split(found.text)):
+            if number and some:
                 yield value.finish()
-            value = _Value()
-            value.add(field, part)
-            some = bool(field)
+            if number:
+                value, some = _Growing(), False
+            value.add(field, found.part)
+            some = some or bool(field)
     if some:
         yield value.finish()
 
@@ -99,7 +99,16 @@ def _split(text: str) -> list[str]:
     )
 
 
-class _Value:
+class _Found(msgspec.Struct, frozen=True):
+    """What stands for a part: its text, the part that it is written in, what is unknown, whether it is split."""
+
+    text: str
+    part: Part
+    unknown: tuple[str, ...] = ()
+    split: bool = False
+
+
+class _Growing:
     """A value that grows."""
 
     def __init__(self) -> None:
@@ -118,60 +127,72 @@ class _Value:
         return Value("".join(self.texts), tuple(dict.fromkeys(self.unknown)), tuple(self.pieces))
 
 
-def _values(
-    parts: Iterable[Part], variables: Mapping[str, str]
-) -> Iterator[tuple[str, Part, tuple[str, ...]]]:
-    """Each part's text, the part that it is written in, and what is unknown in it."""
+def _values(parts: Iterable[Part], variables: Mapping[str, str]) -> Iterator[_Found]:
     for part in parts:
         if part.kind == "text":
-            yield part.text, part, ()
+            yield _Found(part.text, part)
         elif part.kind == "substitution":
-            yield part.raw, part, (part.raw,)
+            yield _Found(part.raw, part, (part.raw,))
         else:
             yield from _variable(part, variables)
 
 
-def _variable(part: Part, variables: Mapping[str, str]) -> Iterator[tuple[str, Part, tuple[str, ...]]]:
+def _variable(part: Part, variables: Mapping[str, str]) -> Iterator[_Found]:
     value = variables.get(part.text)
-    operator = part.operator
-    kind = operator.removeprefix(":")
-    if kind in ("-", "=", "?", "+") and operator:
-        there = value is not None and (value != "" or operator == kind)
+    kind = part.operator.removeprefix(":")
+    if kind in ("-", "=", "?", "+"):
+        there = value is not None and (value != "" or part.operator == kind)
         if there == (kind == "+"):
-            if kind in ("-", "=", "+"):
-                yield from _values(part.argument, variables)
-                return
-            yield part.raw, part, (part.text,)
-        else:
-            yield value if there and value is not None else "", part, ()
-    elif value is None:
-        yield part.raw, part, (part.text,)
+            yield from _instead(part, variables)
+            return
+        value = value if there else ""
+    elif value is not None:
+        value = _changed(value, part, variables)
+    if value is None:
+        yield _Found(part.raw, part, (part.text,))
     else:
-        changed = _changed(value, part, variables)
-        yield (part.raw, part, (part.text,)) if changed is None else (changed, part, ())
+        yield _Found(value, part, (), not part.quoted)
+
+
+def _instead(part: Part, variables: Mapping[str, str]) -> Iterator[_Found]:
+    """What `${X:-…}` and `${X:+…}` put in the place of the value; `${X:?…}` fails."""
+    if part.operator.endswith("?"):
+        yield _Found(part.raw, part, (part.text,))
+    elif not part.argument:
+        yield _Found("", part, (), not part.quoted)
+    for found in _values(part.argument if not part.operator.endswith("?") else (), variables):
+        plain = found.part.kind == "text" and not found.part.quoted
+        split = not part.quoted and (plain or found.split)
+        yield _Found(found.text, found.part, found.unknown, split)
 
 
 def _changed(value: str, part: Part, variables: Mapping[str, str]) -> str | None:
     """The value as the operator changes it; None where that cannot be told."""
     operator = part.operator
-    if not operator:
-        return value
     argument = _pattern(part.argument, variables)
-    if argument is None:
-        return None
-    try:
-        if operator[0] in "#%":
-            change = without_prefix if operator[0] == "#" else without_suffix
-            return None if "[" in argument else change(value, argument, longest=len(operator) > 1)
-        if operator in ("/", "//"):
-            pattern, _, text = argument.partition("/")
-            return None if "[" in pattern else replaced(value, pattern, text, every=operator == "//")
-    except ValueError:
-        return None
+    if not operator or argument is None:
+        return value if not operator else None
     if operator == ":":
         return _slice(value, argument)
-    case = {"^^": str.upper, ",,": str.lower}.get(operator)
-    return case(value) if case and not argument else None
+    if operator in ("^^", ",,"):
+        return None if argument else value.upper() if operator == "^^" else value.lower()
+    try:
+        return _matched(value, operator, argument)
+    except ValueError:
+        return None
+
+
+def _matched(value: str, operator: str, argument: str) -> str | None:
+    """`#`, `%` and `/` with patterns of `*` and `?` alone."""
+    found = _BEFORE_SLASH.match(argument)
+    pattern = found[0] if found and operator[0] == "/" else argument
+    if "[" in pattern or operator not in ("#", "##", "%", "%%", "/", "//"):
+        return None
+    if operator[0] == "/":
+        text = re.sub(r"\\(.)", r"\1", argument[len(pattern) + 1 :])
+        return replaced(value, pattern, text, every=operator == "//")
+    change = without_prefix if operator[0] == "#" else without_suffix
+    return change(value, pattern, longest=len(operator) > 1)
 
 
 def _pattern(parts: Iterable[Part], variables: Mapping[str, str]) -> str | None:
@@ -180,12 +201,12 @@ def _pattern(parts: Iterable[Part], variables: Mapping[str, str]) -> str | None:
         if part.kind == "text" and not part.quoted:
             texts.append(part.text)
         elif part.kind == "text":
-            texts.append("".join("\\" + one if one in "*?\\" else one for one in part.text))
+            texts.append("".join("\\" + one if one in "*?\\/" else one for one in part.text))
         else:
-            for text, _, unknown in _values([part], variables):
-                if unknown:
+            for found in _values([part], variables):
+                if found.unknown:
                     return None
-                texts.append(text)
+                texts.append(found.text)
     return "".join(texts)
 
 
