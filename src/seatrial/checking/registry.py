@@ -26,7 +26,7 @@ AREAS = (
 CHECKS = (
     "seatrial.checking.syntax",
     "seatrial.checking.settings_file",
-    "seatrial.checking.requirements",
+    "seatrial.checking.images",
 )
 
 

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`target` is what images and jobs are made for, `python=3.11` or `gpu=h100`.
 
+    With `kinds` only files of these kinds are looked at. `resolve` asks the package index as well.
+
     `baseline` is used before the one that seatrial.yaml names; without `use_baseline` there is none at all.
     """
 
     target: Mapping[str, str] = msgspec.field(default_factory=dict)
+    kinds: frozenset[str] = frozenset()
+    resolve: bool = False
     use_ignore: bool = True
     baseline: Path | None = None
     use_baseline: bool = True
@@ -139,15 +143,17 @@ def _look(
             recognised = recognise(path, source.text, asked=asked)
         except SourceError as error:
             recognised = recognise(path, _readable(root / path), asked=asked)
-            if recognised is not None:
+            if recognised is not None and (not options.kinds or recognised.kind in options.kinds):
                 checked.append(Checked(path, recognised.kind))
                 found.append(error.finding)
             continue
-        if recognised is None:
+        if recognised is None or (options.kinds and recognised.kind not in options.kinds):
             continue
         checked.append(Checked(path, recognised.kind))
         sources[path] = source
-        subjects.append(Subject(source, recognised, (root / path).parent, read, options.target))
+        subjects.append(
+            Subject(source, recognised, (root / path).parent, read, options.target, options.resolve)
+        )
     found += registry.run(subjects)
     # A rule may have followed an include to a file that was not asked for: its findings need its text.
     sources.update({path: source for path, source in others.items() if source is not None})

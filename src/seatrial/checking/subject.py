@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A recognised file in `folder`. `read` gives another file by its path, or None; `target` is what `--target` said."""
+    """A recognised file in `folder`. `read` gives another file by its path, or None; `target` is what `--target` said.
+
+    `resolve` asks the package index which versions an install would take.
+    """
 
     source: Source
     recognised: Recognised
     folder: Path
     read: Callable[[str], Source | None]
     target: Mapping[str, str]
+    resolve: bool = False

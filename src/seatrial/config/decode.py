@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -53,10 +54,16 @@ class Decoded(NamedTuple):
     references: list[Reference]
 
 
+@cache
+def shape(kind: type) -> inspect.Type:
+    """How a struct is made; asked once, since many folders may be checked by one process."""
+    return inspect.type_info(kind)
+
+
 def decode(node: Node, kind: type) -> Decoded:
     """Read `node` as the struct `kind`."""
     work = _Decoder()
-    value = work.read(node, inspect.type_info(kind), ())
+    value = work.read(node, shape(kind), ())
     return Decoded(None if work.problems else value, work.problems, work.origins, work.references)
 
 

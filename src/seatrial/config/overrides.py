@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import inspect
 
 from seatrial.config import model
+from seatrial.config.decode import shape
 from seatrial.config.nearest import nearest
 from seatrial.config.tree import Listing, Node, Place, Scalar, Table, put
 from seatrial.errors import UsageError
@@ -35,7 +36,7 @@ class Slot(NamedTuple):
 
 def slots(said: Table) -> list[Slot]:
     """Every single setting of the project: for named things, those that exist in `said`."""
-    return list(_walk(inspect.type_info(model.Config), (), said))
+    return list(_walk(shape(model.Config), (), said))
 
 
 def _walk(kind: inspect.Type, path: Path, said: Node | None) -> Iterator[Slot]:
@@ -133,7 +134,7 @@ def _meant(dotted: str, said: Table) -> list[Path]:
         return [path for name, path in known.items() if pattern.fullmatch(name)]
     if dotted in known:
         return [known[dotted]]
-    for table in _open_tables(inspect.type_info(model.Config), (), said):
+    for table in _open_tables(shape(model.Config), (), said):
         prefix = ".".join(table) + "."
         if dotted.startswith(prefix) and dotted != prefix:
             return [(*table, dotted.removeprefix(prefix))]
