@@ -44,11 +44,35 @@ def identify(reference: str) -> Contents | None:
         return None
     family = import_module(f"seatrial.images.catalog.families.{image.module}")
     contents: Contents | None = family.read(image)
-    if contents is not None and image.digest:
-        return msgspec.structs.replace(
-            contents, moving="", removed=None
-        )  # a digest stays, whatever its tag does
-    return contents
+    if contents is None:
+        return None
+    if image.digest:  # it stays what it is, whatever its tag does
+        return msgspec.structs.replace(contents, moving="", removed=None)
+    return _as_observed(contents, image.name)
+
+
+def forget() -> None:
+    """Look again from the beginning: what registries listed has changed."""
+    from seatrial.images.catalog import observed
+
+    observed.read.cache_clear()
+    identify.cache_clear()
+
+
+def _as_observed(contents: Contents, name: str) -> Contents:
+    """A registry that was asked knows better than a table which tags there are, and how large they are."""
+    from seatrial.images.catalog import observed
+    from seatrial.images.catalog.model import Removed
+
+    listing = observed.read().repositories.get(name)
+    if listing is None:
+        return contents
+    if contents.tag in listing.tags:
+        return msgspec.structs.replace(contents, removed=None, size_bytes=listing.tags[contents.tag])
+    if contents.removed is not None or contents.moving:
+        return contents
+    reason = f"{listing.registry} listed no such tag on {listing.date}"
+    return msgspec.structs.replace(contents, removed=Removed(reason, f"https://{listing.registry}/v2/"))
 
 
 def _take_apart(reference: str) -> Image | None:

@@ -33,15 +33,11 @@ def path() -> Path:
     return refreshed_folder() / "catalog" / "tags.json"
 
 
-def read() -> Observed:
-    """What was observed; nothing where there was no refresh, or where the file is not one of ours."""
-    return _read(path())
-
-
 @cache
-def _read(file: Path) -> Observed:
+def read() -> Observed:
+    """What was observed; nothing where there was no refresh, or where the file is not one of ours. Read once."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Observed)
+        return msgspec.json.decode(path().read_bytes(), type=Observed)
     except (OSError, msgspec.DecodeError):
         return Observed()
 
@@ -53,9 +49,9 @@ def write(listings: dict[str, Listing]) -> Path:
         SeatrialError: the folder cannot be written.
     """
     file = path()
-    _read.cache_clear()
-    merged = Observed(_read(file).repositories | listings)
+    read.cache_clear()
+    merged = Observed(read().repositories | listings)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, msgspec.json.format(msgspec.json.encode(merged), indent=1))
-    _read.cache_clear()
+    read.cache_clear()
     return file

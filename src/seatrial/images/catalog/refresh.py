@@ -9,7 +9,7 @@ import msgspec
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images.catalog import observed, tables
 from seatrial.images.catalog.families import aws, ngc_pytorch, nvidia_cuda
-from seatrial.images.catalog.identify import identify
+from seatrial.images.catalog.identify import forget, identify
 from seatrial.images.catalog.observed import Listing
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def ask(
     known = _known(repository)
     measured: Sequence[Tag] = ()
     if sizes:
-        measured = registries.tags(reference, insecure=insecure, only=frozenset(known))
+        measured = registries.tags(reference, insecure=insecure, only=_offered(repository))
     listing = Listing(
         registry=parse(reference).registry,
         date=date,
@@ -117,7 +117,7 @@ def keep(differences: Iterable[Difference]) -> Path:
         SeatrialError: the folder cannot be written.
     """
     path = observed.write({one.repository: one.listing for one in differences})
-    identify.cache_clear()
+    forget()
     return path
 
 
@@ -136,11 +136,25 @@ def _known(repository: str) -> frozenset[str]:
     return frozenset(listing.tags) if listing else frozenset()
 
 
-def _readable(repository: str, tag: str) -> bool:
-    own = place(repository)
-    contents = identify(f"{own}:{tag}")
-    return (
-        contents is not None
-        and not contents.moving
-        and bool(contents.python or contents.cuda or contents.packages)
+def _offered(repository: str) -> frozenset[str]:
+    """The tags that can be recommended: the only ones whose size anyone asks for."""
+    from seatrial.images.catalog.offers import offers
+    from seatrial.images.catalog.wishes import Wanted
+    from seatrial.images.facts import releases
+
+    torches = [None, *(one.version for one in releases("torch"))]
+    wishes = [Wanted(torch=torch, needs_nvcc=nvcc) for torch in torches for nvcc in (False, True)]
+    wishes += [Wanted(serving=server) for server in ("vllm", "sglang", "triton", "djl")]
+    names = (offer.reference for wanted in wishes for offer in offers(wanted))
+    return frozenset(
+        tag for name, _, tag in (one.rpartition(":") for one in names) if _same(name, repository)
     )
+
+
+def _same(name: str, repository: str) -> bool:
+    return place(repository) in (name, f"docker.io/{name}", f"docker.io/library/{name}")
+
+
+def _readable(repository: str, tag: str) -> bool:
+    contents = identify(f"{place(repository)}:{tag}")
+    return contents is not None and not contents.moving

@@ -101,6 +101,7 @@ def _cudnn(word: str, build: Build | None) -> str | None:
     return word.removeprefix("cudnn") or ("9" if word == "cudnn" else None)
 
 
+@cache
 def _removed(cuda: str, word: str, kind: str, system: str) -> Removed | None:
     """Gone is what should be in the list of existing tags and is not."""
     table = tables.load("nvidia_cuda")

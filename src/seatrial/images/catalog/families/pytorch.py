@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from seatrial.images.catalog import systems, tables
@@ -49,6 +50,7 @@ def read(image: Image) -> Contents | None:
     )
 
 
+@cache
 def _inside(torch: str) -> tuple[str, str | None, str | None, frozenset[str]]:
     """Python, where it comes from, the system, and which of these fields are not verified."""
     fitting = None
