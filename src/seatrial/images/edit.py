@@ -73,25 +73,25 @@ def cap(request: Request, below: str, newest: str) -> Edit | None:
     return specify(request, wanted.lstrip(","))
 
 
-def add(beside: Request, requirement: str) -> Edit | None:
-    """Ask for one more package, written after `beside` in the way its file writes them."""
+def add(beside: Request, *requirements: str) -> Edit | None:
+    """Ask for more packages, written after `beside` in the way its file writes them."""
     if beside.locked or beside.style == "poetry":
         return None
     source, end = beside.at.source, beside.at.end
     if beside.style == "shell":
         end = _closing_quote(source, beside)
-        return _edit(source, end, end, f" {_quoted(requirement)}")
+        return _edit(source, end, end, "".join(f" {_quoted(one)}" for one in requirements))
     if beside.style == "toml":
         quote = source.text[beside.at.end : beside.at.end + 1]
         quote = quote if quote in ("'", '"') else '"'
         inside = source.text[end : end + 1] == quote
         end += inside
-        return _edit(source, end, end, f", {quote}{requirement}{quote}")
+        return _edit(source, end, end, "".join(f", {quote}{one}{quote}" for one in requirements))
     line = source.position(beside.at.start)[0]
     start = source.starts[line - 1]
     lead = source.text[start : beside.at.start] if beside.style == "conda" else ""
     end = start + len(source.line(line))
-    return _edit(source, end, end, f"{source.newline}{_lead(lead)}{requirement}")
+    return _edit(source, end, end, "".join(f"{source.newline}{_lead(lead)}{one}" for one in requirements))
 
 
 def remove(request: Request) -> Edit | None:

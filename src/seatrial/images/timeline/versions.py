@@ -57,7 +57,7 @@ def possible(name: str, specifier: str, python: str = "", build: str = "") -> tu
         and not _unfinished(one.version)
         and allows(specifier, one.version)
         and facts.installs(one, python)
-        and (not build or has_build(name, one.version, build))
+        and (not build or listed_build(built_for(name, one.version), build))
     ]
     return tuple(fitting)
 
@@ -89,8 +89,13 @@ def _unfinished(version: str) -> bool:
 def has_build(name: str, version: str, build: str) -> bool:
     """Whether a release of torch or a companion was published as `cu121`; true where that is not known."""
     torch = built_for(name, version)
-    builds = facts.torch_builds(torch) if torch else None
-    return not builds or any(one.tag == build for one in builds)
+    return not torch or listed_build(torch, build) or not facts.builds_complete(torch)
+
+
+def listed_build(torch: str, build: str) -> bool:
+    """Whether the tables say that a torch release was published as `cu121`; every one has a build without CUDA."""
+    builds = facts.torch_builds(torch)
+    return not build.startswith("cu") or not builds or any(one.tag == build for one in builds)
 
 
 @cache

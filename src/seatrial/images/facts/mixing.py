@@ -1,0 +1,55 @@
+"""Packages that are built for one torch or one CUDA: what happens beside another, and which of them PyTorch's indexes have."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import msgspec
+
+from seatrial.images.facts.load import load_yaml
+
+
+class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A package that is built once for each CUDA. `compares` is what must agree with the CUDA of torch."""
+
+    package: str
+    compares: Literal["major", "minor"]
+    first: str
+    certain: bool
+    on_cpu: bool
+    how: str
+    source: str
+
+
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one sees, and where it was seen."""
+
+    how: str
+    source: str
+
+
+class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Packages by normalised name, and by the start of their names."""
+
+    source: str
+    packages: frozenset[str]
+    prefixes: tuple[str, ...] = ()
+
+    def has(self, name: str) -> bool:
+        return name in self.packages or name.startswith(self.prefixes)
+
+
+class Mixing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`mixing.yaml`."""
+
+    companions: tuple[Companion, ...]
+    on_cpu: Told
+    served: Listed
+    compiled: Listed
+
+
+@cache
+def mixing() -> Mixing:
+    """The table; a mistake in it raises msgspec.ValidationError."""
+    return load_yaml("mixing.yaml", Mixing)
