@@ -88,13 +88,12 @@ def _pip(source: Source, node: Node, read: Callable[[str], Source | None], path:
             file = text[len(option) :].lstrip(" =")
             beside = posixpath.normpath(posixpath.join(posixpath.dirname(path), file))
             return gather(beside, read, {}, constraint="c" in option[:3])
-    for option, field in (
-        ("--extra-index-url", "extra_indexes"),
-        ("--find-links", "find_links"),
-        ("-f", "find_links"),
-    ):
+    for option in ("--extra-index-url", "--find-links", "-f"):
         if text.startswith(option):
-            return Gathered(**{field: (text[len(option) :].lstrip(" ="),)})
+            value = (text[len(option) :].lstrip(" ="),)
+            return (
+                Gathered(extra_indexes=value) if option == "--extra-index-url" else Gathered(find_links=value)
+            )
     for option in ("--index-url", "-i"):
         if text.startswith(option):
             return Gathered(index=text[len(option) :].lstrip(" ="))

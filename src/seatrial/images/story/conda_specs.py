@@ -47,6 +47,7 @@ def read(text: str, at: Span, where: Callable[[int, int], Span | None], *, style
     if match is None:
         return None
     build = _BUILD.match(match["rest"].rstrip())
+    number: tuple[int, int] | None
     if build is not None:
         first = match.start("rest") + build.start("version")
         specifier, build_text = f"=={build['version']}", build["build"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import posixpath
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from seatrial.sources.text import Source
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from seatrial.sources.text import Source
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -24,10 +25,10 @@ class Brought(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A file that a command made; `source` is None where its content is not known."""
+    """A file that a command made; `content` gives None where its content is not known."""
 
     path: str
-    source: Source | None
+    content: Callable[[], Source | None]
 
 
 class ImageFiles:
@@ -51,9 +52,9 @@ class ImageFiles:
         """Note that a file or folder is now at, or in, an absolute path."""
         self.known.append(Brought(_plain(origin), posixpath.normpath(destination), read, parents))
 
-    def write(self, path: str, source: Source | None) -> None:
-        """Note that a command made a file."""
-        self.known.append(Written(posixpath.normpath(path), source))
+    def write(self, path: str, content: Callable[[], Source | None]) -> None:
+        """Note that a command made a file; what is in it is made out when somebody reads it."""
+        self.known.append(Written(posixpath.normpath(path), functools.cache(content)))
 
     def read(self, path: str) -> Source | None:
         """A file by its absolute path in the image; None when it is not known."""
@@ -61,12 +62,19 @@ class ImageFiles:
         for one in reversed(self.known):
             if isinstance(one, Written):
                 if one.path == path:
-                    return one.source
+                    return _content(one)
                 continue
             for candidate in _candidates(one, path):
                 found = one.read(candidate)
                 if found is not None:
                     return found
+        return None
+
+
+def _content(one: Written) -> Source | None:
+    try:
+        return one.content()
+    except RecursionError:  # hundreds of lines, each appended to the file before it
         return None
 
 

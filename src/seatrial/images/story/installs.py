@@ -245,6 +245,7 @@ UV_SHORT = {
 }
 UV_PIP = Options(valued=UV_VALUED, short=UV_SHORT)
 
+_LISTED = re.compile(r"\$\((?:\s*cat\s+|<\s*)(?P<file>[^\s()|;&$]+)\s*\)")
 _NAMED_INDEX = re.compile(r"[A-Za-z0-9_.-]+=(?=[a-z]+:)")
 # Valued options that change what an install does; they become flags with their value.
 _NOTED = (
@@ -409,6 +410,9 @@ def environment(parsed: Parsed, call: Call, scene: Scene) -> str:
 
 def asked(word: Word, scene: Scene, *, editable: bool = False) -> Gathered:
     """What one word asks for: a package, or a folder with what its project file asks for."""
+    listed = _LISTED.fullmatch(word.text)
+    if listed:
+        return gather(scene.path(listed["file"]), scene.read, scene.variables)
     request = requests.from_word(word, editable=editable)
     if request is None:
         return Gathered(unread=(_why(word),))

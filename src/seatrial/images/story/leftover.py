@@ -27,36 +27,44 @@ _ENVIRONMENT = re.compile(
 )
 
 
-def alone(read: Callable[[str], Source | None], listing: tuple[str, ...]) -> tuple[Stage, str]:
-    """One stage without a base, with an install for every independent set, and the Python version that the files ask for."""
-    steps: list[Install] = []
+def alone(read: Callable[[str], Source | None], listing: tuple[str, ...]) -> tuple[tuple[Stage, ...], str]:
+    """A stage without a base for every independent set, and the Python version that the files ask for.
+
+    Each set is a stage of its own, because nothing says that two of them are ever installed together.
+    """
+    sets: list[tuple[Install, ...]] = []
     python = ""
     for folder in sorted({posixpath.dirname(path) for path in listing}):
         here = [path for path in listing if posixpath.dirname(path) == folder]
         found, asked = _folder(read, folder, here)
-        steps += found
+        sets += found
         python = python or asked
-    return Stage(index=0, name="", base=None, steps=tuple(steps)), python
+    stages = tuple(
+        Stage(index=index, name="", base=None, steps=steps) for index, steps in enumerate(sets) if steps
+    )
+    return stages, python
 
 
-def _folder(read: Callable[[str], Source | None], folder: str, paths: list[str]) -> tuple[list[Install], str]:
-    steps = list(_requirements(read, paths))
+def _folder(
+    read: Callable[[str], Source | None], folder: str, paths: list[str]
+) -> tuple[list[tuple[Install, ...]], str]:
+    sets: list[tuple[Install, ...]] = [(one,) for one in _requirements(read, paths)]
     python = ""
     names = {posixpath.basename(path) for path in paths}
     if names & {"pyproject.toml", "setup.cfg", "setup.py"}:
-        steps += _project(read, folder, names)
+        sets += [(one,) for one in _project(read, folder, names)]
     if "Pipfile" in names:
-        steps += _pipfile(read, folder)
+        sets += [(one,) for one in _pipfile(read, folder)]
         source = read(posixpath.join(folder, "Pipfile"))
         python = pipfiles.python(source) if source is not None else ""
     for path in paths:
         if _ENVIRONMENT.fullmatch(posixpath.basename(path)):
             found, asked = _environment(read, path)
-            steps += found
+            sets += [found] if found else []
             python = python or asked
         elif posixpath.basename(path).startswith("pylock.") and path.endswith(".toml"):
-            steps += _pylock(read, path)
-    return steps, python
+            sets += [(one,) for one in _pylock(read, path)]
+    return sets, python
 
 
 def is_requirements(path: str) -> bool:
@@ -119,14 +127,14 @@ def _pipfile(read: Callable[[str], Source | None], folder: str) -> Iterator[Inst
         yield _install("pipenv", found)
 
 
-def _environment(read: Callable[[str], Source | None], path: str) -> tuple[list[Install], str]:
+def _environment(read: Callable[[str], Source | None], path: str) -> tuple[tuple[Install, ...], str]:
     source = read(path)
     loaded = conda_files.load(source, read, path) if source is not None else None
     if loaded is None or source is None:
-        return [], ""
-    steps = [_install("conda", loaded.conda)]
+        return (), ""
+    steps: tuple[Install, ...] = (_install("conda", loaded.conda),)
     if loaded.pip.requests:
-        steps.append(_install("pip", Gathered(files=(source,)) + loaded.pip))
+        steps += (_install("pip", Gathered(files=(source,)) + loaded.pip),)
     python = next((one.specifier for one in loaded.conda.requests if one.name == "python"), "")
     version = re.match(r"==(\d+\.\d+)", python)
     return steps, version[1] if version else ""

@@ -10,7 +10,7 @@ from seatrial.images.story.scene import environment_of
 
 if TYPE_CHECKING:
     from seatrial.images.story.image_files import ImageFiles
-    from seatrial.images.story.values import Value
+    from seatrial.images.story.values import Value, Variables
     from seatrial.sources.text import Source
 
 
@@ -36,16 +36,13 @@ class Machine:
 class Shell:
     """The state of one shell, or subshell: where it is, what it knows, and which environment is active."""
 
-    def __init__(self, directory: str, variables: dict[str, Value], active: str | None) -> None:
+    def __init__(self, directory: str, variables: Variables, active: str | None) -> None:
         self.directory = directory
         self.variables = variables
         self.active = active
-        self.outer = ""
 
     def copy(self) -> Shell:
-        other = Shell(self.directory, dict(self.variables), self.active)
-        other.outer = self.outer
-        return other
+        return Shell(self.directory, self.variables.copy(), self.active)
 
 
 def active_environment(variables: dict[str, Value], made: frozenset[str]) -> str:

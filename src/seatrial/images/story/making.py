@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from seatrial.images.story import masks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from seatrial.images.story.image_files import ImageFiles
     from seatrial.images.story.scene import Call
     from seatrial.images.story.words import Word
     from seatrial.sources.shell_model import ShellCommand
     from seatrial.sources.text import Source
 
+_EXPORTERS = frozenset({"uv", "poetry", "pdm", "pipenv", "pip-compile", "curl", "wget", "piptools"})
 _COPIES = frozenset({"cp", "mv", "ln"})
 
 
@@ -27,6 +30,9 @@ def make(call: Call, command: ShellCommand, directory: str, source: Source, file
         _copy(call, path, files)
     elif call.program == "sed" and any(word.text.startswith(("-i", "--in-place")) for word in call.arguments):
         _sed(call, path, files)
+    elif call.program in _EXPORTERS:
+        for name in _outputs(call):
+            files.write(path(name), _nothing)
     target = command.output
     if call.program == "tee" and target is None:
         names = [word.text for word in call.arguments if not word.text.startswith("-")]
@@ -34,7 +40,21 @@ def make(call: Call, command: ShellCommand, directory: str, source: Source, file
     else:
         output = target.literal if target is not None else None
     if output and "$" not in output:
-        files.write(path(output), _content(call, command, directory, source, files, path(output)))
+        where, before = path(output), files.copy()
+        files.write(where, lambda: _content(call, command, directory, source, before, where))
+
+
+def _outputs(call: Call) -> Iterator[str]:
+    """The files that `-o` and the like name."""
+    words = [word.text for word in call.arguments]
+    for index, text in enumerate(words):
+        name, equals, value = text.partition("=")
+        if name in ("-o", "--output", "--output-file"):
+            yield value if equals else "".join(words[index + 1 : index + 2])
+
+
+def _nothing() -> None:
+    return None
 
 
 def _content(
@@ -100,9 +120,9 @@ def _is_short(word: Word) -> bool:
     return word.text.startswith("-") and not word.text.startswith("--")
 
 
-def _copy(call: Call, path: object, files: ImageFiles) -> None:
+def _copy(call: Call, path: Callable[[str], str], files: ImageFiles) -> None:
     words = [word.text for word in call.arguments if not word.text.startswith("-")]
-    if len(words) < 2 or any("$" in word for word in words) or not callable(path):  # noqa: PLR2004 - from and to
+    if len(words) < 2 or any("$" in word for word in words):  # noqa: PLR2004 - from and to
         return
     *origins, destination = words
     before = files.copy()
@@ -111,7 +131,7 @@ def _copy(call: Call, path: object, files: ImageFiles) -> None:
         files.bring(start, path(destination), lambda name: before.read(f"/{name}"))
 
 
-def _sed(call: Call, path: object, files: ImageFiles) -> None:
+def _sed(call: Call, path: Callable[[str], str], files: ImageFiles) -> None:
     words = [word.text for word in call.arguments]
     scripts = [words[index + 1] for index, text in enumerate(words[:-1]) if text in ("-e", "--expression")]
     extended = any(text in ("-E", "-r", "-Ei", "-ri", "--regexp-extended") for text in words)
@@ -122,10 +142,17 @@ def _sed(call: Call, path: object, files: ImageFiles) -> None:
     ]
     if not scripts and plain:
         scripts, plain = plain[:1], plain[1:]
-    for file in plain if callable(path) else ():
-        before = files.read(path(file))
-        changed = before
+    for file in plain:
+        files.write(path(file), _edits(files.copy(), path(file), tuple(scripts), extended=extended))
+
+
+def _edits(
+    before: ImageFiles, file: str, scripts: tuple[str, ...], *, extended: bool
+) -> Callable[[], Source | None]:
+    def content() -> Source | None:
+        changed = before.read(file)
         for script in scripts:
             changed = masks.edited_by_sed(changed, script, extended=extended) if changed is not None else None
-        if before is not None:
-            files.write(path(file), changed)
+        return changed
+
+    return content

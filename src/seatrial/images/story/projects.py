@@ -10,16 +10,16 @@ import msgspec
 from seatrial.images.story import installs, locks, pipfiles, pyproject
 from seatrial.images.story.installs import UV_SHORT, UV_VALUED, asked, file, finished
 from seatrial.images.story.local import project as local
-from seatrial.images.story.model import Install, Uninstall
 from seatrial.images.story.options import Options, Parsed, parse
 from seatrial.images.story.poetry_versions import to_pep440
 from seatrial.images.story.pyproject import Wanted
-from seatrial.images.story.requests import normalised
 from seatrial.images.story.requirement_files import Gathered
+from seatrial.images.story.scene import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from seatrial.images.story.model import Install, Uninstall
     from seatrial.images.story.pyproject import Reader
     from seatrial.images.story.scene import Call, Scene
     from seatrial.images.story.words import Word
@@ -103,7 +103,7 @@ def _uv_environment(folder: str, environment: str, parsed: Parsed, scene: Scene)
     """Uv's own environment of a project; `--active` takes the one that is active."""
     given = scene.variable("UV_PROJECT_ENVIRONMENT")
     if given:
-        return installs.environment_of(posixpath.join(folder, given), scene.made)
+        return environment_of(posixpath.join(folder, given), scene.made)
     return environment if "active" in parsed.flags else posixpath.join(folder, ".venv")
 
 
@@ -285,8 +285,3 @@ def static_project(folder: str, read: Callable[[str], Source | None]) -> tuple[G
             reader: Reader = "uv" if name == "uv" else "poetry" if name == "poetry" else "pdm"
             return _locked(folder, lock, Wanted(default_groups=True), read, reader), name, loaded.python
     return local(folder, Wanted(), read)[0], "pip", loaded.python
-
-
-def names(words: tuple[Word, ...]) -> tuple[str, ...]:
-    """Normalised names of words that are names."""
-    return tuple(normalised(word.text) for word in words)

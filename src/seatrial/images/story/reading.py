@@ -14,13 +14,11 @@ from seatrial.sources import text
 from seatrial.sources.text import Source, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
+
+    from seatrial.sources.dockerfile_model import Dockerfile
 
 _MOST_BYTES = 20_000_000
-_SKIPPED = frozenset(
-    {".git", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".mypy_cache", "site-packages"}
-)
-_MOST_FILES = 20_000
 
 
 def read(
@@ -71,34 +69,38 @@ def from_sources(
     *,
     build_args: Mapping[str, str] | None = None,
     python: str = "",
-    context: str = "",
+    context: str | None = None,
 ) -> Story:
     """The story of a Dockerfile, or without one, of the dependency files in `listing`; nothing is read but through `read`.
 
-    `read` gives a file by its path, as findings show it, or None. `context` is the folder of the build context, empty
-    for the one that those paths start from.
+    `read` gives a file by its path, as findings show it, or None. `context` is the folder of the build context; without
+    one it is the folder of those paths, or the Dockerfile's own where more of what it copies is there.
     """
     seen: dict[str, Source | None] = {}
+    paths = tuple(listing)
 
     def once(path: str) -> Source | None:
-        path = (
-            posixpath.normpath(posixpath.join(context, path))
-            if dockerfile is not None
-            else posixpath.normpath(path)
-        )
+        path = posixpath.normpath(path)
         if path.startswith("../") or path == ".":
             return None
         if path not in seen:
             seen[path] = read(path)
         return seen[path]
 
-    if dockerfile is None:
-        stage, asked = alone(once, tuple(listing))
-        stages = (stage,) if stage.steps else ()
+    parsed = dockerfiles.read(dockerfile) if dockerfile is not None else None
+    if context is None:
+        context = _context(parsed, paths, once) if parsed is not None else ""
+    folder = context
+
+    def from_context(path: str) -> Source | None:
+        return once(posixpath.join(folder, path))
+
+    if parsed is None:
+        stages, asked = alone(once, paths)
     else:
         asked = ""
-        stages = read_stages(dockerfiles.read(dockerfile), once, build_args or {})
-    version = once(".python-version")
+        stages = read_stages(parsed, from_context, build_args or {})
+    version = from_context(".python-version")
     lines = version.text.split() if version is not None else []
     sources = {path: source for path, source in seen.items() if source is not None}
     if dockerfile is not None:
@@ -109,6 +111,30 @@ def from_sources(
         dockerfile=dockerfile,
         python=(lines[0] if lines else "") or asked or python,
     )
+
+
+def _context(dockerfile: Dockerfile, listing: tuple[str, ...], read: Callable[[str], Source | None]) -> str:
+    """The folder that has more of the files that are copied: the one that paths start from, or the Dockerfile's own."""
+    own = posixpath.dirname(dockerfile.source.path)
+    if not own:
+        return ""
+    copied = {
+        posixpath.normpath(word.text.lstrip("/"))
+        for one in dockerfile.instructions
+        if one.keyword in ("COPY", "ADD") and one.flag("from") is None
+        for word in one.words[:-1]
+        if not any(special in word.text for special in "$*?[:<") and word.text not in (".", "./", "/")
+    }
+
+    def there(folder: str) -> int:
+        found = 0
+        for name in copied:
+            path = posixpath.normpath(posixpath.join(folder, name))
+            known = any(one == path or one.startswith(path + "/") for one in listing)
+            found += known or (not listing and read(path) is not None)
+        return found
+
+    return own if there(own) > there("") else ""
 
 
 def leftover(stories: Iterable[Story], listing: Iterable[str]) -> tuple[str, ...]:
@@ -176,8 +202,3 @@ def _first_dockerfile(root: Path) -> str:
     return min(
         names, key=lambda name: (name.lower() not in ("dockerfile", "containerfile"), name), default=""
     )
-
-
-def subfolders(root: Path) -> Sequence[Path]:
-    """The folders below `root` that may hold projects."""
-    return [one for one in sorted(root.iterdir()) if one.is_dir() and one.name not in _SKIPPED]

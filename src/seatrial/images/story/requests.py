@@ -72,9 +72,7 @@ def read(
     if requirement is None:
         return _with_unknown(text, at, style, index)
     if requirement.url is not None:
-        found = _location(
-            requirement.url, at, lambda first, last: None, style=style, editable=False, index=index
-        )
+        found = _location(requirement.url, at, _nowhere, style=style, editable=False, index=index)
         url = text.find(requirement.url)
         version = None
         if found is not None and found.version is None and found.specifier:
@@ -102,6 +100,10 @@ def read(
         versions=None if style == "locked" else where(first, last),
         version=_pin(text, first, last, where),
     )
+
+
+def _nowhere(_first: int, _last: int) -> None:
+    return None
 
 
 def specifier_range(text: str) -> tuple[int, int]:

@@ -141,18 +141,11 @@ def _file(
             else:
                 asked.append(request)
     unread += [f"{one.path}:{one.line} cannot be read: {one.message}" for one in file.findings]
-    more = Gathered(unread=tuple(unread), **{"constraints" if constraint else "requests": tuple(asked)})
-    return found + more, others
+    more = Gathered(constraints=tuple(asked)) if constraint else Gathered(requests=tuple(asked))
+    return found + more + Gathered(unread=tuple(unread)), others
 
 
 def _request(source: Source, line: Line, style: Style, variables: Mapping[str, str]) -> Request | None:
-    def where(start: int, end: int) -> Span | None:
-        """A line that goes on after a backslash stands as it is up to there."""
-        same = source.text.startswith(line.text[:end], line.start)
-        return Span(source, line.start + start, line.start + end) if same else None
-
-    if "${" in line.text:
-        where = _nowhere
     option = _OPTION.search(line.text, 1)
     asked = line.text[: option.start()].rstrip() if option else line.text
     index = ""
@@ -160,19 +153,19 @@ def _request(source: Source, line: Line, style: Style, variables: Mapping[str, s
         start = option.start() + 1
         options = _options(_words(source, line.start + start, line.text[start:]))
         index = options.index or next(iter(options.extra_indexes), "")
-    editable = False
-    if line.text.startswith("-"):
-        asked, editable = line.target, True
-        skipped = line.text.find(asked)
-        inner = where
-        where = lambda start, end: inner(start + skipped, end + skipped)  # noqa: E731 - the same place, moved
+    editable = line.text.startswith("-")
+    if editable:
+        asked = line.target
+    lead = line.text.find(asked)
+
+    def where(start: int, end: int) -> Span | None:
+        """A line stands as it is up to where it is continued, and where no variable is replaced."""
+        same = source.text.startswith(line.text[: lead + end], line.start) and "${" not in line.text
+        return Span(source, line.start + lead + start, line.start + lead + end) if same else None
+
     at = Span(source, line.start, line.end)
     asked = _expanded(asked, variables)
     return requests.read(asked, at, where, style=style, editable=editable, index=index)
-
-
-def _nowhere(_start: int, _end: int) -> Span | None:
-    return None
 
 
 def _expanded(text: str, variables: Mapping[str, str]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from seatrial.images.story import calls, changes, conda, installs, making, projects, system
 from seatrial.images.story.machine import active_environment
 from seatrial.images.story.model import Command, Span, Step
 from seatrial.images.story.scene import Scene
-from seatrial.images.story.values import given, in_assignment, in_shell, joined, known_texts
+from seatrial.images.story.values import given, in_assignment, in_shell, joined, texts_in_shell
 from seatrial.images.story.words import Word
 
 if TYPE_CHECKING:
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
     from seatrial.sources.dockerfile_text import Joined
     from seatrial.sources.shell_model import ShellCommand
 
+_INSTALLERS = re.compile(r"pip|uv|conda|mamba|poetry|pdm|apt|apk|dnf|yum|zypper|dpkg|tee|virtualenv|venv")
+"""Without one of these in it, a command installs nothing, and where its words stand does not matter."""
+
 
 def steps(script: Joined, shell: Shell, machine: Machine, *, certain: bool = True) -> Iterator[Step]:
     """The steps of a script."""
     from seatrial.sources.shell import commands
 
     shells: dict[tuple[int, ...], Shell] = {(): shell}
-    for command in commands(script, known_texts(shell.variables)):
+    for command in commands(script, shell.variables.texts):
         inside = _shell(shells, command.scope)
-        words = in_shell(command.words, inside.variables, machine.source)
+        placed = command.output is not None or not command.name or _INSTALLERS.search(command.raw)
+        words = (in_shell if placed else texts_in_shell)(command.words, inside.variables, machine.source)
         own = _assign(command, inside)
         if words:
             at = Span(machine.source, command.start, command.end)
@@ -60,9 +65,9 @@ def _assign(command: ShellCommand, shell: Shell) -> dict[str, str]:
     for one in command.assignments:
         value = in_assignment(one.value, shell.variables)
         if one.append:
-            value = joined([shell.variables.get(one.name, given("")), value])
+            value = joined([shell.variables.values.get(one.name, given("")), value])
         if command.lasting:
-            shell.variables[one.name] = value
+            shell.variables.set(one.name, value)
         elif value.known:
             own[one.name] = value.text
     return own
@@ -84,9 +89,11 @@ def _called(
         at=at,
         directory=shell.directory,
         read=machine.files.read,
-        variables=machine.settings | known_texts(shell.variables),
+        variables=machine.settings | shell.variables.texts,
         own=own | calls.own_variables(words),
-        environment=active_environment(shell.variables, made) if shell.active is None else shell.active,
+        environment=active_environment(shell.variables.values, made)
+        if shell.active is None
+        else shell.active,
         made=made,
         certain=certain,
     )

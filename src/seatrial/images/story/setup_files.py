@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
 from seatrial.images.story import requests
 from seatrial.images.story.model import Request, Span
@@ -83,7 +83,7 @@ def from_py(source: Source, extras: Sequence[str]) -> Gathered:
     return Gathered(requests=tuple(found), files=(source,), unread=tuple(unread))
 
 
-def _is_setup(node: ast.AST) -> Any:
+def _is_setup(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and (
         (isinstance(node.func, ast.Name) and node.func.id == "setup")
         or (isinstance(node.func, ast.Attribute) and node.func.attr == "setup")
@@ -114,7 +114,7 @@ def _extras(
         return
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and key.value in extras:
-            yield from _list(source, _named(value, names), unread, f"the extra {key.value}")
+            yield from _list(source, _named(value, names), unread, f"the extra {key.value!s}")
 
 
 def _string(source: Source, node: ast.expr) -> Request | None:

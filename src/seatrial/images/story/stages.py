@@ -14,12 +14,12 @@ from seatrial.images.story import masks, run
 from seatrial.images.story.image_files import ImageFiles
 from seatrial.images.story.machine import Machine, Shell, active_environment
 from seatrial.images.story.model import Base, Command, Copy, Install, Setting, Span, Stage, Step
-from seatrial.images.story.values import Value, given, in_dockerfile, known_texts
+from seatrial.images.story.values import Value, Variables, given, in_dockerfile, known_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from seatrial.sources.dockerfile_model import Dockerfile, Instruction, Pair
+    from seatrial.sources.dockerfile_model import Dockerfile, Heredoc, Instruction, Pair
     from seatrial.sources.dockerfile_text import Joined
     from seatrial.sources.text import Source
 
@@ -153,11 +153,8 @@ def _from(file: _File, instruction: Instruction, index: int) -> Stage:
         value=_deciding(file, written, value),
         platform=file.expanded(platform, file.globals).text if platform is not None else "",
     )
-    if stage is not None:
-        state = file.states[stage].next()
-    else:
-        state = _State(Machine(file.source, ImageFiles()))
-    file.states.append(state)
+    fresh = _State(Machine(file.source, ImageFiles()))
+    file.states.append(file.states[stage].next() if stage is not None else fresh)
     file.names[str(index)] = index
     if name:
         file.names[name] = index
@@ -244,15 +241,18 @@ def _copy(file: _File, instruction: Instruction, state: _State) -> Iterator[Copy
     for text in sources:
         document = documents.get(text.removeprefix("<<").removeprefix("-").strip("'\""))
         if text.startswith("<<") and document is not None:
-            content = masks.kept(file.source, [(document.content.start, document.content.end)])
-            state.machine.files.write(posixpath.join(target, document.name) if folder else target, content)
+            place = posixpath.join(target, document.name) if folder else target
+            state.machine.files.write(place, _document(file.source, document))
         elif "://" in text:
-            state.machine.files.write(
-                posixpath.join(target, posixpath.basename(text)) if folder else target, None
-            )
+            place = posixpath.join(target, posixpath.basename(text)) if folder else target
+            state.machine.files.write(place, lambda: None)
         elif "$" not in text and read is not None:
             state.machine.files.bring(text, target, read, parents=parents)
             _bring_environments(file, state, origin, text, target)
+
+
+def _document(source: Source, document: Heredoc) -> Callable[[], Source | None]:
+    return lambda: masks.kept(source, [(document.content.start, document.content.end)])
 
 
 def _reader(file: _File, origin: str) -> Callable[[str], Source | None] | None:
@@ -301,7 +301,7 @@ def _new_shell(state: _State) -> Shell:
     if "run" in words[:3] and ("-n" in words or "--name" in words):
         name = words[words.index("-n" if "-n" in words else "--name") + 1 :][:1]
         active = "" if name == ("base",) else f"conda:{''.join(name)}"
-    return Shell(state.directory, state.variables, active)
+    return Shell(state.directory, Variables(state.variables), active)
 
 
 def _is_login(shell: tuple[str, ...]) -> bool:
@@ -324,12 +324,9 @@ def _mount(file: _File, instruction: Instruction, state: _State) -> None:
     for flag in instruction.flags:
         if flag.name != "mount" or flag.value is None:
             continue
-        fields = dict(
-            (key.strip().lower(), value)
-            for key, _, value in (
-                part.partition("=") for part in file.expanded(flag.value, state.variables).text.split(",")
-            )
-        )
+        written = file.expanded(flag.value, state.variables).text
+        parts = [part.partition("=") for part in written.split(",")]
+        fields = {key.strip().lower(): value for key, _, value in parts}
         target = next((fields[key] for key in ("target", "dst", "destination") if key in fields), "")
         read = _reader(file, fields.get("from", ""))
         if fields.get("type", "bind") == "bind" and target and read is not None:
