@@ -40,7 +40,7 @@ KINDS: dict[str, str] = {
 
 
 class Recognised(NamedTuple):
-    """`syntax` is how the file is written: yaml, json, toml, requirements, or empty where no reader applies."""
+    """`syntax` is how the file is written: yaml, json, toml, requirements, dockerfile, or empty where no reader applies."""
 
     kind: str
     syntax: str
@@ -150,7 +150,7 @@ def _dockerfile(clues: Clues) -> Recognised | None:
     loosely = "docker" in clues.name or "container" in clues.name or "." not in clues.name
     likely = loosely and _FROM.match(clues.text) is not None
     exact = clues.name in ("dockerfile", "containerfile")
-    return Recognised("dockerfile", "") if named or likely or exact else None
+    return Recognised("dockerfile", "dockerfile") if named or likely or exact else None
 
 
 def _toml(clues: Clues) -> Recognised | None:

@@ -96,6 +96,13 @@ def _requirements(subject: Subject) -> list[Finding]:
     return list(requirements.read(subject.source).findings)
 
 
+def _dockerfile(subject: Subject) -> list[Finding]:
+    from seatrial.sources import dockerfile
+
+    # The builder stops at the first; what follows is often its consequence.
+    return list(dockerfile.read(subject.source).findings[:1])
+
+
 def _duplicate(one: Duplicate) -> Finding:
     return finding(
         "source/duplicate-key",
@@ -107,4 +114,10 @@ def _duplicate(one: Duplicate) -> Finding:
     )
 
 
-_READERS = {"yaml": _yaml, "json": _json, "toml": _toml, "requirements": _requirements}
+_READERS = {
+    "yaml": _yaml,
+    "json": _json,
+    "toml": _toml,
+    "requirements": _requirements,
+    "dockerfile": _dockerfile,
+}
