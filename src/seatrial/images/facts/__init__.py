@@ -10,6 +10,7 @@ from functools import cache
 
 import msgspec
 
+from seatrial.images.facts import load, published, torch
 from seatrial.images.facts.cuda import (
     Architectures,
     Driver,
@@ -113,6 +114,7 @@ __all__ = [
     "flash_attn_url",
     "flash_attn_versions",
     "flash_attn_wheels",
+    "forget",
     "gpu",
     "gpu_names",
     "gpu_support",
@@ -175,6 +177,12 @@ class NumpyAbi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packages: tuple[Compiled, ...]
     capped: tuple[Capped, ...]
     brings_numpy: frozenset[str]
+
+
+def forget() -> None:
+    """Read derived tables anew when they are next asked for: they have changed."""
+    for cached in (load.derived, published.table, published.by_key, published.tracked, torch.companions):
+        cached.cache_clear()
 
 
 @cache

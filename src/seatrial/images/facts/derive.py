@@ -13,6 +13,8 @@ from seatrial.images.facts.versions import parsed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from packaging.version import Version
+
 
 class File(msgspec.Struct, frozen=True, rename="kebab"):
     """One file of a simple index page (PEP 691 and 700)."""
@@ -42,7 +44,7 @@ def by_version(files: Iterable[File], first: str) -> dict[str, list[File]]:
     """The files of each release from version `first` on, newest release first; names that are no version are left out."""
     from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
-    found: dict[str, list[File]] = {}
+    found: dict[Version, list[File]] = {}  # 69.4 and 69.4.0 are one release
     for file in files:
         try:
             if file.filename.endswith(".whl"):
@@ -54,8 +56,8 @@ def by_version(files: Iterable[File], first: str) -> dict[str, list[File]]:
         except ValueError:  # names from before the rules for them
             continue
         if version >= parsed(first) and not version.is_prerelease and version.local is None:
-            found.setdefault(str(version), []).append(file)
-    return dict(sorted(found.items(), key=lambda item: parsed(item[0]), reverse=True))
+            found.setdefault(version, []).append(file)
+    return {str(version): ones for version, ones in sorted(found.items(), reverse=True)}
 
 
 def describing_wheel(files: Sequence[File]) -> File | None:

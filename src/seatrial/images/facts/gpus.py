@@ -64,9 +64,16 @@ def _by_name() -> dict[str, Gpu]:
     found = {}
     for row in table.gpus:
         one = Gpu(row.name, row.capability, table.legacy_source if row.legacy else table.source, row.arm)
-        for name in (row.name, *row.also):
-            found[_plain(name)] = one
+        for name in map(_plain, (row.name, *row.also)):
+            found[name] = one
+            bare = _MODEL.fullmatch(name)
+            if bare:
+                found.setdefault(bare[1], one)
     return found
+
+
+_MODEL = re.compile(r"[rg]tx ([2-9]0\d0.*|1[06]\d0.*)")
+"""Models that are also called by their number alone: 3090, 4070 ti."""
 
 
 _NOISE = re.compile(

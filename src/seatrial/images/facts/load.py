@@ -26,11 +26,11 @@ def load_yaml(name: str, kind: type[T]) -> T:
 
 @cache
 def derived(name: str) -> bytes | None:
-    """The derived table of a package: the user's own where `image facts refresh --write` made a newer one, else ours."""
+    """The derived table of a package: the user's own where `image facts refresh --write` made one no older than ours, else ours."""
     own, ours = _read(refreshed_folder() / f"{name}.json"), _packaged(name)
     if own is None or ours is None:
         return own or ours
-    return own if _date(own) > _date(ours) else ours
+    return own if _date(own) >= _date(ours) else ours
 
 
 def refreshed_folder() -> Path:

@@ -57,13 +57,9 @@ def table(name: str) -> Table | None:
     return None if content is None else msgspec.json.decode(content, type=Table)
 
 
+@cache
 def tracked() -> frozenset[str]:
     """The names of the packages that have a table."""
-    return _tracked()
-
-
-@cache
-def _tracked() -> frozenset[str]:
     from importlib import resources
 
     ours = resources.files(load.PACKAGE).joinpath("derived")
@@ -80,13 +76,14 @@ def releases(name: str) -> tuple[Release, ...]:
 
 
 @cache
-def _by_key(name: str) -> dict[str, Release]:
+def by_key(name: str) -> dict[str, Release]:
+    """The releases of a package by `versions.key`."""
     return {key(one.version): one for one in releases(name)}
 
 
 def release(name: str, version: str) -> Release | None:
     """One release; `2.7` finds 2.7.0, and a local label (`+cu118`) does not count. None when it is not in the table."""
-    return _by_key(name).get(key(version))
+    return by_key(name).get(key(version))
 
 
 def pythons(name: str, version: str, *, arm: bool = False) -> tuple[str, ...] | None:

@@ -109,6 +109,7 @@ def write(tables: Sequence[Table], folder: Path) -> tuple[Path, ...]:
         SeatrialError: the folder cannot be written.
     """
     from seatrial.files import write_atomic
+    from seatrial.images.facts import forget
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -116,4 +117,5 @@ def write(tables: Sequence[Table], folder: Path) -> tuple[Path, ...]:
         path = folder / f"{one.package}.json"
         write_atomic(path, derive.encode(one))
         paths.append(path)
+    forget()
     return tuple(paths)
