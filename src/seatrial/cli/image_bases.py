@@ -192,7 +192,9 @@ def _print_ranked(ranked: Sequence[Ranked]) -> None:
 
 
 def _size(size: int | None) -> str:
-    return "size not known" if size is None else f"≈{size / 1e9:.1f} GB compressed"
+    if size is None:
+        return "size not known"
+    return f"≈{size / 1e9:.1f} GB compressed" if size >= 10**9 else f"≈{size / 1e6:.1f} MB compressed"
 
 
 def _show_list(*, as_json: bool) -> None:

@@ -16,7 +16,21 @@ from seatrial.images.facts.cuda import driver_runs, gpu_support
 if TYPE_CHECKING:
     from seatrial.images.catalog.rank import Ranked
 
-_TORCHES = (None, "", "2.8", "1.13.1", "2.1.2", "2.5.1", "2.7.1", "2.10.0", "2.14.1")
+_TORCHES = (
+    None,
+    "",
+    "2.8",
+    "1.4.0",
+    "1.12.1",
+    "1.13.1",
+    "2.1.2",
+    "2.5.1",
+    "2.7.1",
+    "2.10.0",
+    "2.14.1",
+    "2.15.0",
+    "9.9",
+)
 _PYTHONS = ("", "3.10", "3.12", "3.14")
 _HARDWARE = (((), ""), (("9.0",), "535.129.03"), (("12.0",), "580.65.06"), (("7.0",), "525.60.13"))
 _WISHES = [

@@ -83,16 +83,13 @@ def _torches(wanted: Wanted) -> Iterator[str]:
 
 
 def _with_torch(builds: list[tuple[str, str, bool]]) -> Iterator[Offer]:
-    """One tag for each published build. cuDNN's major version follows from torch's."""
+    """One tag for each published build, as far as tags were seen. cuDNN's major version follows from torch's."""
     table = tables.load("pytorch")
+    rows = tables.columns(table["cudnn"], 2)
     for torch, cuda, _ in builds:
-        major = next(
-            row[1] for row in reversed(tables.columns(table["cudnn"], 2)) if _order(torch) >= _order(row[0])
-        )
-        if _order(torch) > _order(table["seen_up_to"]):
-            continue
-        for kind in ("runtime", "devel"):
-            yield Offer(f"pytorch/pytorch:{torch}-cuda{cuda}-cudnn{major}-{kind}", torch, cuda)
+        major = [row[1] for row in rows if _order(row[0]) <= _order(torch) <= _order(table["seen_up_to"])]
+        for kind in ("runtime", "devel") if major else ():
+            yield Offer(f"pytorch/pytorch:{torch}-cuda{cuda}-cudnn{major[-1]}-{kind}", torch, cuda)
 
 
 def _ngc(wanted: Wanted) -> Iterator[Offer]:

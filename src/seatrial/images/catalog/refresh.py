@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -138,6 +139,12 @@ def _known(repository: str) -> frozenset[str]:
 
 def _offered(repository: str) -> frozenset[str]:
     """The tags that can be recommended: the only ones whose size anyone asks for."""
+    named = (reference.rpartition(":") for reference in _recommendable())
+    return frozenset(tag for name, _, tag in named if _same(name, repository))
+
+
+@cache
+def _recommendable() -> frozenset[str]:
     from seatrial.images.catalog.offers import offers
     from seatrial.images.catalog.wishes import Wanted
     from seatrial.images.facts import releases
@@ -145,10 +152,7 @@ def _offered(repository: str) -> frozenset[str]:
     torches = [None, *(one.version for one in releases("torch"))]
     wishes = [Wanted(torch=torch, needs_nvcc=nvcc) for torch in torches for nvcc in (False, True)]
     wishes += [Wanted(serving=server) for server in ("vllm", "sglang", "triton", "djl")]
-    names = (offer.reference for wanted in wishes for offer in offers(wanted))
-    return frozenset(
-        tag for name, _, tag in (one.rpartition(":") for one in names) if _same(name, repository)
-    )
+    return frozenset(offer.reference for wanted in wishes for offer in offers(wanted))
 
 
 def _same(name: str, repository: str) -> bool:
