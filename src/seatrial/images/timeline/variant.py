@@ -22,7 +22,9 @@ _INDEX = re.compile(
     r"(?:/|^)(?:whl|nightly|test|cuda)/(?:nightly/|test/)?(cu\d+|cpu|rocm[\d.]+|xpu)(?=$|[/_?#.])"
 )
 _LABEL = re.compile(r"\+(cu\d+|cpu|rocm[\d.]+|xpu)")
-_DEFAULT = re.compile(r"^https?://(?:pypi\.org|pypi\.python\.org|files\.pythonhosted\.org)(?:/|$)")
+DEFAULT_INDEX = re.compile(r"^https?://(?:pypi\.org|pypi\.python\.org|files\.pythonhosted\.org)(?:/|$)")
+"""The index that pip and uv ask when none is given."""
+
 _CONDA_CUDA = ("pytorch-cuda", "cudatoolkit", "cuda-version")
 
 
@@ -68,7 +70,7 @@ def _of_indexes(name: str, version: str, request: Request | None, install: Insta
     extra = [of_index(one) for one in install.extra_indexes if of_index(one)]
     if extra:
         return _besides(name, version, extra, install)
-    if (index and not _DEFAULT.match(index)) or "no-index" in install.flags or not version:
+    if (index and not DEFAULT_INDEX.match(index)) or "no-index" in install.flags or not version:
         return ""
     return _default(name, version, architecture)
 
