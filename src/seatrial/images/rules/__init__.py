@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from seatrial.images.rules import bases, resolved, yanked
+
 if TYPE_CHECKING:
     from seatrial.findings import Rule
     from seatrial.images.rules.verdict import Verdict
@@ -18,7 +20,11 @@ class RuleModule(Protocol):
     def check(self, timeline: Timeline) -> list[Verdict]: ...
 
 
-MODULES: tuple[RuleModule, ...] = ()
+MODULES: tuple[RuleModule, ...] = (
+    bases,
+    yanked,
+    resolved,
+)
 
 RULES: tuple[Rule, ...] = tuple(rule for module in MODULES for rule in module.RULES)
 
