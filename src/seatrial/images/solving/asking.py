@@ -80,13 +80,16 @@ def ask_uv(
         _write(question, folder)
         try:
             done = run(
-                _command(uv, question, refresh), cwd=folder, env=_environment(env, offline), timeout=timeout
+                _command(uv, question, refresh and not env.get("UV_OFFLINE")),
+                cwd=folder,
+                env=_environment(env, offline),
+                timeout=timeout,
             )
         except SeatrialError as error:
             if isinstance(error.__cause__, subprocess.TimeoutExpired):
                 return Answer(kind="late")
             raise
-        text = clean(done.stderr).replace(f"{folder}{os.sep}", "")
+        text = re.sub(r"(://[^\s`?]+)\?[^\s`]*", r"\1", clean(done.stderr)).replace(f"{folder}{os.sep}", "")
         if done.code != 0:
             return Answer(kind=failure(done), text=text.strip())
         versions = read_versions((folder / "chosen.txt").read_text("utf-8"))
@@ -137,7 +140,6 @@ def _command(uv: str, question: Question, refresh: bool) -> list[str]:
 
 def _environment(env: Mapping[str, str], offline: bool) -> dict[str, str]:
     kept = {name: value for name, value in quiet(env).items() if not name.startswith("UV_") or name in _KEPT}
-    kept.setdefault("UV_HTTP_RETRIES", "1")
     if offline:
         kept["UV_OFFLINE"] = "1"
     return {**kept, "UV_NO_PROGRESS": "1", "PATH": _path_without_git(env)}

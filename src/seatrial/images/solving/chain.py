@@ -72,21 +72,23 @@ def sentence(chain: Sequence[Link], asks: Sequence[Ask]) -> str:
     """The chain in words, or, where it is long, who cannot be together."""
     asked = [link for link in chain if not link.package]
     needed = [link for link in chain if link.package]
-    if not needed and asked:
+    if not needed and len(asked) > 1:
         return (
             f"{_listed([spelled(link.other, link.needs) for link in asked])} are asked for at the same time"
         )
-    if not chain or len(needed) > _LONGEST:
+    if not needed:
+        return f"nothing satisfies {_listed([spelled(ask.name, ask.specifier) for ask in asks])}"
+    if len(needed) > _LONGEST:
         who = _listed([spelled(ask.name, ask.specifier) for ask in asks])
-        where = f": they need different versions of {needed[-1].other}" if needed and needed[-1].other else ""
+        where = f": they need different versions of {needed[-1].other}" if needed[-1].other else ""
         return f"{who} cannot be installed together{where}"
-    parts = _phrases(needed)
+    parts = _phrases(needed, {ask.name for ask in asks})
     if asked:
         parts.append(f"but {_listed([spelled(link.other, link.needs) for link in asked])} is asked for")
     return ", ".join(parts)
 
 
-def _phrases(links: Sequence[Link]) -> list[str]:
+def _phrases(links: Sequence[Link], asked: set[str]) -> list[str]:
     parts: list[str] = []
     previous: Link | None = None
     for link in links:
@@ -95,7 +97,8 @@ def _phrases(links: Sequence[Link]) -> list[str]:
             parts.append(f"which {said}")
         else:
             but = "but " if previous is not None else ""
-            parts.append(f"{but}{spelled(link.package, link.versions, subject=True)} {said}")
+            every = "" if link.versions or link.package in asked else "every "
+            parts.append(f"{but}{every}{spelled(link.package, link.versions, subject=True)} {said}")
         previous = link
     return parts
 
@@ -104,7 +107,7 @@ def spelled(name: str, versions: str, *, subject: bool = False) -> str:
     """`vllm 0.8.5` for one version that does something, `torch==2.6.0` for one that is wanted."""
     if subject and versions.startswith("==") and "," not in versions and "*" not in versions:
         return f"{name} {versions.lstrip('=')}"
-    return f"{name}{versions}" if versions else (f"every {name}" if subject else name)
+    return f"{name}{versions}"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -119,7 +119,8 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     satisfied: `versions` would be chosen; `replaced` names what the base has in another version (installed, chosen);
     `built` have no wheel for the target, so an installer would build them; of `unseen` the dependencies are not known;
     `yanked` were withdrawn (version → reason is in the value).
-    unsatisfiable: `conflict` says why. unknown: `reason` says why it cannot be told, `remedy` what would help.
+    unsatisfiable: `conflict` says why. unknown: `reason` says why it cannot be told, `remedy` what would help; a `conflict`
+    then is only what the places that could be asked say.
     `notes` say what was left out or taken for something else. `cached`: answered from memory.
     """
 

@@ -26,6 +26,7 @@ Specifiers = dict[str, str | None]
 def nearest_changes(question: Question, ids: Sequence[str], means: Means) -> tuple[Change, ...]:
     """Changes of the asks `ids`, and of others where these are not enough, best first. Stops when time is out."""
     means = msgspec.structs.replace(means, refresh=False, cached_first=True)
+    question = _seen_only(question, ids, means)
     asks = [ask for ask in (*question.asks, *question.constraints) if ask.id in ids]
     found: dict[tuple[Edited, ...], None] = {}
     alone = [ask for ask in asks if _holds(question, {ask.id: ""}, means)]
@@ -41,6 +42,19 @@ def nearest_changes(question: Question, ids: Sequence[str], means: Means) -> tup
     everyone = {ask.id: ask for ask in (*question.asks, *question.constraints)}
     ordered = sorted(found, key=lambda edits: _rank(edits, everyone))
     return tuple(Change(edits=edits, reason=_reason(edits, everyone)) for edits in ordered)
+
+
+def _seen_only(question: Question, ids: Sequence[str], means: Means) -> Question:
+    """Without the releases of these asks of which only a version number is known, where others have wheels.
+
+    What seems to need nothing goes with everything: an old source distribution would be the answer to any conflict.
+    """
+    names = {ask.name for ask in (*question.asks, *question.constraints) if ask.id in ids}
+    kept = dict(question.stand_ins)
+    for name in names & kept.keys():
+        if any(one.wheels for one in known_releases(question, name, means).values()):
+            kept[name] = {version: needs for version, needs in kept[name].items() if needs is not None}
+    return msgspec.structs.replace(question, stand_ins=kept)
 
 
 def changed(question: Question, specifiers: Mapping[str, str | None]) -> Question:
@@ -77,9 +91,8 @@ def _nearest(question: Question, ask: Ask, others: Specifiers, means: Means) -> 
         return None
     public = asked.partition("+")[0]
     candidates = [
-        _highest(question, ask, f"<{public}", others, means)
-        if parsed(versions[0]) < parsed(public)
-        else None,
+        public if public != asked and public in versions else None,
+        _next_below(question, ask, public, others, means) if parsed(versions[0]) < parsed(public) else None,
         _next_above(question, ask, public, versions, others, means),
     ]
     for version in sorted(filter(None, candidates), key=lambda one: distance(public, one)):
@@ -101,9 +114,25 @@ def _choices(question: Question, ask: Ask, means: Means) -> list[str]:
 
 
 def _highest(question: Question, ask: Ask, limits: str, others: Specifiers, means: Means) -> str | None:
-    """The version that is chosen within limits."""
+    """The version that is chosen within limits; None: there is none, or only a pre-release."""
     solved = _solved(question, {**others, ask.id: limits}, means)
-    return None if solved is None else solved.answer.versions.get(ask.name)
+    version = None if solved is None else solved.answer.versions.get(ask.name)
+    return None if version is None or parsed(version).is_prerelease else version
+
+
+def _next_below(question: Question, ask: Ask, asked: str, others: Specifiers, means: Means) -> str | None:
+    """The highest version below the one asked for that holds.
+
+    uv passes over versions of which something has no wheel as long as an older one has; asked for those in between alone,
+    it says so, and they get stand-ins.
+    """
+    found = _highest(question, ask, f"<{asked}", others, means)
+    while found is not None:
+        better = _highest(question, ask, f">{found},<{asked}", others, means)
+        if better is None or parsed(better) <= parsed(found):
+            break
+        found = better
+    return found
 
 
 def _next_above(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import tomllib
 from functools import cache, lru_cache
 from importlib import resources
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from seatrial.images.solving.model import Ask, Setting
 
 PUBLIC = "https://pypi.org/simple"
+_FRESH = 60.0  # seconds for which a server that does not answer is not asked again
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,8 @@ def find_places(setting: Setting, asks: Iterable[Ask], env: Mapping[str, str]) -
     if setting.index:
         places = _replace_default(places, setting.index)
     own = [ask.index for ask in asks if ask.index]
+    if places.default and not places.missing and not reachable(places.default):
+        return msgspec.structs.replace(places, missing=shown(places.default))
     for address in dict.fromkeys((*setting.extra_indexes, *own)):
         places = _add(places, address, "extras")
     for address in dict.fromkeys(setting.find_links):
@@ -170,20 +174,19 @@ def _is_pytorch(address: str) -> bool:
     return parts.hostname in facts.hosts and not parts.path.startswith(facts.previews)
 
 
-@lru_cache(256)
 def reachable(address: str) -> bool:
-    """Whether something answers there, tried once. Folders must exist; what a server answers is for uv to judge."""
+    """Whether something answers there, tried once a minute. Folders must exist; what a server answers is for uv to judge."""
     parts = urlsplit(address)
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path) if parts.scheme else address)
         return path.is_absolute() and path.exists()
     if parts.scheme not in ("http", "https"):
         return False
-    return _answers(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/")
+    return _answers(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/", int(time.monotonic() / _FRESH))
 
 
 @lru_cache(256)
-def _answers(root: str) -> bool:
+def _answers(root: str, minute: int) -> bool:  # noqa: ARG001 - part of what is remembered
     from seatrial.transport import Retry, connect, send
 
     try:

@@ -10,7 +10,14 @@ import msgspec
 
 from seatrial.images.solving.asking import Question
 from seatrial.images.solving.places import find_places, shown
-from seatrial.images.solving.settle import Means, known_releases, labelled_needs, look_up, with_sources
+from seatrial.images.solving.settle import (
+    Means,
+    known_releases,
+    labelled_needs,
+    look_up,
+    with_installed,
+    with_sources,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +65,7 @@ def prepare(asks: Sequence[Ask], setting: Setting, means: Means) -> Prepared:
     if not means.offline and not places.missing:
         look_up(question, list(dict.fromkeys(named)), means)  # several at a time; kept for what follows
         question = with_sources(question, named, means) or question
+        question = _with_installed(question, means)
         question, said = _with_labels(question, means)
         notes += said
     return Prepared(question, tuple(notes))
@@ -88,6 +96,21 @@ def _unreadable(ask: Ask) -> str | None:
         if reachable(ask.url)
         else f"{where}, which cannot be asked from here: what it needs was not seen"
     )
+
+
+def _with_installed(question: Question, means: Means) -> Question:
+    """Stand in for what the base has and an ask is content with, where no index has that version."""
+    from packaging.specifiers import SpecifierSet
+
+    installed = question.setting.installed
+    kept = {
+        ask.name: installed[ask.name]
+        for ask in question.asks
+        if not ask.url
+        and ask.name in installed
+        and SpecifierSet(ask.specifier).contains(installed[ask.name], prereleases=True)
+    }
+    return with_installed(question, kept, means) or question
 
 
 def _with_labels(question: Question, means: Means) -> tuple[Question, list[str]]:

@@ -86,7 +86,7 @@ def releases(files: Iterable[File], name: str, setting: Setting) -> dict[str, Re
     accepted = _accepted(setting)
     found: dict[Version, dict[str, list[File]]] = {}
     for file in files:
-        if setting.exclude_newer and file.uploaded > setting.exclude_newer:
+        if setting.exclude_newer and file.uploaded[: len(setting.exclude_newer)] > setting.exclude_newer:
             continue
         try:
             version = version_of(file.name, name)
@@ -108,12 +108,13 @@ def releases(files: Iterable[File], name: str, setting: Setting) -> dict[str, Re
 
 
 def version_of(filename: str, name: str) -> Version | None:
-    """The version in the name of a wheel or source distribution; None: it is neither."""
+    """The version in the name of a wheel or source distribution of the package `name`; None: it is neither."""
     from packaging.utils import canonicalize_name
 
     if filename.endswith(".whl"):
         parts = filename.split("-")
-        return _version(parts[1]) if len(parts) in (5, 6) else None
+        whole = len(parts) in (5, 6) and canonicalize_name(parts[0]) == name
+        return _version(parts[1]) if whole else None
     for suffix in (".tar.gz", ".zip", ".tar.bz2", ".tgz"):
         if filename.endswith(suffix):
             stem = filename.removesuffix(suffix)
@@ -192,7 +193,7 @@ def _kept(place: Path, *, anyhow: bool) -> tuple[File, ...] | None:
 def _fetched(url: str) -> tuple[File, ...] | None:
     from seatrial.transport import Retry, connect, place, send
 
-    with connect(timeout=20, retry=Retry(attempts=3)) as link:
+    with connect(timeout=10, retry=Retry(attempts=2)) as link:
         answer = send(link, "GET", url, headers={"Accept": _ACCEPT})
     if answer.status_code == _GONE:
         return None

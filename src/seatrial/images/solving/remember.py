@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from seatrial import paths
 from seatrial.files import write_atomic
+from seatrial.locks import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from seatrial.images.solving.model import Ask, Setting
@@ -71,6 +72,15 @@ def remember(key: str, answer: Any, *, short: bool = False) -> None:
     place = _place(key)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(place, msgspec.json.encode(_Entry(until, msgspec.Raw(raw))), mode=0o600)
+
+
+@contextmanager
+def answering(key: str) -> Iterator[None]:
+    """Hold the right to find the answer, against other threads and other processes."""
+    lock = _place(key).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock):
+        yield
 
 
 def _place(key: str) -> Path:

@@ -12,6 +12,7 @@ import msgspec
 from seatrial.errors import SeatrialError
 from seatrial.images.solving import stand_ins
 from seatrial.images.solving.asking import Answer, Question, ask_uv
+from seatrial.images.solving.derivation import facts
 from seatrial.images.solving.metadata import Needs, static_needs
 from seatrial.images.solving.places import leave_out
 from seatrial.images.solving.releases import File, Release, listed, page, releases
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _ROUNDS = 16
+_NOT_THERE = ("none", "only", "absent", "lacks")
 _SEEN = Needs()
 _UNCACHED = re.compile(r"network was disabled|needs to be downloaded|not found in the cache")
 
@@ -73,17 +75,24 @@ def _ask(question: Question, means: Means) -> Answer:
         answer = ask_uv(question, means.env, timeout=means.left, offline=True)
         if means.offline or (answer.kind != "unreachable" and not _UNCACHED.search(answer.text)):
             return answer
-    return ask_uv(question, means.env, timeout=max(means.left, 0.1), refresh=means.refresh)
+    return ask_uv(question, means.env, timeout=max(means.left, 0.001), refresh=means.refresh)
 
 
 def _improved(question: Question, answer: Answer, means: Means) -> Question | None:
     """The question with what this answer lacked; None: it lacked nothing that can be had."""
-    if answer.kind == "unreachable":
-        return _without_unreachable(question, answer.text)
+    if answer.kind in ("unreachable", "refused"):
+        return _without_unreachable(question, answer.text) or _without_addresses(question, answer.text)
     if answer.kind in ("no-wheel", "unsatisfiable"):
-        return with_sources(question, unbuilt(answer.text), means)
+        installed = question.setting.installed
+        absent = {fact.subject.name for fact in facts(answer.text) if fact.kind in _NOT_THERE}
+        there = {name: installed[name] for name in absent & installed.keys()}
+        return (
+            with_sources(question, unbuilt(answer.text), means)
+            or with_installed(question, there, means)
+            or _without_addresses(question, answer.text)
+        )
     if answer.kind == "satisfied":
-        return _with_needs_of_chosen(question, answer.versions, means) or _with_installed(
+        return _with_needs_of_chosen(question, answer.versions, means) or _with_passed_over(
             question, answer.versions, means
         )
     return None
@@ -99,6 +108,15 @@ def _without_unreachable(question: Question, text: str) -> Question | None:
             )
     places = leave_out(question.places, text)
     return None if places is None else msgspec.structs.replace(question, places=places)
+
+
+def _without_addresses(question: Question, text: str) -> Question | None:
+    """Packages that another one wants from an address: uv takes addresses from the request alone, pip from anyone."""
+    names = re.findall(rf"Package `({_PACKAGE})` was included as a URL dependency", text)
+    fresh = [name for name in dict.fromkeys(names) if name not in question.excluded]
+    if not fresh:
+        return None
+    return msgspec.structs.replace(question, excluded=(*question.excluded, *fresh))
 
 
 _PACKAGE = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -188,18 +206,22 @@ def _needs_of(question: Question, name: str, version: str, means: Means) -> Need
     return None
 
 
-def _with_installed(question: Question, versions: Mapping[str, str], means: Means) -> Question | None:
+def _with_passed_over(question: Question, versions: Mapping[str, str], means: Means) -> Question | None:
     """Where the base's version was passed over because no index has it, give it a stand-in, so that it can stay."""
     installed = question.setting.installed
-    passed_over = [
-        name
+    passed_over = {
+        name: installed[name]
         for name, version in versions.items()
-        if name in installed
-        and installed[name] != version
-        and installed[name] not in question.stand_ins.get(name, {})
-    ]
+        if name in installed and installed[name] != version
+    }
+    return with_installed(question, passed_over, means)
+
+
+def with_installed(question: Question, installed: Mapping[str, str], means: Means) -> Question | None:
+    """The question with a stand-in for each installed version that no index has; None: there is none to add."""
+    names = [name for name, version in installed.items() if version not in question.stand_ins.get(name, {})]
     added: dict[str, dict[str, Needs | None]] = {}
-    for name, known in zip(passed_over, look_up(question, passed_over, means), strict=True):
+    for name, known in zip(names, look_up(question, names, means), strict=True):
         version = installed[name]
         if version not in known or not known[version].wheels:
             others = question.stand_ins.get(name, {})

@@ -13,7 +13,7 @@ from seatrial.images.solving.explain import REFUSED, explain
 from seatrial.images.solving.model import Ask, Change, Setting, Solution
 from seatrial.images.solving.nearest import nearest_changes
 from seatrial.images.solving.prepare import Prepared, prepare
-from seatrial.images.solving.remember import forget_old, key_of, recall, remember
+from seatrial.images.solving.remember import answering, forget_old, key_of, recall, remember
 from seatrial.images.solving.settle import Means, Settled, known_releases, settle
 
 if TYPE_CHECKING:
@@ -49,20 +49,10 @@ def solve(
         UsageError: the platform or C library of `setting` is not one that wheels are made for.
     """
     means = _means(budget, refresh, offline, env)
-    key = key_of("solution", asks, setting, means.env)
-    if not refresh and (known := recall(key, Solution)) is not None:
-        return msgspec.structs.replace(known, cached=True)
-    if offline:
-        return _unanswered(
-            "this was not resolved before, and no index is asked offline", "run it once online"
-        )
-    solution = _solve(asks, setting, means)
-    if solution.status == "unknown" and (old := recall(key, Solution, anyhow=True)) is not None:
-        note = "the index cannot be asked now: this is an earlier answer"
-        return msgspec.structs.replace(old, cached=True, notes=(*old.notes, note))
-    if solution.status != "unknown":
-        remember(key, solution, short=solution.status == "unsatisfiable")
-    return solution
+    numbered, ids = _numbered(asks, setting)
+    key = key_of("solution", numbered.asks, numbered.setting, means.env)
+    with answering(key):  # who asks the same at the same time waits for the one answer
+        return _with_ids(_recalled(key, means) or _answered(key, numbered, means), ids)
 
 
 def solve_all(
@@ -103,17 +93,79 @@ def changes(
     if solution.conflict is None or not solution.conflict.asks:
         return ()
     means = _means(budget, refresh, offline, env)
-    key = key_of("changes", asks, setting, means.env)
-    if not refresh and (known := recall(key, tuple[Change, ...])) is not None:
-        return known
-    prepared = prepare(asks, setting, means)
-    if offline or prepared.question.places.missing:
+    problem, ids = _numbered(asks, setting)
+    numbers = [number for number, own in ids.items() if own in solution.conflict.asks]
+    key = key_of("changes", problem.asks, problem.setting, means.env)
+    with answering(key):
+        found = None if refresh else recall(key, tuple[Change, ...], anyhow=offline)
+        if found is None:
+            found = () if offline else _changes(problem, numbers, means)
+            if found or (means.left > 0 and not offline):
+                remember(key, found, short=not found)
+    return tuple(
+        msgspec.structs.replace(
+            one, edits=tuple(msgspec.structs.replace(edit, ask=ids[edit.ask]) for edit in one.edits)
+        )
+        for one in found
+    )
+
+
+def _changes(problem: Problem, numbers: Sequence[str], means: Means) -> tuple[Change, ...]:
+    question = prepare(problem.asks, problem.setting, means).question
+    if question.places.missing:
         return ()
-    question = settle(prepared.question, msgspec.structs.replace(means, cached_first=True)).question
-    found = nearest_changes(question, solution.conflict.asks, means)
-    if found or means.left > 0:
-        remember(key, found)
-    return found
+    settled = settle(question, msgspec.structs.replace(means, cached_first=True))
+    return nearest_changes(settled.question, numbers, means)
+
+
+def _recalled(key: str, means: Means) -> Solution | None:
+    if not means.refresh and (known := recall(key, Solution)) is not None:
+        return msgspec.structs.replace(known, cached=True)
+    if not means.offline:
+        return None
+    return _earlier(key) or _unanswered(
+        "this was not resolved before, and no index is asked offline", "run it once online"
+    )
+
+
+def _earlier(key: str) -> Solution | None:
+    """An answer whose time is over, for when there is no better one."""
+    old = recall(key, Solution, anyhow=True)
+    if old is None:
+        return None
+    note = "the index cannot be asked now: this is an earlier answer"
+    return msgspec.structs.replace(old, cached=True, notes=(*old.notes, note))
+
+
+def _answered(key: str, problem: Problem, means: Means) -> Solution:
+    solution = _solve(problem.asks, problem.setting, means)
+    if solution.status == "unknown":
+        return _earlier(key) or solution
+    remember(key, solution, short=solution.status == "unsatisfiable")
+    return solution
+
+
+def _numbered(asks: Sequence[Ask], setting: Setting) -> tuple[Problem, dict[str, str]]:
+    """The problem with identities of our own, so that its answer fits whoever asks the same; and whose they are."""
+    ids: dict[str, str] = {}
+
+    def renamed(some: Sequence[Ask]) -> tuple[Ask, ...]:
+        found = []
+        for ask in some:
+            number = str(len(ids))
+            ids[number] = ask.id
+            found.append(msgspec.structs.replace(ask, id=number))
+        return tuple(found)
+
+    limits = msgspec.structs.replace(setting, constraints=renamed(setting.constraints))
+    return Problem(renamed(asks), limits), ids
+
+
+def _with_ids(solution: Solution, ids: Mapping[str, str]) -> Solution:
+    if solution.conflict is None:
+        return solution
+    own = tuple(ids[number] for number in solution.conflict.asks)
+    return msgspec.structs.replace(solution, conflict=msgspec.structs.replace(solution.conflict, asks=own))
 
 
 def _means(budget: float, refresh: bool, offline: bool, env: Mapping[str, str] | None) -> Means:
