@@ -165,7 +165,7 @@ def _pinned(timeline: Timeline, contents: Contents, base: Base) -> Iterator[str]
 
 
 def _key(timeline: Timeline, contents: Contents) -> Verdict | None:
-    if not contents.apt_key_stale:
+    if not contents.apt_key_stale or contents.removed is not None:
         return None
     update = _first_update(timeline.steps)
     if update is None:

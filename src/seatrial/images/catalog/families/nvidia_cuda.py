@@ -45,6 +45,7 @@ def read(image: Image) -> Contents | None:
     build = _builds().get((cuda, system or ""))
     removed = _removed(cuda, word, kind, system or "")
     nccl = (build.nccl or None) if build else None
+    stale = _stale(cuda, system or "", removed)
     return Contents(
         **image.common | {"family": "nvidia/cuda"},
         **systems.facts(system),
@@ -60,7 +61,17 @@ def read(image: Image) -> Contents | None:
         constraint_file="",
         env=table["env"],
         removed=removed,
-        apt_key_stale=_stale(cuda, system or "", removed),
+        apt_key_stale=stale,
+        # Which of the old images were built again with the new key, and which tags with a patch were deleted, is concluded
+        # from what the publisher's repository has left, not read anywhere.
+        unverified=frozenset(
+            name
+            for name, concluded in (
+                ("apt_key_stale", stale),
+                ("removed", removed is not None and not _surely_gone(cuda)),
+            )
+            if concluded
+        ),
         sources=(sources["contents"], sources["tags"]),
     )
 
@@ -110,14 +121,20 @@ def _removed(cuda: str, word: str, kind: str, system: str) -> Removed | None:
         return None
     if _order(cuda) >= _order(table["whole_below"]) and cuda.count(".") > 1:
         return None
-    instead = tuple(_nearest(cuda, word, kind, system or "ubuntu16.04"))
+    instead = tuple(_nearest(cuda, word, kind, system))
     if cuda.count(".") == 1:
         return Removed("tags without a patch version were deleted", table["sources"]["policy"], instead)
     return Removed("it is not among the tags that still exist", table["sources"]["tags"], instead)
 
 
+def _surely_gone(cuda: str) -> bool:
+    """What the publisher said it deleted: everything before CUDA 11, and 11.0 without a patch."""
+    return _order(cuda)[0] < 11 or cuda == "11.0"  # noqa: PLR2004 - the version that the policy began with
+
+
 def _nearest(cuda: str, word: str, kind: str, system: str) -> list[str]:
-    """Up to three tags that exist, nearest first: as little newer as possible, the same system, the same cuDNN."""
+    """Up to three tags that exist, nearest first: the same system if one was named, as little newer as possible, the same cuDNN."""
+    named, system = bool(system), system or "ubuntu16.04"
     wanted = _order(cuda)[:2]
     stale = tables.load("nvidia_cuda")["stale_key"]
     ranked = []
@@ -134,7 +151,15 @@ def _nearest(cuda: str, word: str, kind: str, system: str) -> list[str]:
         other_cudnn = bool(word) and _major(build) != word.removeprefix("cudnn")
         patches = tuple(-one for one in order)
         ranked.append(
-            (f"{build.cuda} {build.system}" in stale, step, other_cudnn, not same_system, patches, build)
+            (
+                named and not same_system,
+                f"{build.cuda} {build.system}" in stale,
+                step,
+                other_cudnn,
+                not same_system,
+                patches,
+                build,
+            )
         )
     ranked.sort(key=lambda one: one[:-1])
     return [
