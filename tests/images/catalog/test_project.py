@@ -59,6 +59,21 @@ def test_the_index_or_label_says_which_cuda(tmp_path: Path, line: str) -> None:
     assert (found.wanted.torch, found.wanted.cuda) == ("2.4.1", "12.1")
 
 
+def test_a_range_is_the_newest_release_for_that_cuda(tmp_path: Path) -> None:
+    found = _needs(
+        tmp_path, {"requirements.txt": "--index-url https://download.pytorch.org/whl/cu118\ntorch>=2.1\n"}
+    )
+    assert (found.wanted.torch, found.wanted.cuda) == ("2.7.1", "11.8")
+
+
+def test_a_cuda_that_no_torch_is_known_for_is_left_open(tmp_path: Path) -> None:
+    found = _needs(
+        tmp_path, {"requirements.txt": "--index-url https://download.pytorch.org/whl/cu110\ntorch==2.5.1\n"}
+    )
+    assert (found.wanted.torch, found.wanted.cuda) == ("2.5.1", "")
+    assert any("11.0" in one for one in found.because)
+
+
 def test_a_dockerfile_says_what_it_is_built_on_and_where_it_installs_from(tmp_path: Path) -> None:
     dockerfile = (
         "FROM nvidia/cuda:12.1.1-devel-ubuntu22.04 AS build\n"
@@ -68,6 +83,34 @@ def test_a_dockerfile_says_what_it_is_built_on_and_where_it_installs_from(tmp_pa
     found = _needs(tmp_path, {"Dockerfile": dockerfile})
     assert found.bases == ("nvidia/cuda:12.1.1-devel-ubuntu22.04",)
     assert (found.wanted.torch, found.wanted.cuda) == ("2.4.1", "12.4")
+
+
+@pytest.mark.parametrize(
+    ("base", "torch", "nvcc"),
+    [
+        ("pytorch/pytorch:2.1.2-cuda12.1-cudnn8-runtime", "2.1.2", False),
+        ("pytorch/pytorch:2.1.2-cuda12.1-cudnn8-devel", "2.1.2", True),
+        ("nvcr.io/nvidia/pytorch:24.07-py3", "2.4", True),
+    ],
+)
+def test_what_the_files_leave_open_the_base_says(tmp_path: Path, base: str, torch: str, nvcc: bool) -> None:
+    found = _needs(tmp_path, {"Dockerfile": f"FROM {base}\nRUN pip install pandas\n"})
+    assert (found.wanted.torch, found.wanted.needs_nvcc) == (torch, nvcc)
+    assert all("the base has it now" in one for one in found.because)
+
+
+def test_a_plain_cuda_base_says_which_cuda(tmp_path: Path) -> None:
+    found = _needs(
+        tmp_path, {"Dockerfile": "FROM nvidia/cuda:12.4.1-runtime-ubuntu22.04\nRUN pip install cupy\n"}
+    )
+    assert (found.wanted.torch, found.wanted.cuda, found.wanted.needs_nvcc) == (None, "12.4", False)
+
+
+def test_a_stage_that_is_only_copied_from_is_no_base(tmp_path: Path) -> None:
+    dockerfile = (
+        "FROM alpine/git AS source\nRUN git clone x\nFROM python:3.12-slim\nCOPY --from=source /x /x\n"
+    )
+    assert _needs(tmp_path, {"Dockerfile": dockerfile}).bases == ("python:3.12-slim",)
 
 
 def test_a_server_is_replaced_by_a_server(tmp_path: Path) -> None:

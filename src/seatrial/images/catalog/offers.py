@@ -146,7 +146,7 @@ def _newest_patches() -> dict[tuple[str, str], str]:
 
 def _plain_python(wanted: Wanted, builds: list[tuple[str, str, bool]]) -> Iterator[Offer]:
     """Python alone: wheels of torch bring CUDA themselves."""
-    if wanted.torch is not None and not builds:
+    if (wanted.torch is not None and not builds) or (wanted.torch is None and wanted.cuda):
         return
     torch, cuda, _ = max(builds, key=lambda one: one[2]) if builds else ("", wanted.cuda, False)
     for newest in tables.load("python")["newest"].values():

@@ -14,6 +14,7 @@ from seatrial.images.catalog.wishes import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from seatrial.images.catalog.model import Contents
     from seatrial.images.catalog.wishes import Serving
     from seatrial.images.story.model import Install, Request, Story
     from seatrial.images.timeline.model import Target
@@ -47,14 +48,30 @@ def needs(
     serving: Serving = "",
     multi_node: bool = False,
 ) -> Needs:
-    """The base that the stories need on `target`. `serving` and `multi_node` are what no file says."""
+    """The base that the stories need on `target`. `serving` and `multi_node` are what no file says.
+
+    What the dependency files leave open is taken from the base that the project has now.
+    """
+    from seatrial.images.facts import torch_build
+
     requests = list(_requests(stories))
     bases = tuple(dict.fromkeys(_bases(stories)))
+    now = [contents for base in bases if (contents := identify(base)) is not None]
     python, why_python = _python(stories, target)
-    torch, why_torch = _torch(requests, python)
     cuda, why_cuda = _cuda(stories, requests)
+    torch, why_torch = _torch(requests, python, cuda)
+    if torch is None:
+        torch, why_torch = _torch_now(now)
+    if cuda and torch and torch_build(torch, cuda) is None:
+        cuda, why_cuda = (
+            "",
+            f"any CUDA: no torch {torch} is known for {cuda}, which {why_cuda.partition(': ')[2]} says",
+        )
+    if not cuda and torch is None:
+        cuda, why_cuda = _cuda_now(now)
     nvcc, why_nvcc = _nvcc(requests)
-    serving = serving or next((one for base in bases if (one := _server(base))), "")
+    if not nvcc and any(one.cuda_toolkit for one in now):
+        nvcc, why_nvcc = True, "nvcc: the base has it now"
     wanted = Wanted(
         torch=torch,
         cuda=cuda,
@@ -62,12 +79,30 @@ def needs(
         needs_nvcc=nvcc,
         capabilities=tuple(dict.fromkeys(one.capability for one in target.gpus)),
         driver=_driver(target),
-        serving=serving,
+        serving=serving or next((_SERVERS[one.family] for one in now if one.family in _SERVERS), ""),
         multi_node=multi_node,
         today=today,
     )
     said = (why_torch, why_python, why_cuda, why_nvcc)
     return Needs(wanted=wanted, because=tuple(one for one in said if one), bases=bases)
+
+
+def _torch_now(now: Iterable[Contents]) -> tuple[str | None, str]:
+    for one in now:
+        if "torch" in one.present and one.accelerator != "rocm":
+            version = one.packages.get("torch", "")
+            # NVIDIA's pre-releases are of no use elsewhere: the release of that minor version is what comes nearest.
+            torch = ".".join(version.split(".")[:2]) if "a0" in version else version
+            return torch, f"torch {torch or 'of any version'}: the base has it now"
+    return None, ""
+
+
+def _cuda_now(now: Iterable[Contents]) -> tuple[str, str]:
+    for one in now:
+        if one.cuda and not one.present:
+            cuda = ".".join(one.cuda.split(".")[:2])
+            return cuda, f"CUDA {cuda}: the base has it now"
+    return "", ""
 
 
 def _installs(stories: Iterable[Story]) -> Iterator[Install]:
@@ -84,17 +119,16 @@ def _requests(stories: Iterable[Story]) -> Iterator[Request]:
 
 
 def _bases(stories: Iterable[Story]) -> Iterator[str]:
-    """What the last stages start from, directly or through other stages; empty references are unknown ones."""
+    """What the images are built on in the end; not stages that others only copy files from."""
+    from seatrial.images.story.model import Copy
+
     for story in stories:
+        copied = {step.origin for stage in story.stages for step in stage.steps if isinstance(step, Copy)}
         for stage in story.leaves:
             base = story.lineage(stage)[0].base
-            if base is not None:
+            only_copied = stage.index != len(story.stages) - 1 and {stage.name, str(stage.index)} & copied
+            if base is not None and not only_copied and base.reference != "scratch":
                 yield base.reference or base.written
-
-
-def _server(base: str) -> Serving | None:
-    contents = identify(base)
-    return _SERVERS.get(contents.family) if contents else None
 
 
 def _python(stories: Iterable[Story], target: Target) -> tuple[str, str]:
@@ -107,33 +141,42 @@ def _python(stories: Iterable[Story], target: Target) -> tuple[str, str]:
     return "", ""
 
 
-def _torch(requests: Sequence[Request], python: str) -> tuple[str | None, str]:
-    """The newest torch that everything asked for allows; None where nothing needs torch."""
+def _torch(requests: Sequence[Request], python: str, cuda: str) -> tuple[str | None, str]:
+    """The newest torch that everything asked for allows, for `cuda` where that is said; None where nothing needs torch."""
+    asked = list(_asked(requests, python))
+    if not asked:
+        return None, ""
+    specifier = ",".join(sorted({_public(one) for one, _ in asked if one}))
+    because = ", ".join(dict.fromkeys(source for _, source in asked))
+    chosen = _newest_torch(specifier, python, cuda) if specifier or cuda else ""
+    return chosen, f"torch {chosen or 'of any version'}: {because}"
+
+
+def _asked(requests: Sequence[Request], python: str) -> Iterator[tuple[str, str]]:
+    """What is said about torch, and which request says it; an empty specifier needs torch of any version."""
     from seatrial.images.facts import newest, torch_of
 
-    specifiers, sources, wanted = [], [], False
     for one in requests:
-        if one.url:
-            wanted = wanted or one.name == "torch"
-            continue
         if one.name == "torch":
-            wanted = True
-            specifiers.append(one.specifier)
-            sources.append(f"torch{one.specifier}")
-            continue
-        chosen = newest(one.name, one.specifier, python)
-        needed = None if chosen is None else torch_of(one.name, chosen.version) or _required(chosen)
-        if needed is not None and chosen is not None:
-            wanted = True
-            specifiers.append(needed if one.specifier else "")
-            sources.append(f"{one.name}{one.specifier}")
-    if not wanted:
-        return None, ""
-    chosen = newest("torch", ",".join(sorted({_public(one) for one in specifiers if one})), python)
-    because = ", ".join(dict.fromkeys(sources)) or "a file of it is asked for"
-    if chosen is None or not any(specifiers):
-        return "", f"torch: {because}"
-    return chosen.version, f"torch {chosen.version}: {because}"
+            yield ("" if one.url else one.specifier), f"torch{one.specifier}"
+        elif not one.url:
+            chosen = newest(one.name, one.specifier, python)
+            needed = None if chosen is None else torch_of(one.name, chosen.version) or _required(chosen)
+            if needed is not None:
+                # Without a version of its own it goes with any torch: an installer takes an older release.
+                yield (needed if one.specifier else ""), f"{one.name}{one.specifier}"
+
+
+def _newest_torch(specifier: str, python: str, cuda: str) -> str:
+    from seatrial.images.facts import newest, torch_releases_with
+    from seatrial.images.facts.versions import fits
+
+    if cuda:
+        for version in torch_releases_with(cuda):
+            if fits(version, specifier):
+                return version
+    chosen = newest("torch", specifier, python)
+    return chosen.version if chosen else ""
 
 
 def _required(release: object) -> str | None:

@@ -38,7 +38,8 @@ def _about_torch(image: Contents, wanted: Wanted, offer: Offer) -> Iterator[Rema
             f"torch {inside} is NVIDIA's own build of a pre-release: pip would replace it for a pin", -2.5
         )
     elif inside:
-        yield Remark(f"torch {inside} is inside", 3)
+        newer = int(inside.split(".")[1]) / 10 if not wanted.torch else 0
+        yield Remark(f"torch {inside} is inside", 3 + newer)
     elif offer.installed:
         yield Remark(f"torch {offer.torch} for CUDA {offer.cuda} is to be installed", -0.5)
     if inside and offer.cuda and "a0+" not in inside and not wanted.serving:
@@ -129,7 +130,7 @@ def _about_serving(image: Contents, wanted: Wanted) -> Iterator[Remark]:
 
 def _about_upkeep(image: Contents, wanted: Wanted) -> Iterator[Remark]:
     if image.end_of_patch:
-        yield Remark(f"patched until {image.end_of_patch}", 0.3 if wanted.today else 0)
+        yield Remark(f"patched until {image.end_of_patch}", 0.1 if wanted.today else 0)
     if image.os in ("ubuntu18.04", "ubuntu20.04"):
         yield Remark(f"{image.os} is past its standard support", -1)
     if image.unverified - {"python"}:
