@@ -70,9 +70,19 @@ def _of_indexes(name: str, version: str, request: Request | None, install: Insta
     extra = [of_index(one) for one in install.extra_indexes if of_index(one)]
     if extra:
         return _besides(name, version, extra, install)
+    linked = [of_index(one) for one in install.find_links if _has_torch(one)]
+    if linked:
+        # A page of links adds to what the index has: the highest version of all of them wins, with every installer.
+        known = version and all(linked) and len(set(linked)) == 1 and has_build(name, version, linked[0])
+        return linked[0] if known else ""
     if (index and not DEFAULT_INDEX.match(index)) or "no-index" in install.flags or not version:
         return ""
     return _default(name, version, architecture)
+
+
+def _has_torch(link: str) -> bool:
+    """Whether a page or folder of wheels may have torch: PyTorch's own, or one whose content is not known."""
+    return "pytorch.org" in link or "://" not in link
 
 
 def _besides(name: str, version: str, extra: list[str], install: Install) -> str:
