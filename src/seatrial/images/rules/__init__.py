@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from seatrial.images.rules import bases, resolved, yanked
+from seatrial.images.rules import bases, cuda_toolkit, driver, gpu, resolved, yanked
 
 if TYPE_CHECKING:
     from seatrial.findings import Rule
@@ -23,6 +23,9 @@ class RuleModule(Protocol):
 MODULES: tuple[RuleModule, ...] = (
     bases,
     yanked,
+    driver,
+    gpu,
+    cuda_toolkit,
     resolved,
 )
 

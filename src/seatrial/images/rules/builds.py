@@ -1,0 +1,199 @@
+"""For which CUDA the torch of an environment can be built, and the edits that bring another build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seatrial.images import edit, facts
+from seatrial.images.rules import torch_fixes
+from seatrial.images.rules.verdict import requests
+from seatrial.images.timeline.variant import FAMILY, cuda_of, index_of, of_index, variant
+from seatrial.images.timeline.versions import allows, possible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from seatrial.findings import Edit, Fix
+    from seatrial.images.timeline.model import Package, Timeline
+
+    Fits = Callable[[str, str], bool]
+    """Whether a release of torch, built for a CUDA version (`12.6`), will do."""
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A torch: its version without a label, and the CUDA it is built for; empty for a build without CUDA."""
+
+    version: str
+    cuda: str
+
+    def __str__(self) -> str:
+        return f"torch {self.version} for CUDA {self.cuda}"
+
+
+def builds(timeline: Timeline, torch: Package | None) -> tuple[Built, ...]:
+    """Every build that a torch can be, the likely one first; none as soon as one of them is not known."""
+    if torch is None or not torch.versions or not torch.certain:
+        return ()
+    if torch.variant == "ngc" or torch.base:
+        return _of_base(timeline, torch)
+    found = []
+    for version in torch.versions:
+        label = torch.variant if len(torch.versions) == 1 else _label(timeline, torch, version)
+        cuda = cuda_of(label)
+        if not cuda and label != "cpu":
+            return ()
+        found.append(Built(version.partition("+")[0], cuda))
+    return tuple(found)
+
+
+def _of_base(timeline: Timeline, torch: Package) -> tuple[Built, ...]:
+    base = timeline.base
+    if base is None or base.unverified & {"torch_cuda", "packages", "cuda"}:
+        return ()
+    cuda = cuda_of(torch.variant) or (
+        facts.version_of(base.cuda) if torch.variant == "ngc" and base.cuda else ""
+    )
+    return (Built(torch.likely, cuda),) if cuda or torch.variant == "cpu" else ()
+
+
+def _label(timeline: Timeline, torch: Package, version: str) -> str:
+    if torch.install is None:
+        return ""
+    return variant("torch", version, torch.request, torch.install, timeline.target.architecture)
+
+
+def certain(timeline: Timeline, torch: Package) -> bool:
+    """Whether the builds are what will be installed: the index is written out, or no unknown image can say another."""
+    if not torch.certain or not torch.versions:
+        return False
+    if torch.base:
+        return True
+    if torch.install is None or torch.install.unread:
+        return False
+    if "+" in torch.likely or of_index(index_of(torch.request, torch.install)):
+        return True
+    return timeline.root.base is None or timeline.base is not None
+
+
+def other_builds(timeline: Timeline, scene: Mapping[str, Package], fits: Fits) -> Iterator[Fix | None]:
+    """What brings a torch that `fits`, the smallest change first: its other build, then another release, lastly both."""
+    torch = scene.get("torch")
+    if torch is None or torch.base or torch.install is None:
+        return
+    if torch.exact:
+        version = torch.exact.partition("+")[0]
+        for build in _ordered(version):
+            if fits(version, build.cuda):
+                yield moved(timeline, scene, version, build.tag)
+                break
+    listed = bool(of_index(index_of(torch.request, torch.install)) or "+" in torch.exact)
+    if not listed:
+        yield from _released(timeline, scene, torch, fits)
+    yield from _elsewhere(timeline, scene, torch, fits)
+
+
+def _ordered(version: str) -> list[facts.Build]:
+    """The newest CUDA first: what does not fit that falls out by itself."""
+    return list(reversed(facts.torch_builds(version) or ()))
+
+
+def _released(
+    timeline: Timeline, scene: Mapping[str, Package], torch: Package, fits: Fits
+) -> Iterator[Fix | None]:
+    """The nearest releases whose default build fits."""
+    versions = [
+        one
+        for one in possible("torch", "", timeline.python.version)
+        if (cuda := facts.default_cuda(one)) and fits(one, cuda) and one not in torch.versions
+    ]
+    within = [
+        one
+        for one in torch.versions
+        if (cuda := facts.default_cuda(one)) and fits(one, cuda) and len(torch.versions) > 1
+    ]
+    for version in [*within[:1], *_nearest(versions, torch.likely)[:2]]:
+        yield torch_fixes.repinned(timeline, scene, version)
+
+
+def _nearest(versions: list[str], to: str) -> list[str]:
+    """The closest newer one and the closest older one; `versions` are newest first."""
+    from seatrial.images.timeline.versions import higher
+
+    newer = [one for one in versions if higher(one, to)]
+    older = [one for one in versions if higher(to, one)]
+    return [*newer[-1:], *older[:1]]
+
+
+def _elsewhere(
+    timeline: Timeline, scene: Mapping[str, Package], torch: Package, fits: Fits
+) -> Iterator[Fix | None]:
+    """The newest release that has a build that fits, from the index of that build."""
+    for wanted in (torch.specifier, ""):
+        for version in possible("torch", wanted, timeline.python.version):
+            for build in _ordered(version):
+                if fits(version, build.cuda):
+                    yield moved(timeline, scene, version, build.tag)
+                    return
+
+
+def moved(timeline: Timeline, scene: Mapping[str, Package], version: str, label: str) -> Fix | None:
+    """Take torch `version` and its companions from PyTorch's index of a build.
+
+    A release is written where none is, so that pip does not prefer a newer one of the default index.
+    """
+    torch = scene["torch"]
+    number = torch.exact.partition("+")[0]
+    edits: list[Edit | None] = []
+    for name in sorted(FAMILY):
+        package = scene.get(name)
+        if package is None or package.base or package.install is None:
+            continue
+        edits.append(_index(package, label))
+        if name == "torch":
+            edits += _pinned(timeline, package, version, number, label)
+        else:
+            edits += _companion(timeline, package, version, label)
+    title = f"Install torch {version} from PyTorch's index of {label}"
+    if version == number:
+        title = f"Install torch from PyTorch's index of {label}"
+    return edit.fix(title, edits)
+
+
+def _index(package: Package, label: str) -> Edit | None:
+    install = package.install
+    if install is None:
+        return None
+    if any(map(of_index, (install.index, *install.extra_indexes))):
+        return torch_fixes.reindexed(install, label)
+    return torch_fixes.with_index(install, package.request, label)
+
+
+def _pinned(timeline: Timeline, torch: Package, version: str, number: str, label: str) -> list[Edit | None]:
+    """A pin stays, unless it says another version or another label; a range stays where the index has nothing newer."""
+    written = any(torch_fixes.written_label(one) for one in requests(timeline, "torch"))
+    if version == number and not written:
+        return []
+    install = torch.install
+    alone = install is not None and bool(of_index(index_of(torch.request, install)))
+    newest = next(iter(possible("torch", torch.specifier, timeline.python.version, label)), "")
+    if alone and not number and newest == version:
+        return []
+    return torch_fixes.pins(timeline, "torch", version, label=label)
+
+
+def _companion(timeline: Timeline, package: Package, version: str, label: str) -> list[Edit | None]:
+    asked = [one for one in requests(timeline, package.name) if one.specifier]
+    if not asked:
+        return []
+    keep = package.exact.partition("+")[0]
+    labelled = any(torch_fixes.written_label(one) for one in asked)
+    if keep and torch_fixes.goes(package.name, keep, version) and not labelled:
+        return []
+    fitting = torch_fixes.companion_for(version, package.name, timeline.python.version, label)
+    if keep and torch_fixes.goes(package.name, keep, version):
+        fitting = keep
+    if not keep and all(allows(one.specifier, fitting) for one in asked) and not labelled:
+        return []
+    return torch_fixes.pins(timeline, package.name, fitting, label=label) if fitting else [None]
