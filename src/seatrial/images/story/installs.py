@@ -448,12 +448,21 @@ def file(word: Word, scene: Scene, parsed: Parsed) -> Gathered:
         wanted = Wanted(extras=extras, all_extras="all-extras" in parsed.flags)
         found, _ = local(posixpath.dirname(path), wanted, scene.read)
         return found
-    found = gather(path, scene.read, scene.variables)
+    return _with_projects(gather(path, scene.read, scene.variables), scene)
+
+
+def _with_projects(found: Gathered, scene: Scene) -> Gathered:
+    """The folders that a file asks for, with what their projects depend on after everything else."""
+    more = Gathered()
+    named: list[Request] = []
     for request in found.requests:
-        if not request.name and request.url and "://" not in request.url and "$" not in request.url:
-            more = with_project(request, scene)
-            found += msgspec.structs.replace(more, requests=more.requests[1:])
-    return found
+        if request.name or not request.url or "://" in request.url or "$" in request.url:
+            named.append(request)
+            continue
+        project = with_project(request, scene)
+        named.append(project.requests[0])
+        more += msgspec.structs.replace(project, requests=project.requests[1:])
+    return msgspec.structs.replace(found, requests=tuple(named)) + more
 
 
 def _groups(parsed: Parsed, scene: Scene) -> Gathered:

@@ -93,10 +93,7 @@ def _printed(
         return made
     if len(before.text) != len(made.text) or before.path != made.path:
         return before
-    merged = [
-        new if old in " \r\n" and new.strip() else old
-        for old, new in zip(before.text, made.text, strict=True)
-    ]
+    merged = [new if old == " " else old for old, new in zip(before.text, made.text, strict=True)]
     return type(source)(source.path, "".join(merged), source.bom)
 
 

@@ -45,7 +45,7 @@ def printed(source: Source, ranges: Sequence[tuple[int, int]], *, escapes: bool,
         if escapes:
             # Two characters for two, so that nothing moves.
             text = text[:start] + _BREAK.sub("\n ", text[start:end]) + text[end:]
-        if lines and start:
+        if start and (lines or start == ranges[0][0]):
             text = text[: start - 1] + "\n" + text[start:]
     return Source(source.path, text, source.bom)
 

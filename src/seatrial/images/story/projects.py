@@ -193,7 +193,9 @@ def poetry(call: Call, scene: Scene) -> Install | None:
     own = scene.variable("POETRY_VIRTUALENVS_CREATE").lower() in ("false", "0") or scene.variable(
         "VIRTUAL_ENV"
     )
-    return msgspec.structs.replace(done, environment=scene.environment if own else f"{folder}/.venv")
+    return msgspec.structs.replace(
+        done, environment=scene.environment if own else posixpath.join(folder, ".venv")
+    )
 
 
 def _poetry_word(word: Word, scene: Scene) -> Gathered:
@@ -235,7 +237,7 @@ def pipenv(call: Call, scene: Scene) -> Install | Uninstall | None:
     done = finished("pipenv", found, parsed, call, scene, after=parsed.words[0])
     system = "system" in parsed.flags or scene.variable("PIPENV_SYSTEM") == "1"
     return msgspec.structs.replace(
-        done, environment=scene.environment if system else f"{scene.directory}/.venv"
+        done, environment=scene.environment if system else posixpath.join(scene.directory, ".venv")
     )
 
 
@@ -270,7 +272,7 @@ def pdm(call: Call, scene: Scene) -> Install | None:
         for word in parsed.words[1:]:
             found += asked(word, scene)
     done = finished("pdm", found, parsed, call, scene, after=parsed.words[0])
-    return msgspec.structs.replace(done, environment=f"{folder}/.venv")
+    return msgspec.structs.replace(done, environment=posixpath.join(folder, ".venv"))
 
 
 def static_project(folder: str, read: Callable[[str], Source | None]) -> tuple[Gathered, str, str]:

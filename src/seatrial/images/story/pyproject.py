@@ -56,7 +56,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         project = _table(self.data, "project")
         if _table(self.data, "tool", "poetry").get("dependencies") is not None:
             return True
-        return bool(project) and "dependencies" not in (project.get("dynamic") or ())
+        return bool(project) and "dependencies" not in _texts(project.get("dynamic"))
 
     @property
     def python(self) -> str:
@@ -81,6 +81,16 @@ def _table(data: dict[str, Any], *keys: str) -> dict[str, Any]:
     for key in keys:
         data = data.get(key, {}) if isinstance(data, dict) else {}
     return data if isinstance(data, dict) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    """The strings of a value that should be a list of strings."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    """The tables of a value that should be an array of tables."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def dependencies(
@@ -148,7 +158,7 @@ def _grouped(project: Project, wanted: Wanted) -> Iterator[Request]:
     waiting = list(wanted.groups)
     if wanted.default_groups:
         defaults = _table(project.data, "tool", "uv").get("default-groups", ["dev"])
-        waiting += list(groups) if defaults == "all" else list(defaults)
+        waiting += list(groups) if defaults == "all" else _texts(defaults)
         if "dev" not in wanted.without:
             yield from _strings(project, ("tool", "uv", "dev-dependencies"))
     seen = {requests.normalised(one) for one in wanted.without}
@@ -160,19 +170,16 @@ def _grouped(project: Project, wanted: Wanted) -> Iterator[Request]:
         seen.add(group)
         path = ("dependency-groups", names[group])
         yield from _strings(project, path)
-        items = groups[names[group]]
-        for item in items if isinstance(items, list) else ():
-            if isinstance(item, dict) and isinstance(item.get("include-group"), str):
-                waiting.append(item["include-group"])
+        waiting += _texts([item.get("include-group") for item in _tables(groups[names[group]])])
 
 
 def _dynamic(project: Project, read: Callable[[str], Source | None], path: str) -> Gathered:
     """Requirement files that setuptools reads as the project's dependencies."""
-    if "dependencies" not in (_table(project.data, "project").get("dynamic") or ()):
+    if "dependencies" not in _texts(_table(project.data, "project").get("dynamic")):
         return Gathered()
-    files = _table(project.data, "tool", "setuptools", "dynamic", "dependencies").get("file", ())
+    files = _table(project.data, "tool", "setuptools", "dynamic", "dependencies").get("file")
     found = Gathered()
-    for file in [files] if isinstance(files, str) else files:
+    for file in [files] if isinstance(files, str) else _texts(files):
         found += gather(posixpath.join(posixpath.dirname(path), file), read, {})
     return found
 
@@ -184,7 +191,7 @@ def _poetry(project: Project, wanted: Wanted, *, groups: bool) -> Gathered:
         requests.normalised(name)
         for extra, names in _table(poetry, "extras").items()
         if wanted.all_extras or extra in wanted.extras
-        for name in names
+        for name in _texts(names)
     }
     found = _poetry_table(project, (*base, "dependencies"), optional) if wanted.project else Gathered()
     if not groups:
@@ -201,14 +208,11 @@ def _poetry(project: Project, wanted: Wanted, *, groups: bool) -> Gathered:
 
 
 def _poetry_table(project: Project, path: Path, optional: set[str]) -> Gathered:
-    urls = {
-        one["name"]: one["url"]
-        for one in project.data.get("tool", {}).get("poetry", {}).get("source", ())
-        if isinstance(one, dict) and "name" in one and "url" in one
-    }
-    table: Any = project.data
+    sources = _tables(_table(project.data, "tool", "poetry").get("source"))
+    urls = {str(one.get("name")): str(one.get("url", "")) for one in sources}
+    table = project.data
     for key in path:
-        table = table.get(key, {}) if isinstance(table, dict) else {}
+        table = _table(table, str(key))
     found: list[Request] = []
     unread: list[str] = []
     for name, value in table.items():
@@ -243,7 +247,7 @@ def _poetry_request(
         name=requests.normalised(name),
         at=at,
         specifier=specifier,
-        extras=tuple(sorted(map(str, table.get("extras", ())))),
+        extras=tuple(sorted(_texts(table.get("extras")))),
         marker=_poetry_marker(table),
         url=f"git+{url}" if "git" in table else url,
         index=urls.get(str(table.get("source", "")), ""),
@@ -268,13 +272,13 @@ def _poetry_marker(table: dict[str, Any]) -> str:
 def _with_uv_tables(project: Project, found: Gathered) -> Gathered:
     """`[tool.uv.sources]` and `[[tool.uv.index]]`: where uv takes what from; its overrides and constraints bind as well."""
     uv = _table(project.data, "tool", "uv")
-    indexes = [one for one in uv.get("index", ()) if isinstance(one, dict) and "url" in one]
+    indexes = [one for one in _tables(uv.get("index")) if "url" in one]
     named = {str(one.get("name")): str(one["url"]) for one in indexes}
     sources = {requests.normalised(name): value for name, value in _table(uv, "sources").items()}
     placed = tuple(_from_source(one, sources.get(one.name), named) for one in found.requests)
     default = next((str(one["url"]) for one in indexes if one.get("default")), str(uv.get("index-url", "")))
     extra = [str(one["url"]) for one in indexes if not one.get("default") and not one.get("explicit")]
-    extra += [str(one) for one in uv.get("extra-index-url", ())]
+    extra += _texts(uv.get("extra-index-url"))
     flags = {f"torch-backend={uv['pip']['torch-backend']}"} if "torch-backend" in _table(uv, "pip") else set()
     bound = [*_strings(project, ("tool", "uv", "constraint-dependencies"))]
     overrides = {one.name: one for one in _strings(project, ("tool", "uv", "override-dependencies"))}

@@ -206,7 +206,8 @@ def _file_parts(file: str) -> tuple[str, str]:
     if file.endswith(".whl"):
         parts = file.removesuffix(".whl").split("-")
         good = len(parts) in _WHEEL_PARTS and _is_version(parts[1])
-        return (parts[0], parts[1]) if good else (parts[0] if "$" not in parts[0] else "", "")
+        named = re.fullmatch(r"[A-Za-z0-9._]+", parts[0]) is not None
+        return (parts[0], parts[1]) if good and named else (parts[0] if named else "", "")
     archive = _ARCHIVE.match(file)
     return (archive["name"], archive["version"]) if archive and _is_version(archive["version"]) else ("", "")
 
