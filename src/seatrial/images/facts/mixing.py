@@ -1,4 +1,4 @@
-"""Packages that are built for one torch or one CUDA: what happens beside another, and which of them PyTorch's indexes have."""
+"""Packages that are built for one torch or one CUDA: what happens beside another, and what PyTorch's indexes have not."""
 
 from __future__ import annotations
 
@@ -30,14 +30,10 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Packages by normalised name, and by the start of their names."""
+    """Packages by normalised name."""
 
     source: str
     packages: frozenset[str]
-    prefixes: tuple[str, ...] = ()
-
-    def has(self, name: str) -> bool:
-        return name in self.packages or name.startswith(self.prefixes)
 
 
 class Mixing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +41,7 @@ class Mixing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     companions: tuple[Companion, ...]
     on_cpu: Told
-    served: Listed
+    unserved: Listed
     compiled: Listed
 
 

@@ -89,7 +89,14 @@ def _unfinished(version: str) -> bool:
 def has_build(name: str, version: str, build: str) -> bool:
     """Whether a release of torch or a companion was published as `cu121`; true where that is not known."""
     torch = built_for(name, version)
-    return not torch or listed_build(torch, build) or not facts.builds_complete(torch)
+    if not torch or listed_build(torch, build):
+        return True
+    builds = facts.torch_builds(torch) or ()
+    return not facts.builds_complete(torch) and not (builds and _cuda(build) < _cuda(builds[0].tag))
+
+
+def _cuda(label: str) -> int:
+    return int(label.removeprefix("cu") or 0)
 
 
 def listed_build(torch: str, build: str) -> bool:
