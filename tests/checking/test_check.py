@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from seatrial.checking import baseline, registry
-from seatrial.checking.fixing import changes, fix
+from seatrial.checking.fixing import Choice, changes, fix
 from seatrial.checking.run import Options, Report, check
 from seatrial.errors import UsageError
 
@@ -239,7 +239,7 @@ class TestFixing:
         put(tmp_path, requirements_txt=self.PINS)
         report = check([tmp_path])
 
-        fixed = fix([tmp_path], report, Options(), unsafe=False)
+        fixed = fix([tmp_path], report, Options(), Choice())
 
         assert fixed.changed == ("requirements.txt",)
         assert fixed.report.findings == ()
@@ -247,7 +247,7 @@ class TestFixing:
 
     def test_fixing_again_changes_nothing(self, tmp_path: Path) -> None:
         put(tmp_path, requirements_txt=self.PINS)
-        fix([tmp_path], check([tmp_path]), Options(), unsafe=False)
+        fix([tmp_path], check([tmp_path]), Options(), Choice())
         before = (tmp_path / "requirements.txt").read_bytes()
 
         again = fix([tmp_path], check([tmp_path]), Options(), unsafe=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.checking.run import check
+from seatrial.findings import SEVERITIES, Severity
 from seatrial.sources.edits import edited, select, write
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from seatrial.sources.edits import Selection
     from seatrial.sources.text import Source
 
-_ROUNDS = 10
+_ROUNDS = 50
 
 
 class Fixed(msgspec.Struct, frozen=True):
@@ -29,33 +30,54 @@ class Fixed(msgspec.Struct, frozen=True):
     changed: tuple[str, ...]
 
 
-def chosen(findings: Sequence[Finding], *, unsafe: bool) -> list[Fix]:
-    """The fix of each finding that may be applied: safe ones, or any when `unsafe`."""
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which findings are fixed, and how.
+
+    Only `safe` fixes unless `unsafe`; only findings of `rules` and `severities`, all where these are empty.
+    `alternative` is which of the fixes of a finding is taken, from 1; the last one where there are fewer. `singly`
+    checks again after each: for fixes that were tried one by one, and say nothing about two of them together.
+    """
+
+    unsafe: bool = False
+    rules: frozenset[str] = frozenset()
+    severities: frozenset[Severity] = frozenset()
+    alternative: int = 1
+    singly: bool = False
+
+
+def chosen(findings: Sequence[Finding], choice: Choice) -> list[Fix]:
+    """The fix of each finding that may be applied, errors first where just one is."""
     fixes = []
-    for one in findings:
+    for one in (
+        sorted(findings, key=lambda one: SEVERITIES.index(one.severity)) if choice.singly else findings
+    ):
+        if choice.rules and one.rule not in choice.rules:
+            continue
+        if choice.severities and one.severity not in choice.severities:
+            continue
         offered = [fix for fix in (one.fix, *one.alternatives) if fix is not None and fix.edits]
-        allowed = [fix for fix in offered if fix.safe or unsafe]
-        fixes += allowed[:1]
-    return fixes
+        allowed = [fix for fix in offered if fix.safe or choice.unsafe]
+        fixes += allowed[: choice.alternative][-1:]
+    return fixes[:1] if choice.singly else fixes
 
 
-def selection(report: Report, *, unsafe: bool) -> Selection:
+def selection(report: Report, choice: Choice) -> Selection:
     """The fixes of a report that can be applied together.
 
     Raises:
         SeatrialError: a fix does not fit its file.
     """
-    return select(chosen(report.findings, unsafe=unsafe), report.sources)
+    return select(chosen(report.findings, choice), report.sources)
 
 
-def changes(report: Report, *, unsafe: bool) -> list[tuple[Source, Source]]:
-    """Each file that fixing would change, before and after; nothing is written."""
-    spans = selection(report, unsafe=unsafe).edits
+def changes(report: Report, choice: Choice) -> list[tuple[Source, Source]]:
+    """Each file that fixing would change at first, before and after; nothing is written."""
+    spans = selection(report, choice).edits
     pairs = [(report.sources[path], edited(report.sources[path], own)) for path, own in sorted(spans.items())]
     return [(before, after) for before, after in pairs if before.text != after.text]
 
 
-def fix(paths: Sequence[Path], report: Report, options: Options, *, unsafe: bool) -> Fixed:
+def fix(paths: Sequence[Path], report: Report, options: Options, choice: Choice) -> Fixed:
     """Apply fixes and check again, until none is left: fixes that touch the same text take turns.
 
     Raises:
@@ -64,7 +86,7 @@ def fix(paths: Sequence[Path], report: Report, options: Options, *, unsafe: bool
     applied: list[str] = []
     changed: dict[str, None] = {}
     for _ in range(_ROUNDS):
-        picked = selection(report, unsafe=unsafe)
+        picked = selection(report, choice)
         written = write(report.root, picked, report.sources)
         if not written:
             break

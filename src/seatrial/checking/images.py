@@ -32,11 +32,11 @@ def check(subjects: Sequence[Subject]) -> list[Finding]:
         return list(_stories(files, listing, _over(changed, first.read)))
 
     resolver = None
-    if first.resolve:
+    if first.images.resolve:
         from seatrial.images.resolving import resolver as make
 
-        resolver = make()
-    return judge.check(read, target(first.target), resolver)
+        resolver = make(refresh=first.images.refresh)
+    return judge.check(read, target(first.target), resolver, keep=first.images.keep)
 
 
 def _over(

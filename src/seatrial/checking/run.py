@@ -11,7 +11,7 @@ import msgspec
 from seatrial.checking import baseline, disabling, registry
 from seatrial.checking.kinds import recognise
 from seatrial.checking.settings import Settings, settings
-from seatrial.checking.subject import Subject
+from seatrial.checking.subject import Images, Subject
 from seatrial.checking.walk import LARGEST, excluded, walk
 from seatrial.errors import UsageError
 from seatrial.findings import SEVERITIES, Finding, Place
@@ -25,17 +25,32 @@ if TYPE_CHECKING:
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`target` is what images and jobs are made for, `python=3.11` or `gpu=h100`.
 
-    With `kinds` only files of these kinds are looked at. `resolve` asks the package index as well.
+    With `kinds` only files of these kinds are looked at.
 
     `baseline` is used before the one that seatrial.yaml names; without `use_baseline` there is none at all.
     """
 
     target: Mapping[str, str] = msgspec.field(default_factory=dict)
     kinds: frozenset[str] = frozenset()
-    resolve: bool = False
+    images: Images = Images()
     use_ignore: bool = True
     baseline: Path | None = None
     use_baseline: bool = True
+
+
+IMAGE_KINDS = frozenset({"dockerfile", "requirements", "pyproject", "conda-environment"})
+
+
+def image_options(
+    target: Mapping[str, str], *, offline: bool, refresh: bool = False, keep: Sequence[str] = ()
+) -> Options:
+    """What `image check` looks at, and how."""
+    from packaging.utils import canonicalize_name
+
+    names = frozenset(str(canonicalize_name(one)) for one in keep)
+    return Options(
+        target=target, kinds=IMAGE_KINDS, images=Images(resolve=not offline, refresh=refresh, keep=names)
+    )
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -152,7 +167,7 @@ def _look(
         checked.append(Checked(path, recognised.kind))
         sources[path] = source
         subjects.append(
-            Subject(source, recognised, (root / path).parent, read, options.target, options.resolve)
+            Subject(source, recognised, (root / path).parent, read, options.target, options.images)
         )
     found += registry.run(subjects)
     # A rule may have followed an include to a file that was not asked for: its findings need its text.

@@ -14,15 +14,24 @@ if TYPE_CHECKING:
     from seatrial.sources.text import Source
 
 
-class Subject(msgspec.Struct, frozen=True):
-    """A recognised file in `folder`. `read` gives another file by its path, or None; `target` is what `--target` said.
+class Images(msgspec.Struct, frozen=True, kw_only=True):
+    """How images are judged.
 
-    `resolve` asks the package index which versions an install would take.
+    `resolve` asks the package index which versions an install would take, `refresh` also where it was asked before.
+    No fix changes what is asked of the packages in `keep` (normalised names).
     """
+
+    resolve: bool = False
+    refresh: bool = False
+    keep: frozenset[str] = frozenset()
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A recognised file in `folder`. `read` gives another file by its path, or None; `target` is what `--target` said."""
 
     source: Source
     recognised: Recognised
     folder: Path
     read: Callable[[str], Source | None]
     target: Mapping[str, str]
-    resolve: bool = False
+    images: Images = Images()

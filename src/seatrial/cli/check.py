@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from seatrial.cli.common import directory_option, json_option, note
+from seatrial.cli.findings import TARGET_KEYS, counted, hint, prefix_of, print_diff, print_report, read_target
 from seatrial.errors import ANSWER_IS_NO, DONE, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seatrial.checking.run import Options, Report
-
-TARGET_KEYS = ("python", "platform", "gpu", "driver", "glibc", "cuda")
-
-
-def _target(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    target: dict[str, str] = {}
-    for part in ",".join(given).split(",") if given else []:
-        key, equals, value = part.strip().partition("=")
-        if key not in TARGET_KEYS or not equals or not value:
-            raise click.BadParameter(
-                f"{part.strip()!r} is not KEY=VALUE with a key of {', '.join(TARGET_KEYS)}"
-            )
-        target[key] = value
-    python = target.get("python", "3.11")
-    if not all(piece.isdigit() for piece in python.split(".")) or python.count(".") not in (1, 2):
-        raise click.BadParameter(f"python={python} is not a version such as 3.11")
-    return target
 
 
 @click.command(epilog="Example: seatrial check . --fix")
@@ -58,7 +40,7 @@ def _target(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
 @click.option(
     "--target",
     multiple=True,
-    callback=_target,
+    callback=read_target,
     metavar="KEY=VALUE,...",
     help=f"What images are made for: {', '.join(TARGET_KEYS)}.",
 )
@@ -99,12 +81,12 @@ def check(
         file = baseline or _configured_baseline(report.root) or report.root / "seatrial-baseline.json"
         return _write_baseline(file, report)
     if show_diff:
-        _print_diff(report, unsafe=unsafe)
+        print_diff(report, unsafe=unsafe)
     else:
         if apply:
             report = _fix(wanted, report, options, unsafe=unsafe)
-        _print(report, form)
-        _hint(report, form)
+        print_report(report, form)
+        hint(report, form)
     return ANSWER_IS_NO if report.summary.error else DONE
 
 
@@ -131,80 +113,17 @@ def _write_baseline(file: Path, report: Report) -> int:
     if not file.absolute().parent.is_dir():
         raise UsageError("there is no such folder", where=str(file.parent))
     baseline.write(file, report.findings, report.sources)
-    note(f"{file}: {_counted(len(report.findings), 'finding')} known from now on")
+    note(f"{file}: {counted(len(report.findings), 'finding')} known from now on")
     return DONE
 
 
 def _fix(paths: Sequence[Path], report: Report, options: Options, *, unsafe: bool) -> Report:
-    from seatrial.checking.fixing import fix
+    from seatrial.checking.fixing import Choice, fix
 
-    fixed = fix(paths, report, options, unsafe=unsafe)
+    fixed = fix(paths, report, options, Choice(unsafe=unsafe))
     for title in dict.fromkeys(fixed.applied):
         note(f"fixed: {title}")
     if fixed.changed:
-        prefix = _prefix(report.root)
+        prefix = prefix_of(report.root)
         note(f"changed: {', '.join(prefix + path for path in fixed.changed)}")
     return fixed.report
-
-
-def _print_diff(report: Report, *, unsafe: bool) -> None:
-    from seatrial.checking.fixing import changes
-    from seatrial.reports.text import render_diff, wants_colour
-
-    pairs = changes(report, unsafe=unsafe)
-    sys.stdout.write(render_diff(pairs, colour=wants_colour(sys.stdout)))
-    note(f"{_counted(len(pairs), 'file')} would change")
-
-
-def _print(report: Report, form: str) -> None:
-    if form == "text":
-        from seatrial.reports import text
-
-        colour = text.wants_colour(sys.stdout)
-        sys.stdout.write(
-            text.render(report.findings, report.sources, colour=colour, prefix=_prefix(report.root))
-        )
-        return
-    checked = [(one.path, one.kind) for one in report.checked]
-    if form == "junit":
-        from seatrial.reports import junit
-
-        sys.stdout.write(junit.render(report.findings, checked))
-    elif form == "sarif":
-        from seatrial import __version__
-        from seatrial.checking import baseline, registry
-        from seatrial.reports import sarif
-
-        marks = baseline.fingerprints(report.findings, report.sources)
-        sys.stdout.write(sarif.render(report.findings, registry.rules(), marks, version=__version__))
-    else:
-        from seatrial.reports import json
-
-        summary = report.summary
-        counts = {"error": summary.error, "warning": summary.warning, "note": summary.note}
-        sys.stdout.write(json.render(report.findings, checked, counts))
-
-
-def _hint(report: Report, form: str) -> None:
-    """The last line, on stderr: how much was looked at, what was found, what was hidden, what to do next."""
-    summary = report.summary
-    counts = [
-        _counted(number, word)
-        for number, word in ((summary.error, "error"), (summary.warning, "warning"), (summary.note, "note"))
-        if number
-    ]
-    found = ", ".join(counts) or "nothing found"
-    hidden = f", {report.hidden} known from the baseline hidden" if report.hidden else ""
-    note(f"{_counted(len(report.checked), 'file')} checked: {found}{hidden}")
-    fixable = sum(1 for one in report.findings if one.fix is not None and one.fix.safe)
-    if fixable and form == "text":
-        note(f"{_counted(fixable, 'finding')} can be fixed with --fix")
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _prefix(root: Path) -> str:
-    relative = Path(os.path.relpath(root)).as_posix()
-    return "" if relative == "." else f"{relative}/"

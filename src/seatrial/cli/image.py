@@ -13,6 +13,12 @@ class ImageGroup(LazyGroup):
     """Commands about images, imported when they run."""
 
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "check": (
+            "seatrial.cli.image_check",
+            "check",
+            "Find dependency conflicts before the build.",
+        ),
+        "fix": ("seatrial.cli.image_fix", "fix", "Fix them with the smallest edits."),
         "bases": ("seatrial.cli.image_bases", "bases", "Rank base images for a project, with reasons."),
         "assemble": (
             "seatrial.cli.image_assemble",
@@ -31,4 +37,4 @@ class ImageGroup(LazyGroup):
 
 @click.group(cls=ImageGroup, epilog="Example: seatrial image assemble . --oci ./image")
 def image() -> None:
-    """Assemble, run, test and push images, without a daemon and without root."""
+    """Check, assemble, run, test and push images, without a daemon and without root."""

@@ -9,15 +9,16 @@ import msgspec
 
 from seatrial.images import rules
 from seatrial.images.rules import resolved
+from seatrial.images.story.model import Install
 from seatrial.images.timeline.read import timelines
 from seatrial.sources import edits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from seatrial.findings import Finding, Fix
     from seatrial.images.rules.verdict import Verdict
-    from seatrial.images.story.model import Story
+    from seatrial.images.story.model import Span, Story
     from seatrial.images.timeline.model import Target
     from seatrial.images.timeline.read import Resolver
     from seatrial.sources.text import Source
@@ -66,50 +67,78 @@ def _once(found: list[Verdict]) -> list[Verdict]:
 _RANK = {"error": 0, "warning": 1, "note": 2}
 
 
-def check(read: Read, target: Target, resolver: Resolver | None = None) -> list[Finding]:
+def check(
+    read: Read, target: Target, resolver: Resolver | None = None, *, keep: Collection[str] = ()
+) -> list[Finding]:
     """Findings about the stories that `read({})` gives; `read(changed)` gives them with some files changed.
 
-    Every alternative fix was tried: with it, its finding is gone, and no error or warning has come.
+    Every alternative fix was tried: with it, its finding is gone, and no error or warning has come. None of them
+    changes what is asked of the packages in `keep`.
     """
     stories = read({})
     found = judge(stories, target, resolver)
     sources = {path: source for one in stories for path, source in one.sources.items()}
-    before = _counted(found)
-    return [_tried(one, before, sources, read, target, resolver) for one in found]
+    trial = Trial(
+        read=read,
+        target=target,
+        resolver=resolver,
+        sources=sources,
+        before=_counted(found),
+        kept=_spans(stories, keep) if keep else (),
+    )
+    return [_tried(one, trial) for one in found]
 
 
-def _tried(
-    one: Verdict,
-    before: Counter[tuple[object, ...]],
-    sources: Mapping[str, Source],
-    read: Read,
-    target: Target,
-    resolver: Resolver | None,
-) -> Finding:
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What trying a fix needs: how to read again, what was found before, and the text that must stay."""
+
+    read: Read
+    target: Target
+    resolver: Resolver | None
+    sources: Mapping[str, Source]
+    before: Counter[tuple[object, ...]]
+    kept: tuple[Span, ...]
+
+
+def _spans(stories: Sequence[Story], keep: Collection[str]) -> tuple[Span, ...]:
+    """Everything that states what is asked of some packages."""
+    requests = [
+        request
+        for story in stories
+        for stage in story.stages
+        for step in stage.steps
+        if isinstance(step, Install)
+        for request in (*step.requests, *step.constraints)
+        if request.name in keep
+    ]
+    spans = [span for one in requests for span in (one.at, one.versions, one.version) if span is not None]
+    return tuple(spans)
+
+
+def _tried(one: Verdict, trial: Trial) -> Finding:
     offered = [fix for fix in (one.finding.fix, *one.finding.alternatives) if fix is not None]
-    good = [fix for fix in offered[:_TRIED] if _helps(fix, one, before, sources, read, target, resolver)]
-    return msgspec.structs.replace(
-        one.finding, fix=good[0] if good else None, alternatives=tuple(good[1:])
+    good = [fix for fix in offered[:_TRIED] if _helps(fix, one, trial)]
+    return msgspec.structs.replace(one.finding, fix=good[0] if good else None, alternatives=tuple(good[1:]))
+
+
+def _helps(fix: Fix, one: Verdict, trial: Trial) -> bool:
+    chosen = edits.select([fix], trial.sources)
+    if not chosen.fixes or any(_touches(fix, span) for span in trial.kept):
+        return False
+    changed = {path: edits.edited(trial.sources[path], spans) for path, spans in chosen.edits.items()}
+    if all(changed[path].text == trial.sources[path].text for path in changed):
+        return False
+    after = _counted(judge(trial.read(changed), trial.target, trial.resolver))
+    return after[_key(one)] < trial.before[_key(one)] and not after - trial.before
+
+
+def _touches(fix: Fix, span: Span) -> bool:
+    start, end = span.source.position(span.start), span.source.position(span.end)
+    return any(
+        (one.path == span.source.path and one.start < end and start < one.end)
+        or (one.path, one.start, one.end) == (span.source.path, start, end)
+        for one in fix.edits
     )  # fmt: skip
-
-
-def _helps(
-    fix: Fix,
-    one: Verdict,
-    before: Counter[tuple[object, ...]],
-    sources: Mapping[str, Source],
-    read: Read,
-    target: Target,
-    resolver: Resolver | None,
-) -> bool:
-    chosen = edits.select([fix], sources)
-    if not chosen.fixes:
-        return False
-    changed = {path: edits.edited(sources[path], spans) for path, spans in chosen.edits.items()}
-    if all(changed[path].text == sources[path].text for path in changed):
-        return False
-    after = _counted(judge(read(changed), target, resolver))
-    return after[_key(one)] < before[_key(one)] and not after - before
 
 
 def _counted(found: Iterable[Verdict]) -> Counter[tuple[object, ...]]:

@@ -37,16 +37,16 @@ def check(context: Context, source: str, directory: str, fix: bool, write: bool)
 
     A second copy, so that an attempt that was cut off finds again what there was to find.
     """
-    from seatrial.checking.fixing import Fixed
+    from seatrial.checking.fixing import Choice, Fixed
     from seatrial.checking.fixing import fix as repair
     from seatrial.checking.run import Options
     from seatrial.checking.run import check as look
 
     place = _second_copy(context, Path(source)) if fix else Path(source)
     first = look([place])
-    done = repair([place], first, Options(), unsafe=False) if fix else Fixed(first, (), ())
+    done = repair([place], first, Options(), Choice()) if fix else Fixed(first, (), ())
     if write:
-        repair([Path(directory)], look([Path(directory)]), Options(), unsafe=False)
+        repair([Path(directory)], look([Path(directory)]), Options(), Choice())
     if fix:
         context.reach("ship/fixed")
     diff = "".join(_change(first, done.report, path) for path in done.changed)

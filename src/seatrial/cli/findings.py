@@ -1,0 +1,95 @@
+"""Findings on the terminal: what every command that checks prints, hints and fixes alike."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seatrial.cli.common import note
+
+if TYPE_CHECKING:
+    from seatrial.checking.run import Report
+
+TARGET_KEYS = ("python", "platform", "gpu", "driver", "glibc", "cuda")
+
+
+def read_target(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    target: dict[str, str] = {}
+    for part in ",".join(given).split(",") if given else []:
+        key, equals, value = part.strip().partition("=")
+        if key not in TARGET_KEYS or not equals or not value:
+            raise click.BadParameter(
+                f"{part.strip()!r} is not KEY=VALUE with a key of {', '.join(TARGET_KEYS)}"
+            )
+        target[key] = value
+    python = target.get("python", "3.11")
+    if not all(piece.isdigit() for piece in python.split(".")) or python.count(".") not in (1, 2):
+        raise click.BadParameter(f"python={python} is not a version such as 3.11")
+    return target
+
+
+def print_diff(report: Report, *, unsafe: bool) -> None:
+    from seatrial.checking.fixing import Choice, changes
+    from seatrial.reports.text import render_diff, wants_colour
+
+    pairs = changes(report, Choice(unsafe=unsafe))
+    sys.stdout.write(render_diff(pairs, colour=wants_colour(sys.stdout)))
+    note(f"{counted(len(pairs), 'file')} would change")
+
+
+def print_report(report: Report, form: str) -> None:
+    if form == "text":
+        from seatrial.reports import text
+
+        colour = text.wants_colour(sys.stdout)
+        sys.stdout.write(
+            text.render(report.findings, report.sources, colour=colour, prefix=prefix_of(report.root))
+        )
+        return
+    checked = [(one.path, one.kind) for one in report.checked]
+    if form == "junit":
+        from seatrial.reports import junit
+
+        sys.stdout.write(junit.render(report.findings, checked))
+    elif form == "sarif":
+        from seatrial import __version__
+        from seatrial.checking import baseline, registry
+        from seatrial.reports import sarif
+
+        marks = baseline.fingerprints(report.findings, report.sources)
+        sys.stdout.write(sarif.render(report.findings, registry.rules(), marks, version=__version__))
+    else:
+        from seatrial.reports import json
+
+        summary = report.summary
+        counts = {"error": summary.error, "warning": summary.warning, "note": summary.note}
+        sys.stdout.write(json.render(report.findings, checked, counts))
+
+
+def hint(report: Report, form: str) -> None:
+    """The last line, on stderr: how much was looked at, what was found, what was hidden, what to do next."""
+    summary = report.summary
+    counts = [
+        counted(number, word)
+        for number, word in ((summary.error, "error"), (summary.warning, "warning"), (summary.note, "note"))
+        if number
+    ]
+    found = ", ".join(counts) or "nothing found"
+    hidden = f", {report.hidden} known from the baseline hidden" if report.hidden else ""
+    note(f"{counted(len(report.checked), 'file')} checked: {found}{hidden}")
+    fixable = sum(1 for one in report.findings if one.fix is not None and one.fix.safe)
+    if fixable and form == "text":
+        note(f"{counted(fixable, 'finding')} can be fixed with --fix")
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def prefix_of(root: Path) -> str:
+    relative = Path(os.path.relpath(root)).as_posix()
+    return "" if relative == "." else f"{relative}/"

@@ -1,0 +1,143 @@
+"""`seatrial image fix`: change as little as removes the conflicts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.findings import TARGET_KEYS, counted, hint, print_report, read_target
+from seatrial.errors import ANSWER_IS_NO, DONE
+
+if TYPE_CHECKING:
+    from seatrial.checking.fixing import Choice, Fixed
+    from seatrial.checking.run import Options, Report
+
+
+@click.command(epilog="Example: seatrial image fix . --diff")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
+@click.option(
+    "--diff", "show_diff", is_flag=True, help="Print what would change, and write nothing (the default)."
+)
+@click.option("--apply", is_flag=True, help="Write the changes, check again, and report what is left.")
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write every package that the image gets, pinned with hashes, to FILE.",
+)
+@click.option("--rule", "rules", multiple=True, metavar="ID", help="Fix findings of this rule only.")
+@click.option("--keep", multiple=True, metavar="PACKAGE", help="Never change what is asked of this package.")
+@click.option(
+    "--alternative",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Which of the alternatives to take; the last one where there are fewer.",
+)
+@click.option("--safe", is_flag=True, help="Only changes that cannot break what works.")
+@click.option(
+    "--target",
+    multiple=True,
+    callback=read_target,
+    metavar="KEY=VALUE,...",
+    help=f"What the image runs on: {', '.join(TARGET_KEYS)}.",
+)
+@click.option("--offline", is_flag=True, help="Do not resolve: judge from the files and the facts alone.")
+@json_option
+@directory_option
+def fix(
+    directory: Path,
+    *,
+    show_diff: bool,
+    apply: bool,
+    lock: Path | None,
+    rules: tuple[str, ...],
+    keep: tuple[str, ...],
+    alternative: int,
+    safe: bool,
+    target: dict[str, str],
+    offline: bool,
+    as_json: bool,
+) -> int:
+    """Fix what `image check` finds with the smallest edits; comments and formatting stay.
+
+    Without --apply it prints a diff. Errors and warnings are fixed, notes are left. Every change was tried: with it, its
+    finding is gone and no other has come. Exits with 1 when errors are left.
+    """
+    if show_diff and apply:
+        raise click.UsageError("--apply writes and --diff does not: give one of them")
+    if lock is not None and offline:
+        raise click.UsageError("--lock asks the package index, which --offline forbids")
+    from seatrial.checking import registry, run
+    from seatrial.checking.fixing import Choice
+
+    for one in rules:
+        registry.rule(one)
+    options = run.image_options(target, offline=offline, keep=keep)
+    choice = Choice(
+        unsafe=not safe,
+        rules=frozenset(rules),
+        alternative=alternative,
+        singly=True,
+        severities=frozenset({"error", "warning"}),
+    )
+    report = run.check([directory], options)
+    if lock is not None:
+        return _lock(directory, lock, target, as_json=as_json)
+    if apply:
+        return _apply(directory, report, options, choice, as_json=as_json)
+    return _show(report, choice, as_json=as_json)
+
+
+def _show(report: Report, choice: Choice, *, as_json: bool) -> int:
+    from seatrial.checking.fixing import changes, chosen
+    from seatrial.reports.text import render_diff, wants_colour
+    from seatrial.sources.edits import diff
+
+    pairs = changes(report, choice)
+    if as_json:
+        titles = [one.title for one in chosen(report.findings, choice)]
+        text = "".join(diff(before, after) for before, after in pairs)
+        print_json({"would_apply": titles, "diff": text, "findings": report.findings})
+    else:
+        sys.stdout.write(render_diff(pairs, colour=wants_colour(sys.stdout)))
+        note(f"{counted(len(pairs), 'file')} would change; --apply writes")
+        hint(report, "diff")
+    return ANSWER_IS_NO if report.summary.error else DONE
+
+
+def _apply(directory: Path, report: Report, options: Options, choice: Choice, *, as_json: bool) -> int:
+    from seatrial.checking.fixing import fix as repair
+
+    done = repair([directory], report, options, choice)
+    if as_json:
+        print_json(_answer(done))
+    else:
+        for title in dict.fromkeys(done.applied):
+            note(f"fixed: {title}")
+        if done.changed:
+            note(f"changed: {', '.join(done.changed)}")
+        print_report(done.report, "text")
+        hint(done.report, "diff")
+    return ANSWER_IS_NO if done.report.summary.error else DONE
+
+
+def _answer(done: Fixed) -> dict[str, Any]:
+    return {"applied": done.applied, "changed": done.changed, "findings": done.report.findings}
+
+
+def _lock(directory: Path, file: Path, target: dict[str, str], *, as_json: bool) -> int:
+    from seatrial.checking.locking import lock
+
+    written = lock(directory, file, target)
+    if as_json:
+        print_json({"lock": file, "packages": written.packages, "notes": written.notes})
+    else:
+        for line in written.notes:
+            note(line)
+        note(f"{file}: {counted(len(written.packages), 'package')} pinned")
+    return DONE
