@@ -5,16 +5,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from seatrial.findings import Finding
     from seatrial.images.assemble.spec import ImageSpec
+    from seatrial.images.story.model import Story
+    from seatrial.images.timeline.model import Resolved
+    from seatrial.sources.text import Source
 
 
 def findings_of(spec: ImageSpec, versions: Mapping[str, str], python: str) -> list[Finding]:
     """What is known to fail in this set of versions, placed where the requirement files ask for it."""
-    from seatrial.images.requirements import read_files
-    from seatrial.images.rules import check_resolved
+    from seatrial.images import judge
+    from seatrial.images.timeline.model import Resolved, Target
 
-    files = read_files([spec.root / name for name in spec.requirements], spec.root)
-    return check_resolved(versions, files, python=python)
+    answer = Resolved(versions=versions)
+
+    def resolver(*_about: object) -> Callable[..., Resolved]:
+        return lambda *_install: answer
+
+    return judge.check(lambda changed: [_story(spec, changed)], Target(python=python), resolver)
+
+
+def _story(spec: ImageSpec, changed: Mapping[str, Source]) -> Story:
+    """All requirement files of the image as one install, without a base."""
+    from seatrial.images.story.leftover import together
+    from seatrial.images.story.model import Story
+    from seatrial.sources import text
+    from seatrial.sources.text import SourceError
+
+    sources = dict(changed)
+
+    def read(path: str) -> Source | None:
+        if path not in sources:
+            try:
+                sources[path] = text.read(spec.root / path, path)
+            except (SourceError, OSError, ValueError):
+                return None
+        return sources[path]
+
+    stage = together(read, tuple(spec.requirements))
+    return Story(stages=(stage,), sources=sources)

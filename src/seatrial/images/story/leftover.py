@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seatrial.sources.text import Source
 
 _REQUIREMENTS = re.compile(
-    r"(?:.*[-_.])?requirements?(?:[-_.].*)?\.txt$|requirements/.*\.txt$", re.IGNORECASE
+    r"(?:.*[-_.])?requirements?(?:[-_.].*)?\.txt", re.IGNORECASE
 )
 _CONSTRAINTS = re.compile(r"constraint|override", re.IGNORECASE)
 _ENVIRONMENT = re.compile(
@@ -43,6 +43,14 @@ def alone(read: Callable[[str], Source | None], listing: tuple[str, ...]) -> tup
         Stage(index=index, name="", base=None, steps=steps) for index, steps in enumerate(sets) if steps
     )
     return stages, python
+
+
+def together(read: Callable[[str], Source | None], paths: tuple[str, ...]) -> Stage:
+    """One install of several requirement files, as `pip install -r one.txt -r other.txt`."""
+    found = Gathered()
+    for path in paths:
+        found += gather(path, read, {})
+    return Stage(index=0, name="", base=None, steps=(_install("pip", found),) if found.files else ())
 
 
 def _folder(
@@ -69,8 +77,9 @@ def _folder(
 
 def is_requirements(path: str) -> bool:
     """Whether a file holds requirements by its name; a constraint file is no set of its own."""
-    name = posixpath.basename(path)
-    return bool(_REQUIREMENTS.fullmatch(name)) and not _CONSTRAINTS.search(name)
+    folder, name = posixpath.split(path)
+    inside = posixpath.basename(folder) == "requirements" and name.endswith(".txt")
+    return (inside or bool(_REQUIREMENTS.fullmatch(name))) and not _CONSTRAINTS.search(name)
 
 
 def _requirements(read: Callable[[str], Source | None], paths: list[str]) -> Iterator[Install]:
