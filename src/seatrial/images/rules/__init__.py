@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from seatrial.images.rules import bases, cuda_toolkit, driver, gpu, resolved, yanked
+from seatrial.images.rules import (
+    bases,
+    building,
+    cuda_toolkit,
+    driver,
+    flash_attn,
+    gpu,
+    numpy_abi,
+    pairs,
+    resolved,
+    setuptools,
+    yanked,
+)
 
 if TYPE_CHECKING:
     from seatrial.findings import Rule
@@ -26,6 +38,11 @@ MODULES: tuple[RuleModule, ...] = (
     driver,
     gpu,
     cuda_toolkit,
+    pairs,
+    flash_attn,
+    building,
+    setuptools,
+    numpy_abi,
     resolved,
 )
 
