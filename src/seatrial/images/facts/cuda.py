@@ -34,13 +34,15 @@ class Architectures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Support(msgspec.Struct, frozen=True):
     """Whether a build of torch runs on a GPU; `runs` is None when that is not known.
 
-    `reason` is a sentence. What is not `verified` must not become an error.
+    `reason` is a sentence. What is not `verified` must not become an error. `newer`: the GPU is newer than the compiler,
+    so that only PTX could run on it, which the driver compiles.
     """
 
     runs: bool | None
     reason: str
     source: str = ""
     verified: bool = True
+    newer: bool = False
 
 
 class _First(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,7 +181,7 @@ def _beyond(cuda: str, capability: str) -> Support | None:
     earliest = min(usable, key=lambda one: parsed(one.cuda))
     if parsed(cuda) < parsed(earliest.cuda):
         reason = f"CUDA {cuda} makes no code for compute capability {capability}: that needs {earliest.cuda} or later"
-        return Support(False, reason, earliest.source)
+        return Support(False, reason, earliest.source, newer=True)
     return None
 
 

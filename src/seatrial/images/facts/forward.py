@@ -10,12 +10,20 @@ from seatrial.images.facts.load import load_yaml
 
 
 class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`forward.yaml`: images that bring the package cuda-compat, and the starts of names of GPUs that cannot use it."""
+    """`forward.yaml`: images that bring the package cuda-compat, and the starts of names of GPUs that cannot use it.
+
+    `prefixes` are starts of names of images that bring it.
+    """
 
     source: str
     images: frozenset[str]
+    prefixes: tuple[str, ...]
     images_source: str
     without: tuple[str, ...]
+
+    def inside(self, family: str) -> bool:
+        """Whether images of a family of the catalog bring cuda-compat."""
+        return family in self.images or family.startswith(self.prefixes)
 
 
 @cache

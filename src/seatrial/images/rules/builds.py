@@ -132,9 +132,10 @@ def _elsewhere(
     """The newest release that has a build that fits, from the index of that build."""
     for wanted in (torch.specifier, ""):
         for version in possible("torch", wanted, timeline.python.version):
-            for build in _ordered(version):
-                if fits(version, build.cuda):
-                    yield moved(timeline, scene, version, build.tag)
+            number = version.partition("+")[0]
+            for build in _ordered(number):
+                if fits(number, build.cuda):
+                    yield moved(timeline, scene, number, build.tag)
                     return
 
 

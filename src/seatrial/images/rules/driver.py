@@ -119,7 +119,10 @@ def _verdict(timeline: Timeline, scene: Mapping[str, Package], need: _Need) -> V
     if package.name == "torch":
         fixes = list(other_builds(timeline, scene, lambda _, other: runs(target, other)))
     if package.base:
-        fixes.append(_older_base(timeline))
+        fixes += [
+            *rebasing.torch_bases(timeline, lambda _, other: runs(target, other)),
+            _older_base(timeline),
+        ]
     minimum = facts.driver_minimum(cuda)
     return verdict(
         RULE,
@@ -154,7 +157,7 @@ def _compat(timeline: Timeline, cuda: str) -> str:
     if any(one.name.startswith(table.without) for one in timeline.target.gpus):
         return ""
     base = timeline.base
-    inside = base is not None and base.family in table.images and base.cuda is not None
+    inside = base is not None and table.inside(base.family) and base.cuda is not None
     have = facts.version_of(base.cuda) if inside and base is not None and base.cuda else ""
     installed = [
         package.name

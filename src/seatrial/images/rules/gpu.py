@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
+from seatrial.images.rules import rebasing
 from seatrial.images.rules.builds import builds, certain, other_builds
 from seatrial.images.rules.compiling import Compiling, compilations
 from seatrial.images.rules.verdict import Verdict, place, shown, verdict
@@ -38,9 +39,8 @@ RULE = Rule(
 
 RULES = (RULE,)
 
-# What torch's own build scripts understand besides numbers. Source:
-# https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py
-_NAMES = re.compile(r"[A-Za-z]")
+_NO_RELEASE = "0"
+# Source: https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py
 _ARCH = re.compile(r"(\d{1,2}\.\d)a?(\+PTX)?", re.IGNORECASE)
 
 
@@ -56,9 +56,19 @@ def check(timeline: Timeline) -> list[Verdict]:
     return found
 
 
-def _support(timeline: Timeline, built: Built, gpu: Gpu) -> Support:
+def _support(timeline: Timeline, torch: Package, built: Built, gpu: Gpu) -> Support:
+    """What is known of PyTorch's builds; of others only what their CUDA version can do at all."""
     arm = timeline.target.architecture == "aarch64"
-    return facts.gpu_support(built.version, built.cuda, gpu.capability, arm=arm)
+    version = built.version if torch.variant != "ngc" else _NO_RELEASE
+    return facts.gpu_support(version, built.cuda, gpu.capability, arm=arm)
+
+
+def _sure(torch: Package, built: Built, support: Support) -> bool:
+    """Whether there is certainly no code; a GPU newer than the compiler may run PTX, where that is not known."""
+    if support.runs is not False or not support.verified:
+        return False
+    known = torch.variant != "ngc" and facts.architectures(built.version, built.cuda) is not None
+    return known or not support.newer
 
 
 def _installed(timeline: Timeline, scene: Mapping[str, Package], gpu: Gpu) -> list[Verdict]:
@@ -66,11 +76,11 @@ def _installed(timeline: Timeline, scene: Mapping[str, Package], gpu: Gpu) -> li
     known = [one for one in builds(timeline, torch) if one.cuda]
     if torch is None or not known:
         return []
-    support = [_support(timeline, one, gpu) for one in known]
+    support = [_support(timeline, torch, one, gpu) for one in known]
     first = support[0]
     if first.runs is not False:
         return []
-    every = all(one.runs is False and one.verified for one in support)
+    every = all(_sure(torch, one, each) for one, each in zip(known, support, strict=True))
     severity: Severity = "error" if every and certain(timeline, torch) else "warning"
     if not first.verified:
         severity = "note"
@@ -95,7 +105,7 @@ def _installed(timeline: Timeline, scene: Mapping[str, Package], gpu: Gpu) -> li
                 f"sm_{gpu.capability.replace('.', '')} is not compatible with this installation"
             ),
             source=first.source,
-            fixes=other_builds(timeline, scene, fits),
+            fixes=rebasing.torch_bases(timeline, fits) if torch.base else other_builds(timeline, scene, fits),
         )
     ]
 
@@ -181,8 +191,7 @@ def _by_old_compiler(compiled: Compiling, gpu: Gpu) -> list[Verdict]:
     toolkit = compiled.toolkit
     if toolkit is None:
         return []
-    # No release of torch is called 0, so this is only what the CUDA version itself can do.
-    support = facts.gpu_support("0", toolkit.cuda, gpu.capability)
+    support = facts.gpu_support(_NO_RELEASE, toolkit.cuda, gpu.capability)
     if support.runs is not False:
         return []
     return [

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seatrial.images import edit, facts
+from seatrial.images.catalog import tables
 from seatrial.images.timeline.versions import higher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from seatrial.findings import Fix
+    from seatrial.images.rules.builds import Fits
     from seatrial.images.timeline.model import Timeline
 
 _CUDA = ("nvidia/cuda", "nvcr.io/nvidia/cuda")
@@ -69,6 +71,34 @@ def cuda_tags(timeline: Timeline, major: str, *, cudnn: str | None = None, kind:
         tag = cuda_tag(timeline, one, cudnn=cudnn, kind=kind)
         if tag:
             yield tag
+
+
+def torch_bases(timeline: Timeline, fits: Fits) -> Iterator[Fix | None]:
+    """Tags of pytorch/pytorch with a torch that `fits`: the same release for another CUDA, then the nearest releases."""
+    contents = timeline.base
+    if contents is None or contents.family != "pytorch/pytorch" or "torch" not in contents.packages:
+        return
+    table = tables.load("pytorch")
+    torch = contents.packages["torch"]
+    kind = "devel" if contents.tag.endswith("-devel") else "runtime"
+    versions = [
+        one.version for one in facts.releases("torch") if not higher(one.version, table["seen_up_to"])
+    ]
+    newer = [one for one in reversed(versions) if higher(one, torch)]
+    older = [one for one in versions if higher(torch, one)]
+    for group in ([torch], newer, older):
+        tags = (_torch_tag(one, kind, fits) for one in group)
+        yield rebased(timeline, next((one for one in tags if one), ""))
+
+
+def _torch_tag(torch: str, kind: str, fits: Fits) -> str:
+    """The tag for the newest CUDA that fits; empty where there is none."""
+    majors = tables.columns(tables.load("pytorch")["cudnn"], 1)
+    cudnn = next((major for first, major in reversed(majors) if not higher(first, torch)), "")
+    for build in reversed(facts.torch_builds(torch) or ()):
+        if cudnn and fits(torch, build.cuda):
+            return f"{torch}-cuda{build.cuda}-cudnn{cudnn}-{kind}"
+    return ""
 
 
 def _newest(found: list[tuple[str, str, str]]) -> str:
