@@ -105,7 +105,9 @@ def _removed(contents: Contents, base: Base) -> Verdict | None:
         REMOVED,
         severity,
         base.at,
-        f"{base.reference} does not exist any more: {gone.reason}",
+        f"{base.reference} does not exist any more: {gone.reason}"
+        if severity == "error"
+        else f"{base.reference} is probably gone: {gone.reason}",
         about=[contents.family],
         cause="the build ends at FROM with `manifest unknown`",
         source=gone.source,

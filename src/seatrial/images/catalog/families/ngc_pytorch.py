@@ -71,7 +71,8 @@ def managed(month: Month | None) -> dict[str, Any]:
 def constraint(month: str) -> str:
     """The file that pip is made to obey in images of a month, empty where there is none."""
     table = tables.load("ngc")
-    return str(table["constraint_file"]) if month >= table["constraint_from"] else ""
+    pinned = table["constraint_from"] <= month < table["constraint_before"]
+    return str(table["constraint_file"]) if pinned else ""
 
 
 @cache

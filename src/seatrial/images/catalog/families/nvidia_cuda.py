@@ -62,7 +62,7 @@ def read(image: Image) -> Contents | None:
         env=table["env"],
         removed=removed,
         apt_key_stale=stale,
-        # Which of the old images were built again with the new key, and which tags with a patch were deleted, is concluded
+        # Which of the old images were built again with the new key, and which tags since CUDA 11 are gone, is concluded
         # from what the publisher's repository has left, not read anywhere.
         unverified=frozenset(
             name
@@ -152,8 +152,8 @@ def _nearest(cuda: str, word: str, kind: str, system: str) -> list[str]:
         patches = tuple(-one for one in order)
         ranked.append(
             (
-                named and not same_system,
                 f"{build.cuda} {build.system}" in stale,
+                named and not same_system,
                 step,
                 other_cudnn,
                 not same_system,
