@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.stories import install_of, installs_of, shorts, stage_of, story_of
 
 FILES = {
@@ -57,6 +58,8 @@ FOUND = [
         ["torch==2.1"],
     ),
     ("COPY . .\nRUN pip install $(cat requirements.txt)", ["torch==2.1"]),
+    # The base image's own WORKDIR is not known; the file must be in it, or the build would fail.
+    ("COPY requirements.txt /workspace\nRUN pip install -r requirements.txt", ["torch==2.1"]),
 ]
 
 
@@ -80,6 +83,7 @@ NOT_FOUND = [
     "COPY . .\nRUN pip freeze > requirements.txt && pip install -r requirements.txt",
     "COPY . .\nRUN sed -i 's/2.1/2.2/' requirements.txt && pip install -r requirements.txt",
     "COPY . .\nRUN grep torch -v -f x requirements.txt > r.txt && pip install -r r.txt",
+    "WORKDIR /\nCOPY requirements.txt /workspace\nRUN pip install -r requirements.txt",
     "COPY $UNKNOWN .\nRUN pip install -r requirements.txt",
 ]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.stories import install_of, installs_of, shorts, stage_of
 
 from seatrial.images.story.model import Command, SystemInstall, Uninstall
+from support.stories import install_of, installs_of, shorts, stage_of
 
 WORDS = [
     ("pip install torch", ["torch"]),
@@ -39,8 +39,8 @@ WORDS = [
     (
         "pip install https://h/flash_attn-2.7.4+cu12torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl",
         [
-            "flash-attn==2.7.4+cu12torch2.4cxx11abiFALSE "
-            "@https://h/flash_attn-2.7.4+cu12torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
+            ("flash-attn==2.7.4+cu12torch2.4cxx11abiFALSE "
+            "@https://h/flash_attn-2.7.4+cu12torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl")
         ],
     ),
     (

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.stories import install_of, shorts
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.stories import install_of, installs_of, shorts, stage_of, story_of
 
 from seatrial.images.story.model import Copy, Setting
+from support.stories import install_of, installs_of, shorts, stage_of, story_of
 
 BASES = [
     ("FROM a:1\n", "a:1", "a:1"),

@@ -34,12 +34,14 @@ class Written(msgspec.Struct, frozen=True):
 class ImageFiles:
     """The files of a stage as far as they are known; the last that was brought to a place counts."""
 
-    def __init__(self, known: Sequence[Brought | Written] = ()) -> None:
+    def __init__(self, known: Sequence[Brought | Written] = (), *, placed: bool = False) -> None:
         self.known: list[Brought | Written] = list(known)
+        self.placed = placed
+        """Whether it is known where relative paths start; a base image may have a WORKDIR of its own."""
 
     def copy(self) -> ImageFiles:
         """The same files, for a stage that goes on from here."""
-        return ImageFiles(self.known)
+        return ImageFiles(self.known, placed=self.placed)
 
     def bring(
         self,
@@ -57,8 +59,20 @@ class ImageFiles:
         self.known.append(Written(posixpath.normpath(path), functools.cache(content)))
 
     def read(self, path: str) -> Source | None:
-        """A file by its absolute path in the image; None when it is not known."""
+        """A file by its absolute path in the image; None when it is not known.
+
+        Where relative paths start in the base image's own folder, `/` stands for it: then the one file that was brought
+        to any folder under that path is meant.
+        """
         path = posixpath.normpath(path)
+        found = self._read(path)
+        if found is not None or self.placed:
+            return found
+        folders = {one.destination for one in self.known if isinstance(one, Brought)} - {"/"}
+        others = {one.path: one for folder in folders if (one := self._read(f"{folder}{path}")) is not None}
+        return next(iter(others.values())) if len(others) == 1 else None
+
+    def _read(self, path: str) -> Source | None:
         for one in reversed(self.known):
             if isinstance(one, Written):
                 if one.path == path:

@@ -434,6 +434,8 @@ def with_project(request: Request, scene: Scene) -> Gathered:
 def _why(word: Word) -> str:
     if word.unknown:
         return f"{word.text}: no value is known for {', '.join(word.unknown)}"
+    if any(character in word.text for character in "*?"):
+        return f"{word.text} is a pattern, and what matches it is not known"
     return f"{word.text} cannot be read"
 
 

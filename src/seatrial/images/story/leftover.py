@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from seatrial.images.story.model import Tool
     from seatrial.sources.text import Source
 
-_REQUIREMENTS = re.compile(
-    r"(?:.*[-_.])?requirements?(?:[-_.].*)?\.txt", re.IGNORECASE
-)
+_REQUIREMENTS = re.compile(r"(?:.*[-_.])?requirements?(?:[-_.].*)?\.txt", re.IGNORECASE)
 _CONSTRAINTS = re.compile(r"constraint|override", re.IGNORECASE)
 _ENVIRONMENT = re.compile(
     r"(?:conda[-_.]?)?(?:environment|env)(?:[-_.].*)?\.ya?ml$|conda.*\.ya?ml$", re.IGNORECASE

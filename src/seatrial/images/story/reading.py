@@ -56,7 +56,7 @@ def read_all(
     found = [
         from_sources(_must(root, path), reader, listing, build_args=build_args, python=python)
         for path in listing
-        if is_dockerfile(path)
+        if is_dockerfile(path) and "/" not in path
     ]
     rest = from_sources(None, reader, leftover(found, listing), python=python)
     return (*found, rest) if rest.stages or not found else tuple(found)
@@ -194,11 +194,16 @@ def _shown(file: Path, root: Path) -> str:
 
 
 def _top_files(root: Path) -> tuple[str, ...]:
-    return tuple(sorted(one.name for one in root.iterdir() if one.is_file()))
+    """The files of a folder, and those in its `requirements`."""
+    found = [one.name for one in root.iterdir() if one.is_file()]
+    inside = root / "requirements"
+    if inside.is_dir():
+        found += [f"requirements/{one.name}" for one in inside.iterdir() if one.is_file()]
+    return tuple(sorted(found))
 
 
 def _first_dockerfile(root: Path) -> str:
-    names = [name for name in _top_files(root) if is_dockerfile(name)]
+    names = [name for name in _top_files(root) if is_dockerfile(name) and "/" not in name]
     return min(
         names, key=lambda name: (name.lower() not in ("dockerfile", "containerfile"), name), default=""
     )

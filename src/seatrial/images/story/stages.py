@@ -153,7 +153,7 @@ def _from(file: _File, instruction: Instruction, index: int) -> Stage:
         value=_deciding(file, written, value),
         platform=file.expanded(platform, file.globals).text if platform is not None else "",
     )
-    fresh = _State(Machine(file.source, ImageFiles()))
+    fresh = _State(Machine(file.source, ImageFiles(placed=reference == "scratch")))
     file.states.append(file.states[stage].next() if stage is not None else fresh)
     file.names[str(index)] = index
     if name:
@@ -195,6 +195,7 @@ def _steps(file: _File, instruction: Instruction, state: _State) -> Iterator[Ste
         yield from _env(file, instruction, state)
     elif keyword == "WORKDIR":
         path = file.expanded(instruction.body.trimmed(), state.variables).text
+        state.machine.files.placed |= path.startswith("/")
         state.directory = posixpath.normpath(posixpath.join(state.directory, path))
     elif keyword in ("COPY", "ADD"):
         yield from _copy(file, instruction, state)
