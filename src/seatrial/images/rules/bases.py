@@ -7,9 +7,14 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from seatrial.findings import Rule
-from seatrial.images import edit
+from seatrial.images import edit, facts
+from seatrial.images.catalog import identify
+from seatrial.images.facts.versions import minor
+from seatrial.images.rules.builds import moved
 from seatrial.images.rules.verdict import Verdict, verdict
 from seatrial.images.story.model import Command, SystemInstall
+from seatrial.images.timeline.variant import cuda_of
+from seatrial.images.timeline.versions import higher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +142,11 @@ def _moving(timeline: Timeline, contents: Contents, base: Base) -> Verdict | Non
         f"{base.reference} moves: it names another {_inside(contents)} from time to time{because}",
         about=[contents.family],
         cause="a rebuild gets another base under the same pins, so what worked yesterday fails without a change",
-        fixes=[_on(base, reference) for reference in _pinned(timeline, contents, base)],
+        fixes=[
+            fix
+            for reference in _pinned(timeline, contents, base)
+            for fix in (_on(base, reference), _with_torch(timeline, base, reference))
+        ],
     )
 
 
@@ -164,6 +173,24 @@ def _pinned(timeline: Timeline, contents: Contents, base: Base) -> Iterator[str]
     plain = name if colon and "/" not in tag else repository
     for one in pinned_tags(contents, pins):
         yield f"{plain}:{one}"
+
+
+def _with_torch(timeline: Timeline, base: Base, reference: str) -> Fix | None:
+    """Start from another image, and install the torch that was built for its CUDA: the nearest newer release that was."""
+    inside, torch = identify(reference), timeline.final.get("torch")
+    if inside is None or not inside.cuda or torch is None or not torch.exact or torch.request is None:
+        return None
+    cuda = ".".join(inside.cuda.split(".")[:2])
+    if cuda == cuda_of(torch.variant):
+        return None
+    later = [one for one in facts.torch_releases_with(cuda) if higher(one, torch.exact)]
+    # The lowest minor version that has it, and of that the newest patch: the lists are newest first.
+    version = next((one for one in later if minor(one) == minor(later[-1])), "")
+    other = moved(timeline, timeline.final, version, f"cu{cuda.replace('.', '')}") if version else None
+    if other is None:
+        return None
+    title = f"Start from {reference}, and install torch {version} for its CUDA {cuda}"
+    return edit.fix(title, [edit.rebase(base, reference), *other.edits])
 
 
 def _key(timeline: Timeline, contents: Contents) -> Verdict | None:
