@@ -54,7 +54,9 @@ KNOWN: dict[str, dict[str, object]] = {
     "nvcr.io/nvidia/pytorch:24.07-py3": {"python": "3.10", "glibc": "2.35", "conda": False},
     "nvcr.io/nvidia/pytorch:23.04-py3": {"python": "3.8", "os": "ubuntu20.04"},
     "nvcr.io/nvidia/pytorch:20.12-py3": {"python": None, "packages": {}, "conda": None},
-    "nvcr.io/nvidia/pytorch:99.01-py3": {"python": None, "cuda": None, "constraint_file": "/etc/pip/constraint.txt"},
+    "nvcr.io/nvidia/pytorch:99.01-py3": {"python": None, "cuda": None, "constraint_file": ""},
+    "nvcr.io/nvidia/pytorch:25.09-py3": {"constraint_file": "/etc/pip/constraint.txt"},
+    "nvcr.io/nvidia/pytorch:25.10-py3": {"constraint_file": ""},
     # other images of NVIDIA's
     "nvcr.io/nvidia/tritonserver:25.12-trtllm-python-py3": {
         "packages": {"torch": "2.9.0a0+145a3a7bda.nv25.10", "tensorrt": "10.13.3.9", "tensorrt-llm": "1.1.0"},

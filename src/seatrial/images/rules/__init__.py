@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from seatrial.images.rules import (
+    base_torch,
     bases,
     building,
     cuda_toolkit,
@@ -34,6 +35,13 @@ class RuleModule(Protocol):
 
 MODULES: tuple[RuleModule, ...] = (
     bases,
+    torch_variants,
+    torch_pair,
+    torch_over_time,
+    python_version,
+    indexes,
+    index_flags,
+    base_torch,
     yanked,
     driver,
     gpu,
