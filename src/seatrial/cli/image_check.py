@@ -12,7 +12,7 @@ from seatrial.errors import ANSWER_IS_NO, DONE
 
 
 @click.command(epilog="Example: seatrial image check . --target gpu=h100,driver=535.104.05")
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
 @click.option(
     "--target",
     multiple=True,
@@ -31,7 +31,7 @@ from seatrial.errors import ANSWER_IS_NO, DONE
 @json_option
 @directory_option
 def check(
-    directory: Path,
+    folder: Path,
     *,
     target: dict[str, str],
     offline: bool,
@@ -52,7 +52,7 @@ def check(
     form = "json" if as_json else form or "text"
     from seatrial.checking import run
 
-    report = run.check([directory], run.image_options(target, offline=offline, refresh=refresh))
+    report = run.check([folder], run.image_options(target, offline=offline, refresh=refresh))
     print_report(report, form)
     hint(report, form)
     return ANSWER_IS_NO if report.summary.error else DONE

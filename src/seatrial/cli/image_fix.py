@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: seatrial image fix . --diff")
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
 @click.option(
     "--diff", "show_diff", is_flag=True, help="Print what would change, and write nothing (the default)."
 )
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @json_option
 @directory_option
 def fix(
-    directory: Path,
+    folder: Path,
     *,
     show_diff: bool,
     apply: bool,
@@ -85,11 +85,11 @@ def fix(
         singly=True,
         severities=frozenset({"error", "warning"}),
     )
-    report = run.check([directory], options)
+    report = run.check([folder], options)
     if lock is not None:
-        return _lock(directory, lock, target, as_json=as_json)
+        return _lock(folder, lock, target, as_json=as_json)
     if apply:
-        return _apply(directory, report, options, choice, as_json=as_json)
+        return _apply(folder, report, options, choice, as_json=as_json)
     return _show(report, choice, as_json=as_json)
 
 
@@ -110,10 +110,10 @@ def _show(report: Report, choice: Choice, *, as_json: bool) -> int:
     return ANSWER_IS_NO if report.summary.error else DONE
 
 
-def _apply(directory: Path, report: Report, options: Options, choice: Choice, *, as_json: bool) -> int:
+def _apply(folder: Path, report: Report, options: Options, choice: Choice, *, as_json: bool) -> int:
     from seatrial.checking.fixing import fix as repair
 
-    done = repair([directory], report, options, choice)
+    done = repair([folder], report, options, choice)
     if as_json:
         print_json(_answer(done))
     else:
@@ -130,10 +130,10 @@ def _answer(done: Fixed) -> dict[str, Any]:
     return {"applied": done.applied, "changed": done.changed, "findings": done.report.findings}
 
 
-def _lock(directory: Path, file: Path, target: dict[str, str], *, as_json: bool) -> int:
+def _lock(folder: Path, file: Path, target: dict[str, str], *, as_json: bool) -> int:
     from seatrial.checking.locking import lock
 
-    written = lock(directory, file, target)
+    written = lock(folder, file, target)
     if as_json:
         print_json({"lock": file, "packages": written.packages, "notes": written.notes})
     else:

@@ -51,8 +51,7 @@ def _resolved(
     doubt: str,
     refresh: bool,
 ) -> Resolved | None:
-    from seatrial.images.solving.nearest import nearest
-    from seatrial.images.solving.solve import solve
+    from seatrial.images.solving.solve import changes, solve
 
     asked = {f"{number}:{one.name}": one for number, one in enumerate(install.requests) if one.name}
     if not asked or all(one.locked for one in asked.values()):
@@ -72,9 +71,9 @@ def _resolved(
     if refused is None or refused[1].conflict is None:
         return None
     here, found = refused
-    changes = nearest(asks, here, found, refresh=refresh)
+    nearest = changes(asks, here, found, refresh=refresh)
     certain = doubt if found.conflict is not None and found.conflict.kind != "conflict" else ""
-    return Resolved(conflict=found.conflict, asked=asked, changes=changes, doubt=certain)
+    return Resolved(conflict=found.conflict, asked=asked, changes=nearest, doubt=certain)
 
 
 def _ask(identity: str, one: Request) -> Ask:
