@@ -98,7 +98,7 @@ def test_an_environment_file_alone() -> None:
     story = story_of(FILES)
     assert story.python == "3.10"
     by_tool = [[one.tool for one in installs_of(stage)] for stage in story.stages]
-    assert by_tool == [["conda", "pip"]]
+    assert by_tool == [["pip"], ["conda", "pip"]]
 
 
 def test_lists_of_specifications() -> None:

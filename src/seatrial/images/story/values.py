@@ -141,9 +141,11 @@ def in_shell(words: Iterable[ShellWord], variables: Variables, source: Source) -
 
     found: list[Word] = []
     for word in words:
+        start, end = word.whole.span(word.first, word.last)
+        # Where a word stands in one piece, so does every part of it: no need to look each of them up.
+        shift = start - word.first if end - start == word.last - word.first else None
         for value in fields((word,), variables.texts):
-            placed = _from_shell(value, variables.values)
-            found.append(placed.word(source, word.start, word.end))
+            found.append(_from_shell(value, variables.values, shift).word(source, start, end))  # noqa: PERF401 - two loops read better
     return tuple(found)
 
 
@@ -186,10 +188,11 @@ def known_texts(variables: Mapping[str, Value]) -> dict[str, str]:
     return {name: value.text for name, value in variables.items() if value.known}
 
 
-def _from_shell(value: shell_expand.Value, variables: Mapping[str, Value]) -> Value:
+def _from_shell(value: shell_expand.Value, variables: Mapping[str, Value], shift: int | None = None) -> Value:
+    """`shift` is from the offsets of the parts' text to those of the file, where it is the same for all."""
     pieces = value.pieces
     if len(pieces) == 1 and pieces[0].part.kind == "text" and not value.unknown:
-        return _standing(pieces[0].part, value.text)
+        return _standing(pieces[0].part, value.text, shift)
     parts: list[Value] = []
     unknown = list(value.unknown)
     for piece in value.pieces:
@@ -199,17 +202,19 @@ def _from_shell(value: shell_expand.Value, variables: Mapping[str, Value]) -> Va
             parts.append(given(output))
             unknown.remove(text)
         elif piece.part.kind == "text":
-            parts.append(_standing(piece.part, text))
+            parts.append(_standing(piece.part, text, shift))
         else:
             parts.append(_of_variable(variables.get(piece.part.text), text))
     whole = joined(parts) if parts else Value("")
     return msgspec.structs.replace(whole, unknown=tuple(unknown))
 
 
-def _standing(part: Part, text: str) -> Value:
+def _standing(part: Part, text: str, shift: int | None) -> Value:
     """A part's text where it stands; a line that goes on makes two runs of it."""
     if part.last - part.first != len(text):
         return given(text)
+    if shift is not None:
+        return written(text, part.first + shift)
     start, end = part.whole.span(part.first, part.last)
     if end - start == len(text):
         return written(text, start)
