@@ -26,20 +26,32 @@ class SourceBuild(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BrokenPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Wheels that were built with torch `built` do not load with `torch`, a specifier."""
+    """Wheels that were built with a torch in `built` do not load with those in `torch`; both are specifiers."""
 
     built: str
     torch: str
     source: str
 
 
+class Legacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which pip does not isolate a package without a pyproject.toml: before version `pip`, released on the day `until`.
+
+    That version needs `python`. `distributions` have an older one of their own.
+    """
+
+    pip: str
+    until: str
+    python: str
+    distributions: tuple[str, ...]
+    source: str
+
+
 class SourceBuilds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`builds.yaml`."""
 
-    legacy_source: str
+    legacy: Legacy
     builds: tuple[SourceBuild, ...]
     patches: tuple[BrokenPatch, ...]
-    nightly_source: str
 
 
 @cache
@@ -66,6 +78,6 @@ def source_build(name: str, version: str = "", url: str = "") -> SourceBuild | N
 def broken_patch(built: str, torch: str) -> BrokenPatch | None:
     """Whether a wheel built with one torch is known not to load with another patch release of it."""
     for one in source_builds().patches:
-        if one.built == key(built) and fits(key(torch), one.torch):
+        if fits(built, one.built) and fits(key(torch), one.torch):
             return one
     return None

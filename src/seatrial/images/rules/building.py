@@ -13,8 +13,8 @@ from seatrial.images.facts import builds
 from seatrial.images.rules.flash_attn import prebuilt
 from seatrial.images.rules.toolkit import forced, toolkit
 from seatrial.images.rules.verdict import verdict
-from seatrial.images.story.model import Span
-from seatrial.images.timeline.versions import possible
+from seatrial.images.story.model import Copy, Span, SystemInstall
+from seatrial.images.timeline.versions import higher, possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,8 +58,6 @@ TOOLKIT = Rule(
 
 RULES = (ISOLATION, TOOLKIT)
 
-_ARCHIVE = (".whl",)
-
 
 class _Build(msgspec.Struct, frozen=True):
     """A package that one command builds from source, if nothing prebuilt is used."""
@@ -89,7 +87,7 @@ def _builds(timeline: Timeline, moment: Moment) -> Iterator[_Build]:
         return
     for request in install.requests:
         package = moment.after.get(request.name)
-        if request.url.partition("#")[0].endswith(_ARCHIVE) or request.locked:
+        if request.url.partition("#")[0].endswith(".whl") or request.locked:
             continue
         if package is not None and package.install is not install:
             continue  # it is there already
@@ -132,8 +130,6 @@ def _torch_before(timeline: Timeline, moment: Moment) -> bool | None:
 
 
 def _copied(timeline: Timeline) -> Iterator[str]:
-    from seatrial.images.story.model import Copy
-
     for step in timeline.steps:
         if isinstance(step, Copy) and step.origin:
             yield from (*step.sources, step.destination)
@@ -155,12 +151,44 @@ def _isolation(timeline: Timeline, moment: Moment, one: _Build) -> Iterator[Verd
     if one.row.torch == "declared":
         yield from _for_another_torch(timeline, moment, one)
         return
+    if before is True and _legacy(timeline, moment, one):
+        return
     together = bool(install.named("torch")) and before is not True
     severity = _severity(timeline, moment, one, before)
     why = "comes in the same command" if together else "is not in the environment that it is built in"
     yield _verdict(
         timeline, moment, one, severity, f"{one.shown} imports torch while it is built, and torch {why}"
     )
+
+
+def _legacy(timeline: Timeline, moment: Moment, one: _Build) -> bool:
+    """Whether the image's own pip is so old that it does not isolate this build, and nothing brought a newer one."""
+    base, legacy = timeline.base, builds.source_builds().legacy
+    apart = _has_pyproject(one) or moment.install.tool != "pip"
+    if apart or base is None or timeline.environment:
+        return False
+    python = timeline.python.version
+    if python and higher(legacy.python, python):
+        return True
+    if "pip" in moment.before:
+        return False
+    torch = base.packages.get("torch", "")
+    if torch:
+        later = [one.uploaded for one in facts.releases("torch") if not higher(torch, one.version)]
+        return bool(later) and "" < later[-1] < legacy.until
+    system = any(
+        package.name == "python3-pip"
+        for step in timeline.steps
+        if isinstance(step, SystemInstall)
+        for package in step.packages
+    )
+    return base.os in legacy.distributions and base.interpreter in (None, "", "system") and system
+
+
+def _has_pyproject(one: _Build) -> bool:
+    """Whether every pip isolates it. Of a certain commit that is not known: it may be from before that file."""
+    pinned = re.search(r"\.git@|/archive/|[^/]@[\w.-]+(?:#|$)", one.request.url)
+    return one.row.pyproject and not pinned
 
 
 def _severity(timeline: Timeline, moment: Moment, one: _Build, before: bool | None) -> Severity:
@@ -171,7 +199,7 @@ def _severity(timeline: Timeline, moment: Moment, one: _Build, before: bool | No
         return "warning"
     if install.tool == "uv" and install.options is not None:
         return "error"
-    return "error" if before is False or (one.row.pyproject and install.tool == "pip") else "warning"
+    return "error" if before is False or (_has_pyproject(one) and install.tool == "pip") else "warning"
 
 
 def _for_another_torch(timeline: Timeline, moment: Moment, one: _Build) -> Iterator[Verdict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import msgspec
 from seatrial.images import facts
 from seatrial.images.rules.fitting import changed, fitting, removed
 from seatrial.images.rules.pairs_rules import BY_ID
-from seatrial.images.rules.verdict import place, requests, verdict
+from seatrial.images.rules.verdict import place, verdict
 from seatrial.images.timeline.versions import allows, possible, requires
 from seatrial.images.versions import pinned
 
@@ -33,6 +34,7 @@ _RULES = {
 }
 _PINNED = ("torch", "triton", "xformers")
 _FEW = 24
+_LOCAL = re.compile(r"\+[a-z0-9.]+")
 
 
 class _Side(msgspec.Struct, frozen=True):
@@ -85,7 +87,9 @@ def _side(timeline: Timeline, one: Package, target: str, moment: Moment) -> _Sid
         return _Side(one, frozenset(version.partition("+")[0] for version in versions), "")
     if one.name == "torch" and not one.variant.startswith("cu"):
         return None  # only builds for CUDA pin triton
-    needs = {version: requires(one.name, version, python).get(target, "") for version in versions}
+    needs = {
+        version: _LOCAL.sub("", requires(one.name, version, python).get(target, "")) for version in versions
+    }
     if not all(needs.values()):
         return None
     known = moment.after.get(target)

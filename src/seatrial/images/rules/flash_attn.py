@@ -122,7 +122,7 @@ def _of_file(
 def _why_not(named: Wheel, torch: str, variant: str) -> str:
     """What keeps a wheel from loading with a torch; empty where nothing known does."""
     if _minor(torch) != named.torch:
-        return f"was made for torch {named.torch}, and there is torch {torch.partition('+')[0]}"
+        return f"was made for torch {named.torch}, and there will be torch {torch.partition('+')[0]}"
     cuda = variant.removeprefix("cu") if variant.startswith("cu") else ""
     if cuda and cuda[:2] != named.cuda:
         return f"was made for CUDA {named.cuda}, and there is torch {torch.partition('+')[0]} for CUDA {cuda[:2]}"
@@ -250,11 +250,6 @@ def _trouble(row: FlashWheels, torch: str, cuda: str, python: str) -> tuple[str,
         label = f" with CUDA {cuda.removeprefix('cu')[:2]}" if cuda and made else ""
         where = f" on Python {python}" if python and made else ""
         return f"no wheel for {beside}{label}{where}", facts.flash_attn_source()
-    if ".dev" in made:
-        return (
-            f"a wheel for {beside} that was made with {made}, before its release",
-            builds.source_builds().nightly_source,
-        )
     broken = builds.broken_patch(made, torch)
     if broken is not None:
         return (
@@ -280,7 +275,14 @@ def _good(torch: str, cuda: str, python: str) -> list[str]:
         row = facts.flash_attn_wheels(version)
         if row is not None and not _trouble(row, torch, cuda, python)[0]:
             found.append(version)
-    return found
+    released = [one for one in found if not _early(one, torch)]
+    return released or found
+
+
+def _early(version: str, torch: str) -> bool:
+    """Whether the wheel for a torch was made before that torch was released: it may load or not."""
+    row = facts.flash_attn_wheels(version)
+    return row is not None and any(".dev" in one and _minor(one) == _minor(torch) for one in row.built_with)
 
 
 def _version_fixes(

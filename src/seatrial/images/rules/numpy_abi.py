@@ -162,8 +162,14 @@ def _is_2(numpy: Package) -> bool:
 def _open(timeline: Timeline, package: Package, numpy: Package | None) -> bool:
     """Whether an installer chooses NumPy, and the newest there is: nothing that is there already may be NumPy 1."""
     base = timeline.root.base
-    if base is not None and (timeline.base is None or "numpy" in timeline.base.present):
+    if (
+        base is not None
+        and (timeline.base is None or not timeline.base.bare)
+        and (numpy is None or not numpy.base)
+    ):
         return False
+    if any(one.install.unread for one in timeline.moments):
+        return False  # what could not be read may ask for it
     limits = package.install.constraints if package.install is not None else ()
     if any(stays_below(one.specifiers, "2") for one in limits if one.name == "numpy"):
         return False

@@ -66,6 +66,8 @@ def judged(
     """What one rule says about two packages, by its rows of the table; None where they go together."""
     if (subject.base and other.base) or _without_triton(rule, other) or _told(subject, other):
         return None
+    if _elsewhere(timeline, subject) or _elsewhere(timeline, other):
+        return None
     clashing = _clashing(rows, subject.likely, other.likely)
     if not clashing:
         return None
@@ -108,6 +110,13 @@ def _without_triton(rule: Rule, other: Package) -> bool:
         and other.name == "torch"
         and other.variant.startswith(("cpu", "rocm"))
     )
+
+
+def _elsewhere(timeline: Timeline, one: Package) -> bool:
+    """Whether a version that nobody asked for may already be there: in an unknown base, or where a file alone is judged."""
+    if one.request is not None and not one.via:
+        return bool(one.install and one.install.unread) and not one.exact
+    return not one.base and timeline.base is None and not one.exact
 
 
 def _told(subject: Package, other: Package) -> bool:
