@@ -178,6 +178,19 @@ def test_files_that_include_each_other_end() -> None:
     assert shorts(install) == ["x", "y"]
 
 
+def test_files_that_everything_is_copied_over_end() -> None:
+    copies = "".join(f"COPY a{n} /\nRUN cp -r b{n} /\n" for n in range(60))
+    [install] = installs_of(stage_of(f"{copies}RUN pip install -r gone.txt"))
+    assert install.unread == ("/gone.txt is not among the files",)
+
+
+def test_patterns_that_would_take_forever_are_not_tried() -> None:
+    files = {"r.txt": "a" * 1000 + "\n"}
+    for pattern in ("'(a*)*b'", "'a*a*a*a*b'", "'(a|a)+b'"):
+        install = install_of(f"COPY . .\nRUN grep -vE {pattern} r.txt > s.txt && pip install -r s.txt", files)
+        assert install.requests == ()
+
+
 def test_hundreds_of_appended_lines_end() -> None:
     lines = " && ".join(f"echo p{n} >> r.txt" for n in range(600))
     stage = stage_of(f"RUN {lines}\nRUN pip install -r r.txt")

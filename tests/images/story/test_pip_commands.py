@@ -39,8 +39,10 @@ WORDS = [
     (
         "pip install https://h/flash_attn-2.7.4+cu12torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl",
         [
-            ("flash-attn==2.7.4+cu12torch2.4cxx11abiFALSE "
-            "@https://h/flash_attn-2.7.4+cu12torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl")
+            (
+                "flash-attn==2.7.4+cu12torch2.4cxx11abiFALSE "
+                "@https://h/flash_attn-2.7.4+cu12torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
+            )
         ],
     ),
     (

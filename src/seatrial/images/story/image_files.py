@@ -31,17 +31,48 @@ class Written(msgspec.Struct, frozen=True):
     content: Callable[[], Source | None]
 
 
+_MOST = 5000
+"""Places that are looked at for one file. Every copy of everything to `/` doubles them, so there must be an end."""
+
+
+class Effort:
+    """How much was looked at for the file that is being sought, in all the stages that it may come from."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.spent = 0
+
+    def __enter__(self) -> None:
+        self.spent = self.spent if self.depth else 0
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+    def more(self) -> bool:
+        """Whether to look at one more place."""
+        self.spent += 1
+        return self.spent <= _MOST
+
+
 class ImageFiles:
     """The files of a stage as far as they are known; the last that was brought to a place counts."""
 
-    def __init__(self, known: Sequence[Brought | Written] = (), *, placed: bool = False) -> None:
+    def __init__(
+        self,
+        known: Sequence[Brought | Written] = (),
+        *,
+        placed: bool = False,
+        effort: Effort | None = None,
+    ) -> None:
         self.known: list[Brought | Written] = list(known)
         self.placed = placed
         """Whether it is known where relative paths start; a base image may have a WORKDIR of its own."""
+        self.effort = effort or Effort()
 
     def copy(self) -> ImageFiles:
         """The same files, for a stage that goes on from here."""
-        return ImageFiles(self.known, placed=self.placed)
+        return ImageFiles(self.known, placed=self.placed, effort=self.effort)
 
     def bring(
         self,
@@ -64,7 +95,10 @@ class ImageFiles:
         Where relative paths start in the base image's own folder, `/` stands for it: then the one file that was brought
         to any folder under that path is meant.
         """
-        path = posixpath.normpath(path)
+        with self.effort:
+            return self._found(posixpath.normpath(path))
+
+    def _found(self, path: str) -> Source | None:
         found = self._read(path)
         if found is not None or self.placed:
             return found
@@ -79,7 +113,7 @@ class ImageFiles:
                     return _content(one)
                 continue
             for candidate in _candidates(one, path):
-                found = one.read(candidate)
+                found = one.read(candidate) if self.effort.more() else None
                 if found is not None:
                     return found
         return None

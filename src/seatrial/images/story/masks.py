@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _VISIBLE = re.compile(r"[^\r\n]")
 _BREAK = re.compile(r"\\n")
 _DELETE = re.compile(r"/(?P<pattern>(?:[^/\\]|\\.)+)/(?P<flags>I?)d$")
+_MOST_REPEATS = 2
+_LONGEST_LINE = 2000
 _PLAIN_PATTERN = re.compile(r"(?:[\w\s.=<>@:,^$*~-]|\[[^\]]*\]|\\[.\-\]\[+/|()b<>]|[|()?+])*$")
 
 
@@ -64,6 +66,8 @@ def without_lines(
     ranges = []
     for number, start in enumerate(source.starts, 1):
         line = source.line(number)
+        if len(line) > _LONGEST_LINE:
+            return None
         if bool(compiled.search(line)) == only:
             ranges.append((start, start + len(line)))
     return kept(source, ranges)
@@ -71,7 +75,12 @@ def without_lines(
 
 def _python_pattern(pattern: str, *, extended: bool) -> str | None:
     """A POSIX expression of the simple kind as Python's; in basic ones `|`, `(`, `)`, `+`, `?` are plain unless escaped."""
-    if not _PLAIN_PATTERN.match(pattern):
+    # Nothing that can take longer than a few times the square of a line: these patterns come from anywhere.
+    if (
+        not _PLAIN_PATTERN.match(pattern)
+        or len(re.findall(r"[*+?]", pattern)) > _MOST_REPEATS
+        or re.search(r"\\?\)\\?[*+?]", pattern)
+    ):
         return None
     if extended:
         return pattern

@@ -217,7 +217,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """A Dockerfile with what it reads, or dependency files alone. `sources` are all files by path.
 
-    `python` is the version that the files ask for (`.python-version`, `requires-python`), empty where they do not.
+    `python` is the version that the files ask for (`.python-version`, a Pipfile, an environment file), empty where they do not.
+    A lower bound (`requires-python`) says nothing about it.
     """
 
     stages: tuple[Stage, ...]

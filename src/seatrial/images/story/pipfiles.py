@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 def read(source: Source, *, dev: bool) -> Gathered | None:
     """What a Pipfile asks for; None when it is not TOML."""
     try:
-        data = toml.read(source)
-    except SourceError:
+        data, places = toml.read(source), toml_places.read(source)
+    except (SourceError, RecursionError):
         return None
-    places = toml_places.read(source)
     sources = [one for one in data.get("source", ()) if isinstance(one, dict)]
     urls = {str(one.get("name")): str(one.get("url", "")) for one in sources}
     found: list[Request] = []

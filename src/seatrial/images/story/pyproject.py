@@ -71,10 +71,9 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 def load(source: Source) -> Project | None:
     """Read a pyproject.toml; None when it is not TOML."""
     try:
-        data = toml.read(source)
-    except SourceError:
+        return Project(source=source, data=toml.read(source), places=toml_places.read(source))
+    except (SourceError, RecursionError):
         return None
-    return Project(source=source, data=data, places=toml_places.read(source))
 
 
 def _table(data: dict[str, Any], *keys: str) -> dict[str, Any]:

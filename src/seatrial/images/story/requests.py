@@ -29,6 +29,7 @@ _ARCHIVE = re.compile(
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 _VERSION_CONTROL = re.compile(r"(?:git|hg|svn|bzr)\+")
 _WHEEL_PARTS = (5, 6)
+_LONGEST_NAME = 300
 
 
 @functools.lru_cache(maxsize=8192)
@@ -203,6 +204,8 @@ def _file_parts(file: str) -> tuple[str, str]:
     from urllib.parse import unquote
 
     file = unquote(file)
+    if len(file) > _LONGEST_NAME:
+        return "", ""
     if file.endswith(".whl"):
         parts = file.removesuffix(".whl").split("-")
         good = len(parts) in _WHEEL_PARTS and _is_version(parts[1])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.images.story import masks, run
-from seatrial.images.story.image_files import ImageFiles
+from seatrial.images.story.image_files import Effort, ImageFiles
 from seatrial.images.story.machine import Machine, Shell, active_environment
 from seatrial.images.story.model import Base, Command, Copy, Install, Setting, Span, Stage, Step
 from seatrial.images.story.values import Value, Variables, given, in_dockerfile, known_texts
@@ -73,6 +73,7 @@ class _File:
         self.read = read
         self.build_args = build_args
         self.globals: dict[str, Value] = {name: given(value) for name, value in PLATFORM.items()}
+        self.effort = Effort()
         self.states: list[_State] = []
         self.names: dict[str, int] = {}
 
@@ -153,7 +154,7 @@ def _from(file: _File, instruction: Instruction, index: int) -> Stage:
         value=_deciding(file, written, value),
         platform=file.expanded(platform, file.globals).text if platform is not None else "",
     )
-    fresh = _State(Machine(file.source, ImageFiles(placed=reference == "scratch")))
+    fresh = _State(Machine(file.source, ImageFiles(placed=reference == "scratch", effort=file.effort)))
     file.states.append(file.states[stage].next() if stage is not None else fresh)
     file.names[str(index)] = index
     if name:
