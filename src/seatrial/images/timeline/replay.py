@@ -99,7 +99,7 @@ def _stays(old: Package, wanted: str, requests: list[Request], install: Install)
 
 
 def _fresh(name: str, wanted: str, request: Request | None, install: Install, python: str) -> Package:
-    build = of_index(index_of(request, install)) if name in FAMILY else ""
+    build = _only_build(request, install) if name in FAMILY else ""
     known = pin(request.specifier) if request is not None and request.url else ""
     versions = (known,) if known else possible(name, wanted, python, build)
     if request is not None and request.url and not known:
@@ -107,6 +107,21 @@ def _fresh(name: str, wanted: str, request: Request | None, install: Install, py
     return Package(
         name=name, versions=versions, specifier=wanted, request=request, install=install, certain=install.certain
     )  # fmt: skip
+
+
+def _only_build(request: Request | None, install: Install) -> str:
+    """The one build that the index has which decides; empty where there are several. uv asks extra indexes first."""
+    index = index_of(request, install)
+    own = request is not None and index == request.index
+    extra = {of_index(one) for one in install.extra_indexes}
+    if (
+        install.tool == "uv"
+        and not own
+        and len(extra) == 1
+        and "index-strategy=unsafe-best-match" not in install.flags
+    ):
+        return next(iter(extra)) or of_index(index)
+    return of_index(index)
 
 
 def _settle(after: Packages, install: Install, limits: Mapping[str, str], python: str) -> None:
