@@ -10,7 +10,7 @@ from seatrial.images import edit, facts
 from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.verdict import requests
 from seatrial.images.timeline.variant import FAMILY, cuda_of, index_of, of_index, variant
-from seatrial.images.timeline.versions import allows, possible
+from seatrial.images.timeline.versions import allows, has_build, possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +43,8 @@ def builds(timeline: Timeline, torch: Package | None) -> tuple[Built, ...]:
         label = torch.variant if len(torch.versions) == 1 else _label(timeline, torch, version)
         cuda = cuda_of(label)
         if not cuda and label != "cpu":
+            return ()
+        if cuda and not has_build("torch", version, label):
             return ()
         found.append(Built(version.partition("+")[0], cuda))
     return tuple(found)

@@ -32,7 +32,7 @@ def rebased(timeline: Timeline, tag: str) -> Fix | None:
     if at < 0:
         return None
     reference = base.reference[:at] + tag
-    return edit.fix(f"Start from {reference}", [edit.rebase(base, reference)])
+    return edit.fix(f"Start from {reference}", edit.rebase(base, reference))
 
 
 def cuda_tag(timeline: Timeline, cuda: str, *, cudnn: str | None = None, kind: str = "") -> str:
