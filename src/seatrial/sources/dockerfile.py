@@ -20,6 +20,7 @@ from seatrial.sources.dockerfile_lines import (
     here_documents,
     logical,
     physical,
+    terminators,
 )
 from seatrial.sources.dockerfile_model import Dockerfile, Instruction
 from seatrial.sources.dockerfile_parts import arguments, flags, key_values
@@ -27,7 +28,7 @@ from seatrial.sources.text import finding
 
 if TYPE_CHECKING:
     from seatrial.findings import Finding
-    from seatrial.sources.dockerfile_lines import Line
+    from seatrial.sources.dockerfile_lines import Line, Terminators
     from seatrial.sources.dockerfile_model import Directive
     from seatrial.sources.dockerfile_text import Joined
     from seatrial.sources.text import Source
@@ -71,6 +72,7 @@ def read(source: Source) -> Dockerfile:
     """Read a Dockerfile. What BuildKit refuses becomes a finding, and the rest is read. Never raises."""
     text = source.text
     lines = physical(text)
+    ends = terminators(text, lines)
     found: list[Finding] = []
     top = tuple(directives(text, lines))
     escape = _escape(source, top, found)
@@ -84,7 +86,7 @@ def read(source: Source) -> Dockerfile:
             continue
         try:
             instruction = _instruction(joined, escape)
-            instruction, number = _with_heredocs(source, instruction, joined, lines, number)
+            instruction, number = _with_heredocs(source, instruction, joined, (lines, ends), number)
         except _Malformed as error:
             found.append(syntax_finding(source, error.where.start, error.where.end, str(error)))
             continue
@@ -173,7 +175,7 @@ def _with_arguments(one: Instruction, escape: str, *, inside: bool) -> Instructi
 
 
 def _with_heredocs(
-    source: Source, one: Instruction, line: Joined, lines: list[Line], number: int
+    source: Source, one: Instruction, line: Joined, file: tuple[list[Line], Terminators], number: int
 ) -> tuple[Instruction, int]:
     """The instruction with the here-documents that follow it, and the number of the line after them."""
     holder = one.onbuild or one
@@ -181,7 +183,7 @@ def _with_heredocs(
         return one, number
     try:
         asked = here_documents(line.text)
-        documents, number = collect(source.text, lines, number, asked)
+        documents, number = collect(source.text, *file, number, asked)
     except UnterminatedError as error:
         raise _Malformed(f"unterminated heredoc {error}", line.trimmed()) from None
     except ValueError as error:

@@ -6,6 +6,7 @@ Source: https://docs.docker.com/reference/dockerfile/#parser-directives and #her
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -128,8 +129,27 @@ def _quotes(word: str) -> int:
     return word.count("'") + word.count('"')
 
 
+Terminators = dict[tuple[bool, str], list[int]]
+"""The numbers of the lines that are a text: as they stand, or (True) without the tabs before it."""
+
+
+def terminators(text: str, lines: list[Line]) -> Terminators:
+    """Where here-documents may end, so that a file of many is read in linear time, whether they end or not."""
+    found: Terminators = {}
+    if "<<" in text:
+        for number, line in enumerate(lines):
+            body = text[line.start : line.stop]
+            found.setdefault((False, body), []).append(number)
+            found.setdefault((True, body.lstrip("\t")), []).append(number)
+    return found
+
+
 def collect(
-    text: str, lines: list[Line], number: int, asked: list[tuple[str, bool, bool, int]]
+    text: str,
+    lines: list[Line],
+    ends: Terminators,
+    number: int,
+    asked: list[tuple[str, bool, bool, int]],
 ) -> tuple[tuple[Heredoc, ...], int]:
     """The here-documents that begin at the line `number`, and the number of the line after them.
 
@@ -138,16 +158,13 @@ def collect(
     """
     documents: list[Heredoc] = []
     for name, expand, chomp, descriptor in asked:
-        first = number
-        while True:
-            if number >= len(lines):
-                raise UnterminatedError(name)
-            line = lines[number]
-            number += 1
-            body = text[line.start : line.stop]
-            if (body.lstrip("\t") if chomp else body) == name:
-                break
-        start = lines[first].start
+        candidates = ends.get((chomp, name), [])
+        at = bisect_left(candidates, number)
+        if at == len(candidates):
+            raise UnterminatedError(name)
+        line = lines[candidates[at]]
+        start = lines[number].start
+        number = candidates[at] + 1
         documents.append(
             Heredoc(
                 name=name,

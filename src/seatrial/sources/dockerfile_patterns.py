@@ -69,7 +69,8 @@ def _tokens(pattern: str) -> list[Token]:
         character = pattern[at]
         at += 1
         if character == "*":
-            tokens.append(_ANY)
+            # Several stars are one; so a state is followed by one star at most.
+            tokens += [_ANY] if tokens[-1:] != [_ANY] else []
         elif character == "?":
             tokens.append(_ONE)
         elif character == "\\":

@@ -193,27 +193,37 @@ class _Lexer:
         return self.text[start : end + 1] if self.mode.quotes else self.text[start + 1 : end]
 
     def double(self, length: int, *, escapes: bool) -> str:
-        out = [self.next() if self.mode.quotes else self.next()[:0]]
+        out: list[str] = []
+
+        def add(text: str) -> None:
+            nonlocal length
+            out.append(text)
+            length += len(text)
+
+        quote = self.next() if self.mode.quotes else self.next()[:0]
+        add(quote)
         while self.at < len(self.text):
             character = self.peek()
             if character == '"':
                 self.at += 1
-                out.append(character if self.mode.quotes else "")
+                add(quote)
                 return "".join(out)
             if character == "$":
-                out.append(self.recorded(length + sum(map(len, out)) if self.depth == 0 else 0))
+                add(self.recorded(length))
             elif character == self.escape:
-                self.at += 1
-                out.append(character if escapes else "")
-                following = self.peek()
-                if following in ('"', "$", self.escape) and following:
-                    self.at += 1
-                    out.append(following)
-                elif following:
-                    out.append(character)
+                add(self.escaped_quoted(escapes=escapes))
             else:
-                out.append(self.next())
+                add(self.next())
         raise _Refused("unexpected end of statement while looking for matching double-quote")
+
+    def escaped_quoted(self, *, escapes: bool) -> str:
+        """In double quotes a quote, a dollar and the escape character itself can be escaped, nothing else."""
+        escape = self.next()
+        kept = escape if escapes else ""
+        following = self.peek()
+        if following and following in ('"', "$", self.escape):
+            return kept + self.next()
+        return kept + escape if following else kept
 
     def recorded(self, length: int) -> str:
         """A variable; of one that is not inside another it is noted where its value stands."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from seatrial.sources.shell_model import ShellCommand
 
+_MOST_DOCUMENTS = 100
+"""The grammar takes quadratic time for here-documents that do not end; nobody has this many."""
+
 _NOT_ASCII = re.compile(r"[^\x01-\x7f]")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _CARRIAGE = re.compile(r"(\\)?\r\n")
@@ -32,10 +35,13 @@ def commands(text: str | Joined, variables: Mapping[str, str] | None = None) -> 
     an assignment of its own.
     `variables` are those whose values are known at the start; what is not there is unknown, and what is known not to
     be set is there as an empty text. Where they decide an `if`, a `case` or a test before `&&` and `||`, only what
-    runs is returned. Never raises.
+    runs is returned. A text with more than a hundred here-documents is not read. Never raises.
     """
     from seatrial.sources.shell_walk import walk
 
+    plain = text if isinstance(text, str) else text.text
+    if plain.count("<<") > _MOST_DOCUMENTS:
+        return ()
     whole = text if isinstance(text, Joined) else Joined(text, (Run(0, 0, len(text)),) if text else ())
     return walk(whole, dict(variables or {}))
 

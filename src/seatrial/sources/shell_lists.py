@@ -21,95 +21,87 @@ REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
 _DEEPEST = 60
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct):
     """One command of a pipeline, with the redirections written after it."""
 
     node: Node | None
-    redirects: tuple[Node, ...] = ()
+    redirects: list[Node] = []
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct):
     """One pipeline of a chain; `operator` is what stands before it, empty for the first."""
 
     operator: str
-    members: tuple[Member, ...]
+    members: list[Member]
 
 
 def chain(node: Node, depth: int = 0) -> list[Link]:
     """The pipelines of a statement."""
-    if depth > _DEEPEST:
-        return [Link("", (Member(node),))]
-    if node.type == "list":
-        return _list(node, depth)
-    if node.type == "pipeline":
-        return _pipeline(node, depth)
-    if node.type == "redirected_statement":
-        return _redirected(node, depth)
-    return [Link("", (Member(node),))]
+    if depth <= _DEEPEST:
+        if node.type == "list":
+            return _list(node, depth)
+        if node.type == "pipeline":
+            links: list[Link] = []
+            _pipe(links, node, depth)
+            return links
+        if node.type == "redirected_statement":
+            return _redirected(node, depth)
+    return [Link("", [Member(node)])]
 
 
 def _list(node: Node, depth: int) -> list[Link]:
     # Lists nest to the left, one level for each operator, so they are taken apart without recursion.
-    later: list[list[Link]] = []
+    later: list[tuple[str, Node]] = []
     left: Node | None = node
     while left is not None and left.type == "list":
         operator = next((child.type for child in left.children if child.type in _OPERATORS), "&&")
         named = left.named_children
         if len(named) > 1:
-            later.append(_led(operator, chain(named[-1], depth + 1)))
+            later.append((operator, named[-1]))
         left = named[0] if named else None
     links = chain(left, depth + 1) if left is not None else []
-    for part in reversed(later):
-        links += part
+    for operator, right in reversed(later):
+        links += _led(operator, chain(right, depth + 1))
     return links
 
 
 def _led(operator: str, links: list[Link]) -> list[Link]:
-    return [Link(operator, links[0].members), *links[1:]] if links else []
-
-
-def _pipeline(node: Node, depth: int) -> list[Link]:
-    links: list[Link] = []
-    for child in node.named_children:
-        links = _piped(links, chain(child, depth + 1))
+    if links:
+        links[0].operator = operator
     return links
 
 
-def _piped(before: list[Link], after: list[Link]) -> list[Link]:
-    """`before | after`: the last command of the one pipes into the first of the other."""
-    if not before or not after:
-        return before + after
-    last = before[-1]
-    return [*before[:-1], Link(last.operator, last.members + after[0].members), *after[1:]]
+def _pipe(links: list[Link], node: Node, depth: int) -> None:
+    """Add a pipeline: its first command is piped into by the last one that is there."""
+    for child in node.named_children:
+        found = chain(child, depth + 1)
+        if links and found:
+            links[-1].members += found.pop(0).members
+        links += found
 
 
 def _redirected(node: Node, depth: int) -> list[Link]:
     body = node.child_by_field_name("body")
-    links = chain(body, depth + 1) if body is not None else [Link("", (Member(None),))]
+    links = chain(body, depth + 1) if body is not None else [Link("", [Member(None)])]
     for child in node.children:
-        if child.type not in REDIRECTS:
-            continue
-        last = links[-1]
-        member = last.members[-1]
-        redirected = Member(member.node, (*member.redirects, child))
-        links[-1] = Link(last.operator, (*last.members[:-1], redirected))
+        if child.type in REDIRECTS and links:
+            links[-1].members[-1].redirects.append(child)
         if child.type == "heredoc_redirect":
-            links = _continued(links, child, depth)
+            _continue(links, child, depth)
     return links
 
 
-def _continued(links: list[Link], redirect: Node, depth: int) -> list[Link]:
-    """With the commands that stand on the line where a here-document is asked for."""
+def _continue(links: list[Link], redirect: Node, depth: int) -> None:
+    """Add the commands that stand on the line where a here-document is asked for."""
     operator = ""
     for child in redirect.children:
         if child.type in _OPERATORS:
             operator = child.type
         elif child.type == "pipeline":
-            links = _piped(links, _pipeline(child, depth + 1))
+            _pipe(links, child, depth)
         elif operator and child.is_named and not child.type.startswith("heredoc"):
-            links = links + _led(operator, chain(child, depth + 1))
+            links += _led(operator, chain(child, depth + 1))
             operator = ""
-    return links
 
 
 def redirect_words(redirect: Node) -> Iterator[Node]:

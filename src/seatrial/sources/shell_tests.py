@@ -13,7 +13,7 @@ from seatrial.sources.shell_expand import expand
 from seatrial.sources.shell_words import word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tree_sitter import Node
 
@@ -32,35 +32,56 @@ _NUMBERS: dict[str, Callable[[int, int], bool]] = {
 }
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _DEEPEST = 40
+_LONGEST = 60
 
 
-def evaluate(whole: Joined, node: Node, variables: Mapping[str, str], depth: int = 0) -> bool | None:
-    """The answer of `[ … ]` or `[[ … ]]`, or of an expression in it; None where it cannot be told."""
-    if depth > _DEEPEST or node.has_error:
+def evaluate(whole: Joined, node: Node, variables: Mapping[str, str]) -> bool | None:
+    """The answer of `[ … ]` or `[[ … ]]`; None where it cannot be told."""
+    if node.has_error or not node.children:
         return None
-    if node.type in ("test_command", "parenthesized_expression"):
-        patterns = node.children[0].type == "[["
-        inner = node.named_children
-        if node.type == "test_command" and node.children[0].type not in ("[", "[["):
-            return None
-        return _expression(whole, inner[0], variables, depth, patterns=patterns) if len(inner) == 1 else None
-    return None
+    opening = node.children[0].type
+    inner = node.children[1:-1]
+    if opening == "[":
+        # The grammar knows the precedence of [[ alone; for the command [ its arguments count.
+        return answer([_value(whole, one, variables) for one in _arguments(inner)])
+    if opening != "[[" or len(inner) != 1:
+        return None
+    return _expression(whole, inner[0], variables, 0)
 
 
 def answer(arguments: Sequence[str | None]) -> bool | None:
-    """The answer of `test` with these arguments, of which None is not known."""
-    known = list(arguments)
-    negated = known[:1] == ["!"]
-    if negated:
-        known = known[1:]
-    result = None
-    if len(known) == 1:
-        result = None if known[0] is None else known[0] != ""
-    elif len(known) == 2:  # noqa: PLR2004 - operator and operand
-        result = _unary(known[0], known[1])
-    elif len(known) == 3:  # noqa: PLR2004 - operand, operator, operand
-        result = _binary(known[0], known[1], known[2])
-    return (not result) if negated and result is not None else result
+    """The answer of the command `test` with these arguments, of which None is not known."""
+    count = len(arguments)
+    if count > _LONGEST:
+        return None
+    for operator in ("-o", "-a"):
+        if operator in arguments[1:-1]:
+            at = arguments.index(operator, 1)
+            return _either(answer(arguments[:at]), answer(arguments[at + 1 :]), decisive=operator == "-o")
+    if count > 1 and arguments[0] == "!":
+        result = answer(arguments[1:])
+        return None if result is None else not result
+    if count in (2, 3):
+        return _unary(*arguments) if count == 2 else _binary(*arguments)  # noqa: PLR2004 - operator and operand
+    known = arguments[0] if arguments else ""
+    return None if known is None or count > 1 else known != ""
+
+
+def _either(left: bool | None, right: bool | None, *, decisive: bool) -> bool | None:
+    """`or` where True decides, `and` where False does."""
+    if decisive in (left, right):
+        return decisive
+    return None if left is None or right is None else not decisive
+
+
+def _arguments(nodes: Sequence[Node]) -> Iterator[Node]:
+    waiting = list(reversed(nodes))
+    while waiting:
+        one = waiting.pop()
+        if one.type in ("unary_expression", "binary_expression", "parenthesized_expression"):
+            waiting += reversed(one.children)
+        else:
+            yield one
 
 
 def case_matches(
@@ -77,39 +98,33 @@ def case_matches(
     return result
 
 
-def _expression(
-    whole: Joined, node: Node, variables: Mapping[str, str], depth: int, *, patterns: bool
-) -> bool | None:
+def _expression(whole: Joined, node: Node, variables: Mapping[str, str], depth: int) -> bool | None:
+    """What stands in `[[ … ]]`."""
     kind = node.type
     named = node.named_children
     if depth > _DEEPEST:
         return None
     if kind == "parenthesized_expression" and len(named) == 1:
-        return _expression(whole, named[0], variables, depth + 1, patterns=patterns)
-    if kind == "unary_expression":
+        return _expression(whole, named[0], variables, depth + 1)
+    if kind == "unary_expression" and named:
         operator = whole.text[node.children[0].start_byte : node.children[0].end_byte]
         if operator == "!":
-            result = _expression(whole, named[-1], variables, depth + 1, patterns=patterns)
+            result = _expression(whole, named[-1], variables, depth + 1)
             return None if result is None else not result
         return _unary(operator, _value(whole, named[-1], variables))
-    if kind == "binary_expression":
-        return _two(whole, node, variables, depth, patterns=patterns)
+    if kind == "binary_expression" and len(node.children) > 2:  # noqa: PLR2004 - operand, operator, operand
+        return _two(whole, node, variables, depth)
     value = _value(whole, node, variables)
     return None if value is None else value != ""
 
 
-def _two(
-    whole: Joined, node: Node, variables: Mapping[str, str], depth: int, *, patterns: bool
-) -> bool | None:
+def _two(whole: Joined, node: Node, variables: Mapping[str, str], depth: int) -> bool | None:
     left, middle, right = node.children[0], node.children[1:-1], node.children[-1]
-    operator = whole.text[middle[0].start_byte : middle[-1].end_byte].strip() if middle else ""
-    if operator in ("&&", "||", "-a", "-o"):
-        answers = [_expression(whole, one, variables, depth + 1, patterns=patterns) for one in (left, right)]
-        decisive = operator in ("||", "-o")
-        if decisive in answers:
-            return decisive
-        return None if None in answers else not decisive
-    if patterns and operator in ("=", "==", "!="):
+    operator = whole.text[middle[0].start_byte : middle[-1].end_byte].strip()
+    if operator in ("&&", "||"):
+        answers = [_expression(whole, one, variables, depth + 1) for one in (left, right)]
+        return _either(*answers, decisive=operator == "||")
+    if operator in ("=", "==", "!="):
         value, pattern = _value(whole, left, variables), _pattern(whole, right, variables)
         if value is None or pattern is None:
             return None
@@ -118,7 +133,7 @@ def _two(
 
 
 def _unary(operator: str | None, value: str | None) -> bool | None:
-    if value is None or operator not in ("-z", "-n", "!"):
+    if value is None or operator not in ("-z", "-n"):
         return None
     return (value != "") == (operator == "-n")
 

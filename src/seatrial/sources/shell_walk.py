@@ -56,8 +56,8 @@ class _Walk:
         self.whole = whole
         self.state = state
 
-    def run(self, context: Context) -> None:
-        self.statements(parse(self.whole.text).children, context)
+    def run(self, context: Context) -> Status:
+        return self.statements(parse(self.whole.text).children, context)
 
     def raw(self, node: Node) -> str:
         return self.whole.text[node.start_byte : node.end_byte]
@@ -68,8 +68,12 @@ class _Walk:
             if not node.is_named or node.type == "comment":
                 continue
             behind = at + 1 < len(nodes) and nodes[at + 1].type == "&"
-            here = context.having(certain=False, ignored=True) if behind else context
-            status = self.visit(node, here)
+            if behind:
+                with self.subshell(context.having(certain=False, ignored=True)) as inner:
+                    self.visit(node, inner)
+                status = True
+            else:
+                status = self.visit(node, context)
         return status
 
     def visit(self, node: Node, context: Context) -> Status:
@@ -85,8 +89,9 @@ class _Walk:
 
     def chained(self, links: list[Link], context: Context) -> Status:
         status: Status = True
+        rescued = self.rescued(links)
         for at, link in enumerate(links):
-            maybe = False
+            maybe, caught = False, rescued[at]
             if at:
                 if link.operator == "&&":
                     if status is False:
@@ -96,7 +101,6 @@ class _Walk:
                     if status is True:
                         continue
                     maybe = status is not False
-            caught = any(later.operator == "||" and not self.fails(later) for later in links[at + 1 :])
             here = context
             if maybe or caught:
                 here = context.having(certain=False, ignored=context.ignored or caught)
@@ -116,6 +120,15 @@ class _Walk:
             with self.subshell(context) as inner:
                 status = self.member(member, inner.having(reads=reads, writes=writes))
         return status
+
+    def rescued(self, links: list[Link]) -> list[bool]:
+        """For each link, whether its failure does not count, because something after `||` follows that may succeed."""
+        found: list[bool] = []
+        after_it = False
+        for link in reversed(links):
+            found.append(after_it)
+            after_it = after_it or (link.operator == "||" and not self.fails(link))
+        return found[::-1]
 
     def fails(self, link: Link) -> bool:
         """Whether what stands after `||` fails in its turn: it ends with `exit 1`, `false` or `return 1`."""
@@ -194,23 +207,28 @@ class _Walk:
                 branches.append((None, child.children))
         asking = context.having(certain=False, ignored=True)
         unsure = False
+        results: list[Status] = []
         for tests, body in branches:
-            status = True if tests is None else self.statements(tests, asking)
+            status: Status = True
+            if tests is not None:
+                with self.state.guarded(unsure=unsure):
+                    status = self.statements(tests, asking)
             if status is False:
                 continue
             maybe = unsure or status is not True
             here = context.having(certain=False) if maybe else context
             with self.state.guarded(unsure=maybe):
-                self.statements(body, here)
+                results.append(self.statements(body, here))
             if status is True:
                 break
             unsure = True
-        return "assumed"
+        return _together(results, unsure=unsure)
 
     def cases(self, node: Node, context: Context) -> Status:
         value = node.child_by_field_name("value")
         known = expand(word(self.whole, value), self.state.variables) if value is not None else None
         unsure = False
+        results: list[Status] = []
         for item in node.named_children:
             if item.type != "case_item":
                 continue
@@ -223,11 +241,11 @@ class _Walk:
             maybe = unsure or matches is None
             here = context.having(certain=False) if maybe else context
             with self.state.guarded(unsure=maybe):
-                self.statements(body, here)
+                results.append(self.statements(body, here))
             if matches:
                 break
             unsure = True
-        return "assumed"
+        return _together(results, unsure=unsure)
 
     def repeated(self, node: Node, context: Context) -> Status:
         body = node.child_by_field_name("body")
@@ -238,6 +256,7 @@ class _Walk:
         if variable is None or turns is None:
             return self.maybe(node, context)
         name = self.raw(variable)
+        status: Status = None
         for turn in turns:
             turned = Assignment(whole=self.whole, first=turn.first, last=turn.last, name=name, value=turn)
             self.emit(
@@ -246,8 +265,8 @@ class _Walk:
                 ),
                 context,
             )
-            self.statements(body.children, context)
-        return "assumed"
+            status = self.statements(body.children, context)
+        return status
 
     def turns(self, node: Node, body: Node) -> list[ShellWord] | None:
         """The words of a `for` whose turns are known one by one."""
@@ -321,7 +340,7 @@ class _Walk:
         inner = nested(command) if context.depth < _DEEPEST else None
         if inner is not None:
             with self.subshell(context) as within:
-                _Walk(inner, self.state).run(within.having(depth=context.depth + 4, redirects=()))
+                return _Walk(inner, self.state).run(within.having(depth=context.depth + 8, redirects=()))
         elif name in _ANSWERS:
             return _ANSWERS[name]
         elif name == "test":
@@ -332,12 +351,13 @@ class _Walk:
     def call(self, name: str, context: Context) -> Status:
         state = self.state
         state.called.add(name)
-        if name not in state.running and len(state.running) < _DEEPEST:
-            inside, body = state.functions[name]
-            state.running.append(name)
-            _Walk(inside, state).visit(body, context.having(depth=context.depth + 1))
-            state.running.pop()
-        return "assumed"
+        if name in state.running or len(state.running) >= _DEEPEST:
+            return "assumed"
+        inside, body = state.functions[name]
+        state.running.append(name)
+        status = _Walk(inside, state).visit(body, context.having(depth=context.depth + 1))
+        state.running.pop()
+        return status
 
 
 _COMPOUND: dict[str, Callable[[_Walk, Node, Context], Status]] = {
@@ -354,6 +374,15 @@ _COMPOUND: dict[str, Callable[[_Walk, Node, Context], Status]] = {
     "c_style_for_statement": _Walk.maybe,
     "while_statement": _Walk.maybe,
 }
+
+
+def _together(results: list[Status], *, unsure: bool) -> Status:
+    """The status of a choice, of whose branches these are the results of those that may run."""
+    if not results:
+        return True
+    if not unsure:
+        return results[-1]
+    return "assumed" if all(result in (True, "assumed") for result in results) else None
 
 
 def _parts(nodes: Sequence[Node], opening: str, middle: str) -> tuple[list[Node], list[Node]]:
