@@ -110,20 +110,41 @@ def remove(request: Request) -> Edit | None:
     return _edit(source, source.starts[first - 1], stop, "")
 
 
-def rebase(base: Base, reference: str) -> Edit | None:
-    """Start from another image; only the part that differs is changed where the reference is put together."""
-    if base.value is None:
-        return None
-    written, whole = base.value.text, base.reference
-    if written in (whole, base.written):
-        return replace(base.value, reference)
-    at = whole.find(written)
-    if at < 0 or not written:
-        return None
-    head, tail = whole[:at], whole[at + len(written) :]
-    if not reference.startswith(head) or not reference.endswith(tail) or len(reference) < len(head + tail):
-        return None
-    return replace(base.value, reference[len(head) : len(reference) - len(tail)])
+def rebase(base: Base, reference: str) -> list[Edit | None]:
+    """Start from another image: only the part that differs is changed where the reference is put together.
+
+    A list with None where no edit of what is written gives that reference.
+    """
+    if base.value is not None and base.value.text in (base.reference, base.written):
+        return [replace(base.value, reference)]
+    pieces = base.pieces
+    if not pieces or "".join(one.text for one in pieces) != base.reference:
+        return [None]
+    within = [base.at.start <= one.start and one.end <= base.at.end for one in pieces]
+    pattern = "".join(
+        re.escape(one.text) if literal else "(.+?)" for one, literal in zip(pieces, within, strict=True)
+    )
+    match = re.fullmatch(pattern, reference)
+    variables = [one for one, literal in zip(pieces, within, strict=True) if not literal]
+    if match is not None and variables:
+        changed = [
+            (one, text) for one, text in zip(variables, match.groups(), strict=True) if text != one.text
+        ]
+        same = {(one.start, one.end): text for one, text in changed}
+        if all(same[one.start, one.end] == text for one, text in changed):
+            return [replace(one, text) for one, text in changed]
+    return [_in_one_piece(pieces, base.reference, reference)]
+
+
+def _in_one_piece(pieces: Sequence[Span], old: str, new: str) -> Edit | None:
+    """The change of one piece that turns `old`, which the pieces make, into `new`."""
+    offset = 0
+    for one in pieces:
+        head, tail = old[:offset], old[offset + len(one.text) :]
+        offset += len(one.text)
+        if len(new) > len(head + tail) and new.startswith(head) and new.endswith(tail):
+            return replace(one, new[len(head) : len(new) - len(tail)])
+    return None
 
 
 def option(install: Install, text: str) -> Edit | None:

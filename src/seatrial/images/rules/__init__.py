@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class RuleModule(Protocol):
     """A module of this package with its rules, and what they say about one timeline."""
 
-    RULES: tuple[Rule, ...]
+    @property
+    def RULES(self) -> tuple[Rule, ...]: ...  # noqa: N802 - what modules call it
 
     def check(self, timeline: Timeline) -> list[Verdict]: ...
 

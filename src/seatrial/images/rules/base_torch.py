@@ -14,7 +14,7 @@ from seatrial.images.story.model import Command, Setting
 from seatrial.images.timeline.versions import allows, pin, requires
 
 if TYPE_CHECKING:
-    from seatrial.findings import Edit, Fix
+    from seatrial.findings import Fix
     from seatrial.images.story.model import Base, Request
     from seatrial.images.timeline.model import Moment, Package, Timeline
 
@@ -107,7 +107,12 @@ def _fixes(timeline: Timeline, swap: Swap) -> list[Fix | None]:
     found: list[Fix | None] = []
     if asked and swap.by.name in {one.name for one in asked}:
         names = torch_fixes.listed(list(dict.fromkeys(one.name for one in asked)))
-        found.append(edit.fix(f"Keep the torch of the base image: do not ask for {names}", _without(asked)))
+        found.append(
+            edit.fix(
+                f"Keep the torch of the base image: do not ask for {names}",
+                torch_fixes.removed(timeline, asked),
+            )
+        )
     elif swap.by.request is not None:
         fitting = release_for(timeline, swap)
         if fitting:
@@ -130,10 +135,6 @@ def _family(timeline: Timeline) -> list[Request]:
     return [one for name in ("torch", *facts.COMPANIONS) for one in requests(timeline, name)]
 
 
-def _without(asked: list[Request]) -> list[Edit | None]:
-    return [edit.remove(one) for one in asked]
-
-
 def _from(base: Base, torch: str) -> Fix | None:
     """The image of pytorch/pytorch that has that torch, with the CUDA of now where it was built for that."""
     match = re.fullmatch(
@@ -145,8 +146,7 @@ def _from(base: Base, torch: str) -> Fix | None:
     reference = (
         f"{match['name']}:{torch}-cuda{build.cuda}-cudnn{build.cudnn.partition('.')[0]}-{match['kind']}"
     )
-    changed = edit.rebase(base, reference)
-    return edit.fix(f"Start from {reference}", [changed]) if changed is not None else None
+    return edit.fix(f"Start from {reference}", edit.rebase(base, reference))
 
 
 def _perhaps_replaced(timeline: Timeline, moment: Moment) -> list[Verdict]:
@@ -165,7 +165,9 @@ def _perhaps_replaced(timeline: Timeline, moment: Moment) -> list[Verdict]:
     fix = None
     if any(one.name == by.name for one in asked):
         names = torch_fixes.listed(list(dict.fromkeys(one.name for one in asked)))
-        fix = edit.fix(f"Keep the torch of the base image: do not ask for {names}", _without(asked))
+        fix = edit.fix(
+            f"Keep the torch of the base image: do not ask for {names}", torch_fixes.removed(timeline, asked)
+        )
     found = verdict(
         REPLACED,
         "warning",
@@ -249,8 +251,10 @@ def _constrained(timeline: Timeline, one: Request, words: str) -> Verdict:
     together = _family(timeline)
     names = torch_fixes.listed(list(dict.fromkeys(other.name for other in together))) if together else ""
     fixes = [
-        edit.fix(f"Keep the {one.name} of the base image: do not ask for it", _without(list(asked))),
-        edit.fix(f"Keep the base image's own {names}", _without(together))
+        edit.fix(
+            f"Keep the {one.name} of the base image: do not ask for it", torch_fixes.removed(timeline, asked)
+        ),
+        edit.fix(f"Keep the base image's own {names}", torch_fixes.removed(timeline, together))
         if names and names != one.name
         else None,
         edit.fix(f"Do not let pip read {file}", [unset]),

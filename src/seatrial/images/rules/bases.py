@@ -121,7 +121,7 @@ def _removed(contents: Contents, base: Base) -> Verdict | None:
 
 
 def _on(base: Base, reference: str) -> Fix | None:
-    return edit.fix(f"Start from {reference}", [edit.rebase(base, reference)])
+    return edit.fix(f"Start from {reference}", edit.rebase(base, reference))
 
 
 def _moving(timeline: Timeline, contents: Contents, base: Base) -> Verdict | None:
@@ -190,7 +190,7 @@ def _with_torch(timeline: Timeline, base: Base, reference: str) -> Fix | None:
     if other is None:
         return None
     title = f"Start from {reference}, and install torch {version} for its CUDA {cuda}"
-    return edit.fix(title, [edit.rebase(base, reference), *other.edits])
+    return edit.fix(title, [*edit.rebase(base, reference), *other.edits])
 
 
 def _key(timeline: Timeline, contents: Contents) -> Verdict | None:

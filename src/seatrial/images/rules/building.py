@@ -167,12 +167,12 @@ def _legacy(timeline: Timeline, moment: Moment, one: _Build) -> bool:
     apart = _has_pyproject(one) or moment.install.tool != "pip"
     if apart or base is None or timeline.environment:
         return False
-    python = timeline.python.version
+    torch = base.packages.get("torch", "")
+    python = timeline.python.version or (facts.pythons("torch", torch) or ("",))[-1]
     if python and higher(legacy.python, python):
         return True
     if "pip" in moment.before:
         return False
-    torch = base.packages.get("torch", "")
     if torch:
         later = [one.uploaded for one in facts.releases("torch") if not higher(torch, one.version)]
         return bool(later) and "" < later[-1] < legacy.until
@@ -324,4 +324,4 @@ def _toolkit_fixes(timeline: Timeline, moment: Moment, one: _Build) -> Iterable[
     if base is not None and base.reference:
         devel = re.sub(r"-(?:base|runtime)(?=-|$)", "-devel", base.reference)
         if devel != base.reference:
-            yield edit.fix(f"Start from {devel}", [edit.rebase(base, devel)])
+            yield edit.fix(f"Start from {devel}", edit.rebase(base, devel))

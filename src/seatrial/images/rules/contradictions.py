@@ -18,6 +18,8 @@ from seatrial.images.versions import pinned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from packaging.version import Version
+
     from seatrial.findings import Fix
     from seatrial.images.rules.verdict import Verdict
     from seatrial.images.story.model import Request
@@ -131,27 +133,38 @@ def _fixes(
     timeline: Timeline, moment: Moment, target: str, first: _Side, second: _Side
 ) -> Iterable[Fix | None]:
     """Without what came to an end; then around the pinned package, then around each of those that pin it."""
-    pair = [one.package for one in (first, second)]
+    pair = [first, second]
     for one in pair:
-        if facts.ended(one.name, one.likely) is not None:
-            yield removed(timeline, one.name)
+        if facts.ended(one.package.name, one.package.likely) is not None:
+            yield removed(timeline, one.package.name)
     # torch stays and what pins it changes; only then the other way round.
-    pair.sort(key=lambda one: one.name != target)
-    for one in pair:
-        yield _around(timeline, moment.after, one, [*(other.name for other in pair if other is not one)])
+    pair.sort(key=lambda one: one.package.name != target)
+    for one, other in (pair, reversed(pair)):
+        yield _around(timeline, moment.after, target, one, other.package.name)
     for one in reversed(pair):
-        if one.name in _RULES:
-            yield removed(timeline, one.name)
+        if one.package.name in _RULES:
+            yield removed(timeline, one.package.name)
 
 
-def _around(timeline: Timeline, scene: Mapping[str, Package], fixed: Package, free: list[str]) -> Fix | None:
-    """Keep one package, and change the other to the newest that goes with it."""
+def _around(
+    timeline: Timeline, scene: Mapping[str, Package], target: str, kept: _Side, free: str
+) -> Fix | None:
+    """Keep one package with what it leaves of the pinned one, and change the other to the newest that goes with both."""
+    fixed = kept.package
     version = fixed.likely.partition("+")[0]
-    found = fitting(timeline, {fixed.name: version}, free)
+    base = {fixed.name: version}
+    if target not in (fixed.name, free) and kept.left:
+        base[target] = max(kept.left, key=_version)
+    found = fitting(timeline, base, [free])
     if not found:
         return None
-    wanted = found if fixed.exact else {fixed.name: version, **found}
-    return changed(timeline, scene, wanted)
+    return changed(timeline, scene, found if fixed.exact else {fixed.name: version, **found})
+
+
+def _version(text: str) -> Version:
+    from packaging.version import Version
+
+    return Version(text)
 
 
 _COMPILED = {

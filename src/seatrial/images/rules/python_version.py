@@ -231,26 +231,25 @@ def _rebased(timeline: Timeline, python: _Python, supported: list[str]) -> Fix |
         return None
     below = [one for one in supported if _number(one) < _number(python.version)]
     wanted = below[-1] if below else supported[0]
-    edit_ = _python_edit(timeline, python, wanted)
-    return edit.fix(f"Use Python {wanted}", [edit_]) if edit_ is not None else None
+    return edit.fix(f"Use Python {wanted}", _python_edits(timeline, python, wanted))
 
 
-def _python_edit(timeline: Timeline, python: _Python, wanted: str) -> Edit | None:
+def _python_edits(timeline: Timeline, python: _Python, wanted: str) -> list[Edit | None]:
     at, base = python.at, timeline.root.base
     if at is None:
-        return None
+        return []
     if base is not None and _is_base(timeline, at):
         contents = catalog.identify(base.reference)
         if contents is None or contents.family != "python":
-            return None
+            return []
         return edit.rebase(base, _retagged(base.reference, wanted))
     if python.moves or at.text.startswith("python:"):
-        return edit.replace(at, _retagged(at.text, wanted))
+        return [edit.replace(at, _retagged(at.text, wanted))]
     found = list(re.finditer(rf"(?<![\d.]){re.escape(python.version)}(?:\.\d+)?(?![\d.])", at.text))
     if len(found) != 1 or "apt" in timeline.python.why:
-        return None
+        return []
     start = at.start + found[0].start()
-    return edit.replace(Span(at.source, start, at.start + found[0].end()), wanted)
+    return [edit.replace(Span(at.source, start, at.start + found[0].end()), wanted)]
 
 
 def _retagged(reference: str, wanted: str) -> str:

@@ -12,7 +12,7 @@ from seatrial.images.timeline.variant import of_index
 from seatrial.images.timeline.versions import has_build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from seatrial.findings import Edit, Fix
     from seatrial.images.story.model import Install, Request
@@ -115,14 +115,23 @@ def with_index(install: Install, request: Request | None, label: str) -> Edit | 
     return edit.option(install, text)
 
 
-def together(beside: Request, moved: list[Request]) -> list[Edit | None]:
+def together(timeline: Timeline, beside: Request, moved: list[Request]) -> list[Edit | None]:
     """Ask for packages in the command or file that asks for `beside`, and no longer where they were asked for."""
     words = [f"{one.name}{one.specifier}" for one in moved]
-    return [edit.add(beside, *words), *_removed(moved)]
+    return [edit.add(beside, *words), *removed(timeline, moved)]
 
 
-def _removed(moved: list[Request]) -> list[Edit | None]:
-    return [edit.remove(one) for one in moved]
+def removed(timeline: Timeline, asked: Sequence[Request]) -> list[Edit | None]:
+    """Do not ask for packages any more; a command that asks for nothing else goes as a whole."""
+    found: list[Edit | None] = []
+    for moment in timeline.moments:
+        install = moment.install
+        here = [one for one in install.requests if one in asked]
+        if here and len(here) == len(install.requests) and all(one.style == "shell" for one in here):
+            found.append(without(install))
+        else:
+            found += [edit.remove(one) for one in here]
+    return found
 
 
 def without(install: Install) -> Edit | None:

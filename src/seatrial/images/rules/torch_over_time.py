@@ -213,7 +213,7 @@ def _ordered(timeline: Timeline, moment: Moment, early: list[Package]) -> Verdic
         about=("torch", *(package.name for package in early)),
         cause="the later command exchanges torch alone, and importing what stays fails with an undefined symbol",
         source=facts.torch_of_source(early[0].name, early[0].likely),
-        fixes=[_merged(new, asked), _pinned(timeline, early, new)],
+        fixes=[_merged(timeline, new, asked), _pinned(timeline, early, new)],
     )
 
 
@@ -234,12 +234,12 @@ def _too_early(moment: Moment, compiled: list[Package]) -> Verdict:
     )
 
 
-def _merged(torch: Package, asked: list[Request]) -> Fix | None:
+def _merged(timeline: Timeline, torch: Package, asked: list[Request]) -> Fix | None:
     """The companions move into the command of torch; their own command goes when nothing is left in it."""
     if torch.request is None:
         return None
     names = torch_fixes.listed([one.name for one in asked])
-    edits = torch_fixes.together(torch.request, asked)
+    edits = torch_fixes.together(timeline, torch.request, asked)
     return edit.fix(f"Install {names} together with torch", edits)
 
 
@@ -297,7 +297,8 @@ def _fixes(timeline: Timeline, swap: Swap) -> list[Fix | None]:
     if by.name in FAMILY and by.request is not None and old.request is not None:
         found.append(
             edit.fix(
-                f"Install {by.name} together with torch", torch_fixes.together(old.request, [by.request])
+                f"Install {by.name} together with torch",
+                torch_fixes.together(timeline, old.request, [by.request]),
             )
         )
     label = old.variant if old.install is not None and of_index(index_of(old.request, old.install)) else ""

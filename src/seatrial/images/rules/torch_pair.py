@@ -239,5 +239,5 @@ def _opened(timeline: Timeline, beside: Package) -> Fix | None:
 
 def _removed(timeline: Timeline, beside: Package) -> Fix | None:
     return edit.fix(
-        f"Do not install {beside.name}", [edit.remove(one) for one in requests(timeline, beside.name)]
+        f"Do not install {beside.name}", torch_fixes.removed(timeline, requests(timeline, beside.name))
     )

@@ -150,7 +150,8 @@ def _fixes(timeline: Timeline, torch: Package, beside: Package) -> list[Fix | No
         if len(asked) == 1 and beside.request is not None:
             found.append(
                 edit.fix(
-                    f"Install {beside.name} together with torch", torch_fixes.together(torch.request, asked)
+                    f"Install {beside.name} together with torch",
+                    torch_fixes.together(timeline, torch.request, list(asked)),
                 )
             )
     if torch.install is not None:

@@ -188,7 +188,8 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage starts from. `reference` is expanded, empty where a variable has no value (`written` says how it stands).
 
     `stage` is the index of the stage that it is, else None. `at` is the reference as written; `value` is the text that
-    decides it: the reference itself, or the default of the one ARG that is the whole reference or its tag.
+    decides it: the reference itself, or the default of the one ARG that is the whole reference or its tag. `pieces` are
+    the texts that it is put together from, in order, none where one of them stands in no file.
     """
 
     reference: str
@@ -196,6 +197,7 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     at: Span
     stage: int | None = None
     value: Span | None = None
+    pieces: tuple[Span, ...] = ()
     platform: str = ""
 
 

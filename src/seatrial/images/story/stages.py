@@ -152,6 +152,7 @@ def _from(file: _File, instruction: Instruction, index: int) -> Stage:
         at=Span(file.source, start, end),
         stage=stage,
         value=_deciding(file, written, value),
+        pieces=_pieces(file, value) if value.known else (),
         platform=file.expanded(platform, file.globals).text if platform is not None else "",
     )
     fresh = _State(Machine(file.source, ImageFiles(placed=reference == "scratch", effort=file.effort)))
@@ -160,6 +161,21 @@ def _from(file: _File, instruction: Instruction, index: int) -> Stage:
     if name:
         file.names[name] = index
     return Stage(index=index, name=name, base=base, steps=())
+
+
+def _pieces(file: _File, value: Value) -> tuple[Span, ...]:
+    """The texts that a value is put together from, each as long as it stands in one piece."""
+    ends = (*value.indexes[1:], len(value.text))
+    spans: list[Span] = []
+    for first, last, offset in zip(value.indexes, ends, value.offsets, strict=True):
+        if offset < 0:
+            return ()
+        start, end = offset, offset + last - first
+        if spans and spans[-1].end == start:
+            spans[-1] = Span(file.source, spans[-1].start, end)
+        elif last > first:
+            spans.append(Span(file.source, start, end))
+    return tuple(spans)
 
 
 def _deciding(file: _File, written: Joined, value: Value) -> Span | None:
