@@ -52,6 +52,17 @@ WORDS = [
     ("pip install git+https://h/o/Repo.git@v1", ["repo @git+https://h/o/Repo.git@v1"]),
     ("pip install 'git+https://h/o/r@v1#egg=name[x]'", ["name[x] @git+https://h/o/r@v1"]),
     ("pip install -e 'git+https://h/o/r#egg=name'", ["name @git+https://h/o/r"]),
+    (
+        "pip install git+https://github.com/Dao-AILab/flash-attention.git@v2.6",
+        ["flash-attn @git+https://github.com/Dao-AILab/flash-attention.git@v2.6"],
+    ),
+    ("pip install git+ssh://git@github.com/o/Some_Name", ["some-name @git+ssh://git@github.com/o/Some_Name"]),
+    ("pip install 'git+https://h/o/r.git@a/b#subdirectory=x'", ["r @git+https://h/o/r.git@a/b"]),
+    (
+        "pip install https://github.com/NVIDIA/apex/archive/8a1ed9e.zip",
+        ["apex @https://github.com/NVIDIA/apex/archive/8a1ed9e.zip"],
+    ),
+    ("/isaac-sim/python.sh -m pip install a", ["a"]),
     ("pip install https://h/archive-1.2.tar.gz", ["archive==1.2 @https://h/archive-1.2.tar.gz"]),
     ("uv pip install --system --no-cache a", ["a"]),
     ("uv pip install -p 3.11 --torch-backend cu121 --index-strategy unsafe-best-match a", ["a"]),
@@ -239,6 +250,12 @@ def test_a_package_keeps_its_name_when_its_version_is_not_known() -> None:
     torch = install.requests[0]
     assert (torch.versions, torch.version) == (None, None)
     assert "torch==${V}: no value is known for V" in install.unread
+
+
+def test_a_version_that_a_command_makes_is_not_known() -> None:
+    install = install_of("pip install \"nixl==$(echo ${V} | sed 's/^v//')\"")
+    assert shorts(install) == ["nixl"]
+    assert "no value is known" in install.unread[0]
 
 
 def test_options_can_be_written_after_install() -> None:

@@ -75,10 +75,23 @@ def test_a_project_in_a_requirement_file() -> None:
     assert shorts(install) == ["my-app[fast] @.", "x", "torch==2.4.0", "numpy<2", "xformers"]
 
 
-def test_a_folder_that_is_not_there_is_still_asked_for() -> None:
-    install = install_of("RUN git clone https://h/o/apex && cd apex && pip install -v .")
-    assert [(one.name, one.url) for one in install.requests] == [("", ".")]
-    assert install.unread == ("/apex/pyproject.toml is not among the files",)
+CLONES = [
+    ("git clone https://h/o/apex && cd apex && pip install -v .", "apex", "git+https://h/o/apex"),
+    (
+        "git clone --depth 1 -b v2.6 https://github.com/Dao-AILab/flash-attention.git /f && pip install /f",
+        "flash-attn",
+        "git+https://github.com/Dao-AILab/flash-attention.git@v2.6",
+    ),
+    ("mkdir x && cd x && pip install .", "", "."),
+    ("git clone https://h/o/r && pip install ./r/sub", "", "./r/sub"),
+]
+
+
+@pytest.mark.parametrize(("command", "name", "url"), CLONES, ids=[one[0] for one in CLONES])
+def test_a_folder_that_is_not_there_is_still_asked_for(command: str, name: str, url: str) -> None:
+    install = install_of(command)
+    assert [(one.name, one.url) for one in install.requests] == [(name, url)]
+    assert "is not among the files" in install.unread[0]
 
 
 SETUP = {

@@ -106,7 +106,10 @@ def _named(
         environment = environment_of(posixpath.dirname(posixpath.dirname(path)), made)
     if _PIP.match(name):
         return Call(program="pip", words=words, arguments=words[1:], environment=environment, piped=piped)
-    if _PYTHON.match(name):
+    if name == "python.sh":
+        # NVIDIA's Omniverse applications bring a Python of their own behind a script.
+        environment = posixpath.dirname(path)
+    if _PYTHON.match(name) or name == "python.sh":
         module = _module(words)
         if module is not None:
             program, arguments = module

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from seatrial.images.story.installs import UV_PIP
-from seatrial.images.story.options import parse
+from seatrial.images.story.options import Options, parse
 from seatrial.images.story.scene import environment_of
 
 if TYPE_CHECKING:
@@ -105,6 +105,43 @@ def _source(texts: list[str], _call: Call, shell: Shell, machine: Machine) -> No
         shell.active = environment_of(prefix, frozenset(machine.made))
 
 
+_CLONE_VALUED = frozenset(
+    [
+        "branch",
+        "depth",
+        "origin",
+        "upload-pack",
+        "template",
+        "config",
+        "separate-git-dir",
+        "server-option",
+        "jobs",
+        "reference",
+        "filter",
+        "shallow-since",
+        "shallow-exclude",
+    ]
+)
+_CLONE = Options(
+    valued=_CLONE_VALUED,
+    short={"b": "branch", "o": "origin", "c": "config", "j": "jobs", "u": "upload-pack"},
+)
+
+
+def _git(texts: list[str], call: Call, shell: Shell, machine: Machine) -> None:
+    """`git clone -b TAG URL [DIR]`"""
+    if "clone" not in texts:
+        return
+    parsed = parse(call.arguments[texts.index("clone") + 1 :], _CLONE)
+    if not parsed.words or "$" in parsed.words[-1].text:
+        return
+    url = parsed.words[0].text.removesuffix("/")
+    folder = parsed.words[1].text if len(parsed.words) > 1 else posixpath.basename(url).removesuffix(".git")
+    branch = parsed.last("branch")
+    path = posixpath.normpath(posixpath.join(shell.directory, folder))
+    machine.clones[path] = f"git+{url}" + (f"@{branch.text}" if branch is not None else "")
+
+
 _CHANGES: dict[str, Callable[[list[str], Call, Shell, Machine], None]] = {
     "cd": _cd,
     "pushd": _cd,
@@ -118,6 +155,7 @@ _CHANGES: dict[str, Callable[[list[str], Call, Shell, Machine], None]] = {
     "virtualenv": _venv,
     "pyvenv": _venv,
     "uv": _uv,
+    "git": _git,
     "pip": _pip,
     "poetry": _poetry,
 }

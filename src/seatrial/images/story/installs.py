@@ -390,11 +390,11 @@ def environment(parsed: Parsed, call: Call, scene: Scene) -> str:
     """Where this installs; see `Install.environment`."""
     for name in ("target", "prefix", "root"):
         word = parsed.last(name)
-        if word is not None:
+        if word is not None and not word.unknown:
             path = scene.path(word.text)
             return environment_of(path, scene.made) if path in ("/usr", "/usr/local", "/") else path
     python = parsed.last("python")
-    if python is not None and "/" in python.text:
+    if python is not None and "/" in python.text and not python.unknown:
         prefix = re.sub(r"/bin/(python|pypy)[0-9.]*$", "", python.text)
         return environment_of(scene.path(prefix), scene.made)
     if call.environment is not None:
@@ -426,7 +426,12 @@ def asked(word: Word, scene: Scene, *, editable: bool = False) -> Gathered:
 
 def with_project(request: Request, scene: Scene) -> Gathered:
     """A folder's project: itself, and what its file says that it depends on."""
-    found, name = local(scene.path(request.url), Wanted(extras=request.extras), scene.read)
+    path = scene.path(request.url)
+    found, name = local(path, Wanted(extras=request.extras), scene.read)
+    cloned = scene.clones.get(path, "") if not found.files else ""
+    if cloned:
+        request = msgspec.structs.replace(request, url=cloned)
+        name = requests.repository_name(cloned)
     named = requests.relocated(request, name) if name else request
     return Gathered(requests=(named,)) + found
 

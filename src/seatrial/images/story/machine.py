@@ -21,6 +21,7 @@ class Machine:
         self.source = source
         self.files = files
         self.made: set[str] = set()
+        self.clones: dict[str, str] = {}
         self.settings: dict[str, str] = {}
         self.login_environment = ""
 
@@ -28,6 +29,7 @@ class Machine:
         """The same for a stage that goes on from here."""
         other = Machine(self.source, self.files.copy())
         other.made = set(self.made)
+        other.clones = dict(self.clones)
         other.settings = dict(self.settings)
         other.login_environment = self.login_environment
         return other

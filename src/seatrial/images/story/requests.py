@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HEAD = re.compile(r"\s*(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<extras>\[[^\]]*\])?\s*")
 _NAMED = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@")
+_COMPARED = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*[=<>!~]=?")
 _FOLDER = re.compile(r"(?P<path>[^\[]*)(?:\[(?P<extras>[^\]]*)\])?$")
 _EGG = re.compile(r"[#&]egg=(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[(?P<extras>[^\]]*)\])?")
 _PIN = re.compile(r"\s*\(?\s*={2,3}\s*(?P<version>[^\s,;)]+)\s*\)?\s*")
@@ -127,7 +129,7 @@ def _pin(text: str, first: int, last: int, where: Callable[[int, int], Span | No
 
 def is_location(text: str) -> bool:
     """Whether it is a path, an archive or a URL, not a requirement by name; `name @ url` is one by name."""
-    if _NAMED.match(text):
+    if _NAMED.match(text) or _COMPARED.match(text):
         return False
     bare = text.split("#", 1)[0].split(";", 1)[0].strip()
     return (
@@ -160,8 +162,8 @@ def _location(
         if folder is not None:
             url, extras = folder["path"], _names(folder["extras"])
             name, version = _file_parts(posixpath.basename(url))
-    elif not name:
-        name = _repository(url)
+    elif not name and (_VERSION_CONTROL.match(url) or "/archive/" in url):
+        name = repository_name(url)
     return Request(
         name=normalised(name) if name else "",
         at=at,
@@ -192,11 +194,26 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(sorted(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
-def _repository(url: str) -> str:
-    """The name of a repository. Nothing says that the package has the same name, but most have."""
-    last = posixpath.basename(url.rstrip("/"))
-    name = last.split("@", 1)[0].removesuffix(".git")
-    return name if _VERSION_CONTROL.match(url) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else ""
+def repository_name(url: str) -> str:
+    """The name of the project in a repository, or in an archive of one, by its address; empty where that tells nothing.
+
+    Most projects are called like their repository; those that are not and matter are listed.
+    """
+    path = re.sub(r"^[a-z+]+://[^/]*/|^[^/@]+@[^:/]+:|[?#].*$", "", url)
+    path = re.sub(r"/(?:archive|zipball|tarball)/.*$", "", path.rstrip("/"))
+    path = re.sub(r"@[^/@]*(?:/[^@]*)?$", "", path).removesuffix(".git")
+    known = _repositories().get(path.lower())
+    name = posixpath.basename(path)
+    return known or (name if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", name) else "")
+
+
+@functools.cache
+def _repositories() -> dict[str, str]:
+    import tomllib
+
+    text = resources.files(__package__).joinpath("repository_names.toml").read_text(encoding="utf-8")
+    names: dict[str, str] = tomllib.loads(text)["names"]
+    return names
 
 
 def _file_parts(file: str) -> tuple[str, str]:

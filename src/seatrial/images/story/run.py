@@ -95,6 +95,7 @@ def _called(
         if shell.active is None
         else shell.active,
         made=made,
+        clones=machine.clones,
         certain=certain,
     )
     found = steps_of(call, scene)

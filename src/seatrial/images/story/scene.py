@@ -19,7 +19,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """Around one command. `directory` and the paths given to `read` are absolute paths of the image.
 
     `environment` is the one that plain `python` uses here, as in `Install.environment`; `made` are the virtual
-    environments that exist. `variables` are those that programs see, `own` those that are set for this command alone.
+    environments that exist, `clones` the folders that were cloned, with `git+URL`. `variables` are those that programs see, `own` those that are set for this command alone.
     """
 
     at: Span
@@ -29,6 +29,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     own: dict[str, str] = {}
     environment: str = ""
     made: frozenset[str] = frozenset()
+    clones: Mapping[str, str] = {}
     certain: bool = True
 
     def path(self, text: str) -> str:
