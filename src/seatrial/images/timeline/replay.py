@@ -95,7 +95,7 @@ def _stays(old: Package, wanted: str, requests: list[Request], install: Install)
         return False
     if any(one.url for one in requests) or (old.install is not None and not old.certain):
         return False
-    return bool(old.versions) and all(allows(wanted, version) for version in old.versions)
+    return bool(old.versions) and allows(wanted, old.likely)
 
 
 def _fresh(name: str, wanted: str, request: Request | None, install: Install, python: str) -> Package:
@@ -112,7 +112,7 @@ def _fresh(name: str, wanted: str, request: Request | None, install: Install, py
 def _only_build(request: Request | None, install: Install) -> str:
     """The one build that the index has which decides; empty where there are several. uv asks extra indexes first."""
     index = index_of(request, install)
-    own = request is not None and index == request.index
+    own = bool(index) and request is not None and index == request.index
     extra = {of_index(one) for one in install.extra_indexes}
     if (
         install.tool == "uv"
@@ -150,7 +150,9 @@ def _bring(
             new = _tightened(old, needed)
         elif old.install is install:
             new = _tightened(old, wanted)
-        elif old.versions and all(allows(wanted, one) for one in old.versions):
+        elif old.versions and allows(wanted, old.likely):
+            # It is most likely the newest that it can be, and stays; if it fits, so do not all the others.
+            after[name] = _tightened(old, wanted)
             continue
         else:
             new = _fresh(name, wanted, None, install, python)
