@@ -44,7 +44,7 @@ def _needed(fact: Fact, asks: Sequence[Ask]) -> Link:
     """A dependency; its subject in the words of the ask where there is one."""
     asked = [ask.specifier.replace(" ", "") for ask in asks if ask.name == fact.subject.name]
     versions = fact.subject.versions
-    if len(asked) == 1 and asked[0].startswith("=="):
+    if len(asked) == 1 and (not asked[0] or asked[0].startswith("==")):
         versions = asked[0]
     return Link(fact.subject.name, versions, fact.other[0].name, _together(fact.other))
 

@@ -108,15 +108,24 @@ def reduced(question: Question, some: Sequence[Ask]) -> Question:
 def _doubt(question: Question, conflict: Conflict, found: Sequence[Fact]) -> str:
     """Which package may be in a place that was left out; empty where the answer does not depend on it.
 
-    What a package needs is the same wherever it comes from. That something is not there is only true of what was asked.
+    What one version needs is the same wherever it comes from. What is said of several versions, or that something is not
+    there, is only true of what was asked; and uv says `every version`, or names the only one, where a range was wanted.
     """
     left_out = question.places.left_out
     if not left_out:
         return ""
-    unproved = {fact.subject.name for fact in found if fact.kind in ("none", "only", "lacks", "absent")}
+    asks = (*question.asks, *question.constraints)
+    if conflict.kind != "conflict":
+        unproved = {ask.name for ask in asks}
+    else:
+        pinned = {ask.name for ask in asks if re.fullmatch(r"===?\s*[^,*\s]+", ask.specifier.strip())}
+        named = {link.package for link in conflict.chain} | {link.other for link in conflict.chain}
+        unproved = (named | {fact.subject.name for fact in found}) - pinned - {""}
     if question.places.only_pytorch:
         # Its releases are those of the public index, for more devices and sometimes more Pythons.
-        unproved = {name for name in unproved if _of_pytorch(name)} if conflict.kind != "conflict" else set()
+        if conflict.kind == "conflict":
+            unproved = {fact.subject.name for fact in found if fact.kind in ("none", "lacks", "absent")}
+        unproved = {name for name in unproved if _of_pytorch(name)}
     if not unproved:
         return ""
     what = ", ".join(sorted(unproved))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import html.parser
 import os
+import re
 import time
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 import msgspec
 
@@ -30,13 +31,17 @@ _FOUND, _GONE = 200, 404
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
-    """One file: `yanked` is None or the reason (maybe empty), `uploaded` an ISO time or empty."""
+    """One file: `yanked` is None or the reason (maybe empty), `uploaded` an ISO time or empty.
+
+    `sha256` is what the index says of it, 64 hexadecimal digits; empty where it says nothing.
+    """
 
     name: str
     url: str
     python: str = ""
     yanked: str | None = None
     uploaded: str = ""
+    sha256: str = ""
 
     @property
     def wheel(self) -> bool:
@@ -73,6 +78,7 @@ class _JsonFile(msgspec.Struct, rename="kebab"):
     requires_python: str | None = None
     yanked: bool | str = False
     upload_time: str | None = None
+    hashes: dict[str, str] = {}
 
 
 class _JsonPage(msgspec.Struct):
@@ -218,9 +224,15 @@ def _from_json(content: bytes, url: str) -> tuple[File, ...]:
             one.requires_python or "",
             _yanked(one.yanked),
             one.upload_time or "",
+            _sha256(one.hashes.get("sha256", "")),
         )
         for one in listed
     )
+
+
+def _sha256(text: str) -> str:
+    found = text.strip().lower()
+    return found if re.fullmatch(r"[0-9a-f]{64}", found) else ""
 
 
 def _yanked(value: bool | str) -> str | None:
@@ -272,6 +284,12 @@ def from_html(text: str, url: str) -> tuple[File, ...]:
         address = urljoin(url, anchor["href"])
         name = unquote(urlsplit(address).path).rsplit("/", 1)[-1]
         files.append(
-            File(name, _bare(address), anchor.get("data-requires-python", ""), anchor.get("data-yanked"))
+            File(
+                name,
+                _bare(address),
+                anchor.get("data-requires-python", ""),
+                anchor.get("data-yanked"),
+                sha256=_sha256(parse_qs(urlsplit(address).fragment).get("sha256", [""])[0]),
+            )
         )
     return tuple(files)
