@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from seatrial.sources.dockerfile_checks import refusals
 from seatrial.sources.dockerfile_json import strings
 from seatrial.sources.dockerfile_lines import (
     LONGEST_LINE,
@@ -77,7 +78,7 @@ def read(source: Source) -> Dockerfile:
     top = tuple(directives(text, lines))
     escape = _escape(source, top, found)
     instructions: list[Instruction] = []
-    number = 0
+    number, read_until = 0, -1
     while number < len(lines):
         first = number
         joined, number = logical(text, lines, number, escape)
@@ -88,16 +89,30 @@ def read(source: Source) -> Dockerfile:
             instruction = _instruction(joined, escape)
             instruction, number = _with_heredocs(source, instruction, joined, (lines, ends), number)
         except _Malformed as error:
+            # Of lines that follow each other the first is enough: what stands there is something else altogether.
+            if read_until == len(instructions):
+                continue
+            read_until = len(instructions)
             found.append(syntax_finding(source, error.where.start, error.where.end, str(error)))
             continue
         instructions.append(instruction)
-    return Dockerfile(
-        source=source,
-        instructions=tuple(instructions),
-        directives=top,
-        escape=escape,
-        findings=tuple(found),
+    whole = Dockerfile(
+        source=source, instructions=tuple(instructions), directives=top, escape=escape, findings=()
     )
+    return msgspec.structs.replace(whole, findings=tuple(_sorted(found + _refused(whole, found))))
+
+
+def _refused(whole: Dockerfile, found: list[Finding]) -> list[Finding]:
+    source = whole.source
+    if not whole.instructions and not found:
+        return [syntax_finding(source, 0, 0, "file with no instructions")]
+    if whole.instructions and all(one.keyword == "ARG" for one in whole.instructions) and not found:
+        return [syntax_finding(source, 0, 0, "dockerfile contains no stages to build")]
+    return [syntax_finding(source, one.start, one.body.end, message) for one, message in refusals(whole)]
+
+
+def _sorted(found: list[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda one: (one.line, one.column))
 
 
 def syntax_finding(source: Source, start: int, end: int, message: str) -> Finding:
