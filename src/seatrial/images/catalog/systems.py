@@ -61,6 +61,24 @@ def in_tag(tag: str) -> str | None:
     return None
 
 
+def later(name: str) -> list[str]:
+    """The later releases of the same distribution, the next one first."""
+    kind = name.rstrip("0123456789.")
+    same = [one for one in _rows() if one.rstrip("0123456789.") == kind]
+    newer = [one for one in same if _number(one) > _number(name)]
+    return sorted(newer, key=_number)
+
+
+def spellings(name: str) -> tuple[str, str, str]:
+    """How tags write a release: `ubuntu22.04`, `jammy` (empty where it has no such name), `22.04`."""
+    word = next((word for word, system in _names().items() if system == name), "")
+    return name, word, name.lstrip("abcdefghijklmnopqrstuvwxyz")
+
+
+def _number(name: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in re.findall(r"\d+", name))
+
+
 @cache
 def _rows() -> dict[str, list[str]]:
     return {row[0]: row for row in tables.columns(tables.load("systems")["systems"], 4)}

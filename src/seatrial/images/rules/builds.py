@@ -79,6 +79,16 @@ def certain(timeline: Timeline, torch: Package) -> bool:
     return timeline.root.base is None or timeline.base is not None
 
 
+def only_build(torch: Package) -> str:
+    """The one build that torch can be had in where it is asked for, `cu121`; empty where the default index counts."""
+    if torch.install is None:
+        return ""
+    written = torch.exact.partition("+")[2] or of_index(index_of(torch.request, torch.install))
+    if not written and torch.install.tool == "uv":
+        return next((label for one in torch.install.extra_indexes if (label := of_index(one))), "")
+    return written
+
+
 def other_builds(timeline: Timeline, scene: Mapping[str, Package], fits: Fits) -> Iterator[Fix | None]:
     """What brings a torch that `fits`, the smallest change first: its other build, then another release, lastly both."""
     torch = scene.get("torch")
@@ -90,8 +100,7 @@ def other_builds(timeline: Timeline, scene: Mapping[str, Package], fits: Fits) -
             if fits(version, build.cuda):
                 yield moved(timeline, scene, version, build.tag)
                 break
-    listed = bool(of_index(index_of(torch.request, torch.install)) or "+" in torch.exact)
-    if not listed:
+    if not only_build(torch):
         yield from _released(timeline, scene, torch, fits)
     yield from _elsewhere(timeline, scene, torch, fits)
 

@@ -10,7 +10,7 @@ import msgspec
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
 from seatrial.images.rules import rebasing, search_path, torch_fixes
-from seatrial.images.rules.builds import builds
+from seatrial.images.rules.builds import builds, only_build
 from seatrial.images.rules.verdict import Verdict, place, requests, shown, verdict
 from seatrial.images.story.model import Command, Install, SystemInstall
 from seatrial.images.timeline.versions import possible
@@ -195,8 +195,9 @@ def _fixes(
         yield _pinned(timeline, scene, package, version)
         break
     if torch and wanted.cudnn:
-        for version in possible("torch", "", timeline.python.version):
-            other = facts.libraries("torch", version)
+        owner = scene["torch"]
+        for version in possible("torch", "", timeline.python.version, only_build(owner)):
+            other = facts.libraries("torch", version, only_build(owner))
             if other is not None and other.cudnn == wanted.cudnn:
                 yield torch_fixes.repinned(timeline, scene, version)
                 break
@@ -247,7 +248,7 @@ def _second(timeline: Timeline, scene: Mapping[str, Package], torch: tuple[Built
         exposed = any(re.search(r"/nvidia(?:/|$)", one.path) for one in search_path.folders(timeline))
         if not (own and wheel) and not exposed:
             continue
-        certain = own and wheel and not majors & made and package.certain
+        certain = own and wheel and not majors & made and package.certain and owner.certain
         yield verdict(
             RULE,
             "error" if certain else "warning",
