@@ -127,11 +127,15 @@ def test_another_dockerfile_with_its_context(tmp_path: Path) -> None:
 def test_a_dockerfile_whose_context_is_its_own_folder(tmp_path: Path) -> None:
     write(
         tmp_path,
-        {"docker/Dockerfile": "FROM x\nCOPY a.txt .\nRUN pip install -r a.txt\n", "docker/a.txt": "a\n"},
+        {
+            "docker/Dockerfile": "FROM x\nCOPY a.txt .\nRUN sed -i '/b/d' a.txt && pip install -r a.txt\n",
+            "docker/a.txt": "b\na\n",
+        },
     )
     found = story.read(tmp_path, dockerfile=tmp_path / "docker" / "Dockerfile")
     assert texts(found) == ["a"]
-    assert "docker/a.txt" in found.sources
+    [install] = [step for step in found.stages[0].steps if isinstance(step, Install)]
+    assert install.requests[0].at.source is found.sources["docker/a.txt"]
 
 
 def test_files_outside_of_the_context_are_not_read(tmp_path: Path) -> None:

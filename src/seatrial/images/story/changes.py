@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from seatrial.images.story.installs import UV_PIP
+from seatrial.images.story.installer_options import UV_PIP
 from seatrial.images.story.options import Options, parse
 from seatrial.images.story.scene import environment_of
 

@@ -93,12 +93,8 @@ def _installs(
         found += _spec(word)
     files = [word.text for word in parsed.all("file")]
     if of_files and not files:
-        files = [
-            next(
-                (one for one in ("environment.yml", "environment.yaml") if scene.read(scene.path(one))),
-                "environment.yml",
-            )
-        ]
+        usual = ("environment.yml", "environment.yaml")
+        files = [next((one for one in usual if scene.read(scene.path(one))), usual[0])]
     for text in files:
         more, after, name = _file(scene.path(text), scene)
         found, pip, named = found + more, pip + after, name or named
@@ -119,19 +115,24 @@ def _installs(
     )
     yield done
     if pip.requests or pip.unread:
-        yield msgspec.structs.replace(
-            done,
-            tool="pip",
-            requests=pip.requests,
-            constraints=pip.constraints,
-            index=pip.index,
-            extra_indexes=pip.extra_indexes,
-            find_links=pip.find_links,
-            flags=pip.flags,
-            unread=pip.unread,
-            files=found.files + pip.files,
-            options=None,
-        )
+        yield _by_pip(done, pip)
+
+
+def _by_pip(done: Install, pip: Gathered) -> Install:
+    """What conda lets pip install after itself, in the same environment."""
+    return msgspec.structs.replace(
+        done,
+        tool="pip",
+        requests=pip.requests,
+        constraints=pip.constraints,
+        index=pip.index,
+        extra_indexes=pip.extra_indexes,
+        find_links=pip.find_links,
+        flags=pip.flags,
+        unread=pip.unread,
+        files=done.files + pip.files,
+        options=None,
+    )
 
 
 def _spec(word: Word) -> Gathered:

@@ -129,54 +129,55 @@ def _uv(
 ) -> Iterator[Request]:
     """What can be reached from the project; a lock also has the other platforms' and the other extras' versions."""
     packages = data.get("package", [])
-    by_name: dict[str, list[dict[str, Any]]] = {}
-    for one in packages:
-        by_name.setdefault(one["name"], []).append(one)
     roots = [one for one in packages if set(one.get("source", {})) & {"virtual", "editable", "directory"}]
     chosen = [one for one in roots if requests.normalised(one["name"]) == project] or roots
-    extras = tuple(
-        {e for one in chosen for e in one.get("optional-dependencies", {})}
-        if wanted.all_extras
-        else wanted.extras
-    )
-    waiting = [edge for one in chosen for edge in _edges(one, extras, wanted)]
-    seen: dict[tuple[str, str], str] = {}
-    while waiting:
-        edge = waiting.pop(0)
-        if not may_hold(edge.get("marker", ""), extras=extras, project=project, groups=wanted.groups):
-            continue
-        for one in _targets(edge, by_name):
-            key = (one["name"], str(one.get("version", "")))
-            wants = tuple(edge.get("extra", ()))
-            if (*key, *wants) in seen:
-                continue
-            seen[*key, *wants] = ""
-            if key not in seen:
-                seen[key] = edge.get("marker", "")
-            waiting += [*one.get("dependencies", ())]
-            waiting += [
-                more for extra in wants for more in one.get("optional-dependencies", {}).get(extra, ())
-            ]
+    reached = _reached(packages, chosen, wanted, project)
     for one in packages:
-        key = (one["name"], str(one.get("version", "")))
-        if key in seen and one not in chosen:
+        key = _key(one)
+        if key in reached and one not in chosen:
             source = one.get("source", {})
-            url = str(
-                source.get("git")
-                or source.get("url")
-                or source.get("path")
-                or source.get("editable")
-                or source.get("directory")
-                or ""
-            )
+            direct = ("git", "url", "path", "editable", "directory")
+            url = next((str(source[kind]) for kind in direct if kind in source), "")
             yield from _request(
                 *key,
                 places.get(key),
-                marker=_without_conflicts(seen[key]),
+                marker=_without_conflicts(reached[key]),
                 index=str(source.get("registry", "")),
                 url=f"git+{url}" if "git" in source else url,
                 editable="editable" in source,
             )
+
+
+def _key(package: Mapping[str, Any]) -> tuple[str, str]:
+    return package["name"], str(package.get("version", ""))
+
+
+def _reached(
+    packages: list[dict[str, Any]], roots: list[dict[str, Any]], wanted: Wanted, project: str
+) -> dict[tuple[str, str], str]:
+    """The packages that are needed, each with the marker under which it was reached first."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for one in packages:
+        by_name.setdefault(one["name"], []).append(one)
+    every = {extra for one in roots for extra in one.get("optional-dependencies", {})}
+    extras = tuple(sorted(every)) if wanted.all_extras else wanted.extras
+    waiting = [edge for one in roots for edge in _edges(one, extras, wanted)]
+    reached: dict[tuple[str, str], str] = {}
+    seen: set[tuple[str, ...]] = set()
+    while waiting:
+        edge = waiting.pop()
+        marker = edge.get("marker", "")
+        if not may_hold(marker, extras=extras, project=project, groups=wanted.groups):
+            continue
+        for one in _targets(edge, by_name):
+            wants = tuple(edge.get("extra", ()))
+            if (*_key(one), *wants) not in seen:
+                seen.add((*_key(one), *wants))
+                reached.setdefault(_key(one), marker)
+                waiting += one.get("dependencies", ())
+                optional = one.get("optional-dependencies", {})
+                waiting += [more for extra in wants for more in optional.get(extra, ())]
+    return reached
 
 
 def _edges(root: Mapping[str, Any], extras: Iterable[str], wanted: Wanted) -> Iterator[dict[str, Any]]:

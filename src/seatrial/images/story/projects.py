@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.images.story import installs, locks, pipfiles, pyproject
-from seatrial.images.story.installs import UV_SHORT, UV_VALUED, asked, file, finished
+from seatrial.images.story.installer_options import PIP, UV_SHORT, UV_VALUED
+from seatrial.images.story.installs import asked, file, finished
 from seatrial.images.story.local import project as local
 from seatrial.images.story.options import Options, Parsed, parse
 from seatrial.images.story.poetry_versions import to_pep440
@@ -148,9 +149,7 @@ def pipx(call: Call, scene: Scene) -> Install | None:
     """`pipx install`: each package in an environment of its own."""
     parsed = parse(
         call.arguments,
-        msgspec.structs.replace(
-            installs.PIP, valued=installs.PIP.valued | {"pip-args", "suffix", "preinstall"}
-        ),
+        msgspec.structs.replace(PIP, valued=PIP.valued | {"pip-args", "suffix", "preinstall"}),
     )
     if not parsed.words or parsed.words[0].text not in ("install", "inject"):
         return None

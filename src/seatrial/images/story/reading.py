@@ -87,27 +87,19 @@ def from_sources(
             seen[path] = read(path)
         return seen[path]
 
-    parsed = dockerfiles.read(dockerfile) if dockerfile is not None else None
-    if context is None:
-        context = _context(parsed, paths, once) if parsed is not None else ""
-    folder = context
-
-    def from_context(path: str) -> Source | None:
-        return once(posixpath.join(folder, path))
-
-    if parsed is None:
+    asked = folder = ""
+    if dockerfile is None:
         stages, asked = alone(once, paths)
     else:
-        asked = ""
-        stages = read_stages(parsed, from_context, build_args or {})
-    version = from_context(".python-version")
+        parsed = dockerfiles.read(dockerfile)
+        folder = _context(parsed, paths, once) if context is None else context
+        stages = read_stages(parsed, once, build_args or {}, folder)
+    version = once(posixpath.join(folder, ".python-version"))
     lines = version.text.split() if version is not None else []
     sources = {path: source for path, source in seen.items() if source is not None}
-    if dockerfile is not None:
-        sources[dockerfile.path] = dockerfile
     return Story(
         stages=stages,
-        sources=sources,
+        sources=sources | ({dockerfile.path: dockerfile} if dockerfile is not None else {}),
         dockerfile=dockerfile,
         python=(lines[0] if lines else "") or asked or python,
     )

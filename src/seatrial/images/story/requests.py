@@ -74,25 +74,9 @@ def read(
     requirement = parsed(text)
     if requirement is None:
         return _with_unknown(text, at, style, index)
-    if requirement.url is not None:
-        found = _location(requirement.url, at, _nowhere, style=style, editable=False, index=index)
-        url = text.find(requirement.url)
-        version = None
-        if found is not None and found.version is None and found.specifier:
-            version = _version_in(text, found.specifier[2:], max(url, 0), where)
-        return Request(
-            name=normalised(requirement.name),
-            at=at,
-            specifier=found.specifier if found else "",
-            extras=tuple(sorted(requirement.extras)),
-            marker=str(requirement.marker or ""),
-            url=requirement.url,
-            index=index,
-            style=style,
-            version=version,
-        )
     first, last = specifier_range(text)
-    return Request(
+    direct = requirement.url is not None
+    found = Request(
         name=normalised(requirement.name),
         at=at,
         specifier=str(requirement.specifier),
@@ -100,8 +84,20 @@ def read(
         marker=str(requirement.marker or ""),
         index=index,
         style=style,
-        versions=None if style == "locked" else where(first, last),
+        versions=None if style == "locked" or direct else where(first, last),
         version=_pin(text, first, last, where),
+    )
+    return _at_url(found, requirement.url, text, where) if requirement.url is not None else found
+
+
+def _at_url(request: Request, url: str, text: str, where: Callable[[int, int], Span | None]) -> Request:
+    """`name @ url`: the version is in the file's name, if anywhere."""
+    version = _file_parts(posixpath.basename(url.split("#", 1)[0]))[1]
+    return msgspec.structs.replace(
+        request,
+        url=url,
+        specifier=f"=={version}" if version else "",
+        version=_version_in(text, version, max(text.find(url), 0), where) if version else None,
     )
 
 

@@ -82,10 +82,15 @@ class _File:
 
 
 def read_stages(
-    dockerfile: Dockerfile, read: Callable[[str], Source | None], build_args: Mapping[str, str]
+    dockerfile: Dockerfile,
+    read: Callable[[str], Source | None],
+    build_args: Mapping[str, str],
+    context: str = "",
 ) -> tuple[Stage, ...]:
-    """The stages of a Dockerfile. `read` gives a file of the build context by its path in it, always the same value."""
-    file = _File(dockerfile, read, build_args)
+    """The stages of a Dockerfile. `read` gives a file by its path, always the same value; `context` is the folder that
+    the build starts from.
+    """
+    file = _File(dockerfile, lambda path: read(posixpath.join(context, path)), build_args)
     originals: dict[str, Source] = _Originals(file.source, read)
     stages: list[Stage] = []
     head: Stage | None = None
