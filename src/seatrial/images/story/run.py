@@ -85,23 +85,24 @@ def _called(
 ) -> Iterator[Step]:
     made = frozenset(machine.made)
     call = calls.identify(words, made)
-    scene = Scene(
-        at=at,
-        directory=shell.directory,
-        read=machine.files.read,
-        variables=machine.settings | shell.variables.texts,
-        own=own | calls.own_variables(words),
-        environment=active_environment(shell.variables.values, made)
-        if shell.active is None
-        else shell.active,
-        made=made,
-        clones=machine.clones,
-        certain=certain,
-    )
-    found = steps_of(call, scene)
-    if found:
-        yield from found
-        return
+    if call.program in _KNOWN:
+        variables = shell.variables
+        active = active_environment(variables.values, made) if shell.active is None else shell.active
+        scene = Scene(
+            at=at,
+            directory=shell.directory,
+            read=machine.files.read,
+            variables=machine.settings | variables.texts,
+            own=own | calls.own_variables(words),
+            environment=active,
+            made=made,
+            clones=machine.clones,
+            certain=certain,
+        )
+        found = steps_of(call, scene)
+        if found:
+            yield from found
+            return
     if command is not None:
         changes.change(call, command, shell, machine)
         making.make(call, command, shell.directory, machine.source, machine.files)
@@ -110,7 +111,7 @@ def _called(
 
 def steps_of(call: Call, scene: Scene) -> tuple[Step, ...]:
     """What an installer's call does; nothing for any other program, and for an installer that installs nothing."""
-    if call.program in ("conda", "mamba", "micromamba"):
+    if call.program in _CONDAS:
         return conda.conda(call, scene)
     step = _ONE[call.program](call, scene) if call.program in _ONE else system.system(call, scene)
     return (step,) if step is not None else ()
@@ -124,3 +125,5 @@ _ONE: dict[str, Callable[[Call, Scene], Step | None]] = {
     "pipenv": projects.pipenv,
     "pdm": projects.pdm,
 }
+_CONDAS = frozenset({"conda", "mamba", "micromamba"})
+_KNOWN = _ONE.keys() | _CONDAS | system.PROGRAMS

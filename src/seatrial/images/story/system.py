@@ -55,6 +55,8 @@ _TOOLS: dict[str, tuple[str, Options, tuple[str, ...]]] = {
     "microdnf": ("microdnf", _RPM, ("install",)),
     "zypper": ("zypper", _RPM, ("install", "in")),
 }
+PROGRAMS = frozenset({*_TOOLS, "dpkg"})
+"""The programs that install packages of a distribution."""
 
 
 def system(call: Call, scene: Scene) -> SystemInstall | None:
