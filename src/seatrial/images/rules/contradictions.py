@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.images import facts
-from seatrial.images.rules.fitting import changed, fitting, removed
+from seatrial.images.rules.fitting import USUAL, changed, fitting, removed
 from seatrial.images.rules.pairs_rules import BY_ID
 from seatrial.images.rules.verdict import place, verdict
 from seatrial.images.timeline.versions import allows, possible, requires
@@ -90,7 +90,8 @@ def _side(timeline: Timeline, one: Package, target: str, moment: Moment) -> _Sid
     if one.name == "torch" and not one.variant.startswith("cu"):
         return None  # only builds for CUDA pin triton
     needs = {
-        version: _LOCAL.sub("", requires(one.name, version, python).get(target, "")) for version in versions
+        version: _LOCAL.sub("", requires(one.name, version, python or USUAL).get(target, ""))
+        for version in versions
     }
     if not all(needs.values()):
         return None
@@ -137,8 +138,8 @@ def _fixes(
     for one in pair:
         if facts.ended(one.package.name, one.package.likely) is not None:
             yield removed(timeline, one.package.name)
-    # torch stays and what pins it changes; only then the other way round.
-    pair.sort(key=lambda one: one.package.name != target)
+    # torch stays and the other changes; only then the other way round.
+    pair.sort(key=lambda one: one.package.name != "torch")
     for one, other in (pair, reversed(pair)):
         yield _around(timeline, moment.after, target, one, other.package.name)
     for one in reversed(pair):

@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 # So long before a torch, a package may already be made for it.
 _AHEAD = timedelta(days=180)
+USUAL = "3.11"
+"""The Python for which metadata is read where nothing says which one it is."""
 _LABELLED = frozenset({"torch", "torchvision", "torchaudio"})
 
 
 @cache
-def goes(one: str, version: str, other: str, other_version: str) -> bool:
+def goes(one: str, version: str, other: str, other_version: str, python: str = "") -> bool:
     """Whether two releases go together, as far as is known; notes do not count."""
     for name, own, beside, theirs in (
         (one, version, other, other_version),
         (other, other_version, one, version),
     ):
-        needed = requires(name, own).get(beside) or (_torch_of(name, own) if beside == "torch" else "")
+        needed = requires(name, own, python or USUAL).get(beside) or (
+            _torch_of(name, own) if beside == "torch" else ""
+        )
         if needed and not allows(needed, theirs.partition("+")[0]):
             return False
     found = facts.clashes(one, version, other, other_version)
@@ -58,9 +62,10 @@ def fitting(
     if not free:
         return {}
     name, *rest = free
+    python = timeline.python.version
     for version in _ordered(candidates(timeline, name), (near or {}).get(name, "")):
         if all(
-            goes(name, version, other, theirs) and _knows(name, version, other, theirs)
+            goes(name, version, other, theirs, python) and _knows(name, version, other, theirs)
             for other, theirs in fixed.items()
         ):
             more = fitting(timeline, {**fixed, name: version}, rest, near)
@@ -91,6 +96,7 @@ def changed(timeline: Timeline, scene: Mapping[str, Package], wanted: Mapping[st
 
     None where an edit cannot be made, or nothing fits.
     """
+    python = timeline.python.version
     others = {
         one.name: one.likely
         for one in scene.values()
@@ -99,7 +105,7 @@ def changed(timeline: Timeline, scene: Mapping[str, Package], wanted: Mapping[st
     broken = [
         name
         for name, version in others.items()
-        if not all(goes(name, version, other, theirs) for other, theirs in wanted.items())
+        if not all(goes(name, version, other, theirs, python) for other, theirs in wanted.items())
     ]
     kept = {name: version for name, version in others.items() if name not in broken}
     found = fitting(timeline, {**kept, **wanted}, sorted(broken, key=_weight), others)

@@ -104,9 +104,9 @@ def _of_file(
     likely = _why_not(named, torch.likely, torch.variant)
     if not likely:
         return
-    sure = (
-        one.certain and torch.certain and all(_why_not(named, each, torch.variant) for each in torch.versions)
-    )
+    variants = {torch.likely: torch.variant}
+    sure = one.certain and torch.certain
+    sure = sure and all(_why_not(named, each, variants.get(each, "")) for each in torch.versions)
     yield verdict(
         RULE,
         "error" if sure else "warning",

@@ -64,7 +64,7 @@ def judged(
     rows: Sequence[Pair],
 ) -> Verdict | None:
     """What one rule says about two packages, by its rows of the table; None where they go together."""
-    if (subject.base and other.base) or _without_triton(rule, other) or _told(subject, other):
+    if (subject.base and other.base) or _without_triton(rule, scene, other) or _told(subject, other):
         return None
     if _elsewhere(timeline, subject) or _elsewhere(timeline, other):
         return None
@@ -103,13 +103,12 @@ def _certain(rows: Sequence[Pair], subject: Package, other: Package) -> bool:
     return all(_clashing(sure, one, theirs) for one in subject.versions for theirs in other.versions)
 
 
-def _without_triton(rule: Rule, other: Package) -> bool:
+def _without_triton(rule: Rule, scene: Mapping[str, Package], other: Package) -> bool:
     """Builds of torch for processors and for AMD do not bring the triton that such a row is about."""
-    return (
-        rule is BY_ID["bitsandbytes-triton"]
-        and other.name == "torch"
-        and other.variant.startswith(("cpu", "rocm"))
-    )
+    torch = scene.get("torch")
+    brought = other.name == "torch" or other.via == "torch"
+    known = torch is not None and torch.variant.startswith(("cpu", "rocm"))
+    return rule is BY_ID["bitsandbytes-triton"] and brought and known
 
 
 def _elsewhere(timeline: Timeline, one: Package) -> bool:
