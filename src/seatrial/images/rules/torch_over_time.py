@@ -74,16 +74,19 @@ def check(timeline: Timeline) -> list[Verdict]:
     """Exchanges of a torch that the files chose; those of a base image's are another rule's."""
     found = []
     for moment in timeline.moments:
-        early = _before_torch(moment)
+        early = _before_torch(timeline, moment)
         found += [_ordered(timeline, moment, early)] if early else []
-        compiled = _compiled(moment)
+        compiled = _compiled(timeline, moment)
         if compiled and _first_torch(timeline, moment):
             found.append(_too_early(moment, compiled))
         for swap in swaps(timeline, moment):
-            asked = swap.by.name == "torch"
-            if compiled:
-                found.append(_rebuilt(timeline, swap, compiled))
-            elif not swap.old.base and not asked and _chosen(swap):
+            found += [_rebuilt(timeline, swap, compiled)] if compiled else []
+            if (
+                not swap.old.base
+                and swap.by.name != "torch"
+                and _chosen(swap)
+                and not _restored(timeline, swap)
+            ):
                 found.append(_swapped(timeline, swap))
     return found
 
@@ -144,7 +147,7 @@ def _indexed(package: Package) -> bool:
     return package.install is not None and bool(of_index(index_of(package.request, package.install)))
 
 
-def _compiled(moment: Moment) -> list[Package]:
+def _compiled(timeline: Timeline, moment: Moment) -> list[Package]:
     """Packages that earlier installs compiled against the torch that was there, and that stay.
 
     A wheel that is named, or found on a page of links, was made for a torch that its author chose.
@@ -153,7 +156,10 @@ def _compiled(moment: Moment) -> list[Package]:
     return [
         package
         for name, package in moment.before.items()
-        if name in names and moment.after.get(name) is package and _built_here(package)
+        if name in names
+        and moment.after.get(name) is package
+        and timeline.final.get(name) is package
+        and _built_here(package)
     ]
 
 
@@ -161,6 +167,16 @@ def _built_here(package: Package) -> bool:
     install, request = package.install, package.request
     named = request is None or install is None or bool(install.find_links) or request.url.endswith(".whl")
     return package.certain and not named
+
+
+def _restored(timeline: Timeline, swap: Swap) -> bool:
+    """Whether a later install brings back what was there."""
+    last = timeline.final.get("torch")
+    return (
+        last is not None
+        and (last.versions, last.variant) == (swap.old.versions, swap.old.variant)
+        and last is not swap.old
+    )
 
 
 def _first_torch(timeline: Timeline, moment: Moment) -> bool:
@@ -172,7 +188,7 @@ def _first_torch(timeline: Timeline, moment: Moment) -> bool:
     return base is None or "torch" in base.present
 
 
-def _before_torch(moment: Moment) -> list[Package]:
+def _before_torch(timeline: Timeline, moment: Moment) -> list[Package]:
     """Companions of open versions that were there before a pinned torch, whose newest release is for a newer torch."""
     new = moment.after.get("torch")
     if new is None or new.install is not moment.install or new.request is None or not new.versions:
@@ -182,11 +198,8 @@ def _before_torch(moment: Moment) -> list[Package]:
         package = moment.before.get(name)
         if package is None or package.exact or package.request is None or not package.certain:
             continue
-        stays = (
-            moment.after.get(name) is package
-            and package.install is not None
-            and package.install.tool != "conda"
-        )
+        stays = moment.after.get(name) is package and timeline.final.get(name) is package
+        stays = stays and package.install is not None and package.install.tool != "conda"
         if (
             stays
             and package.likely
