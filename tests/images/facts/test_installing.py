@@ -11,8 +11,9 @@ from seatrial.images.facts.pip_lines import pip_lines
 def test_every_companion_says_where_it_was_read() -> None:
     table = mixing()
     assert {one.package for one in table.companions} == {"torchvision", "torchaudio", "xformers"}
-    for one in (*table.companions, table.on_cpu, table.unserved, table.compiled):
-        assert one.source.startswith("https://")
+    sources = [one.source for one in table.companions]
+    for one in (*sources, table.on_cpu.source, table.unserved.source, table.compiled.source):
+        assert one.startswith("https://")
 
 
 def test_what_pytorch_does_not_serve_is_no_package_of_its_own() -> None:

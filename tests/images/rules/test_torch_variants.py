@@ -94,3 +94,10 @@ def test_the_first_fix_takes_the_companion_from_the_index_of_torch() -> None:
     files = {"Dockerfile": SLIM + run}
     (found,) = findings(files, RULE)
     assert fixed(files, found)[0]["Dockerfile"] == SLIM + run.replace("cu121", "cu118")
+
+
+def test_open_versions_of_the_default_index_are_brought_to_one_build() -> None:
+    files = {"requirements.txt": "torch\ntorchaudio\n"}
+    (found,) = findings(files, RULE, python="3.12")
+    assert (found.severity, found.line) == ("warning", 2)
+    assert fixed(files, found, python="3.12")[0] == {"requirements.txt": "torch==2.14.1\ntorchaudio\n"}

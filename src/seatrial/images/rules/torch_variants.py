@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.findings import Rule
-from seatrial.images import edit
+from seatrial.images import edit, facts
 from seatrial.images.facts.mixing import mixing
 from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.verdict import Verdict, place, requests, shown, verdict
 from seatrial.images.timeline.variant import FAMILY, cuda_of, index_of, of_index
-from seatrial.images.timeline.versions import has_build, higher
+from seatrial.images.timeline.versions import built_for, higher, listed_build, possible
 
 if TYPE_CHECKING:
     from seatrial.findings import Fix, Severity
@@ -155,14 +155,15 @@ def _fixes(timeline: Timeline, torch: Package, beside: Package) -> list[Fix | No
                 )
             )
     if torch.install is not None:
-        found += _moved(timeline, torch, beside.variant)
+        found += [_older(timeline, torch, beside), *_moved(timeline, torch, beside.variant)]
     return found
 
 
 def _moved(timeline: Timeline, package: Package, label: str) -> list[Fix | None]:
     """Take a package from the index of another build."""
     install = package.install
-    if install is None or (package.exact and not has_build(package.name, package.exact, label)):
+    built = built_for(package.name, package.likely) if package.name in FAMILY else ""
+    if install is None or (built and not listed_build(built, label) and not _opens(package, label)):
         return []
     known = of_index(index_of(package.request, install)) or any(map(of_index, install.extra_indexes))
     asked = requests(timeline, package.name)
@@ -172,6 +173,24 @@ def _moved(timeline: Timeline, package: Package, label: str) -> list[Fix | None]
     if known:
         return [edit.fix(title, [torch_fixes.reindexed(install, label), *edits])]
     return [edit.fix(title, [torch_fixes.with_index(install, package.request, label), *edits])]
+
+
+def _opens(package: Package, label: str) -> bool:
+    """Whether the index of a build decides by itself which open version comes, so that it has one."""
+    return (
+        not package.exact and _indexed(package) and bool(possible(package.name, package.specifier, "", label))
+    )
+
+
+def _older(timeline: Timeline, torch: Package, beside: Package) -> Fix | None:
+    """The newest torch that the default index has for the companion's CUDA."""
+    if _indexed(torch) or not cuda_of(beside.variant):
+        return None
+    for one in torch.versions if not torch.exact else possible("torch", "", timeline.python.version):
+        fits = torch_fixes.goes(beside.name, beside.likely, one) if beside.likely else True
+        if fits and facts.label(facts.default_cuda(one) or "") == beside.variant:
+            return torch_fixes.repinned(timeline, timeline.final, one)
+    return None
 
 
 def _number(package: Package) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from seatrial.images import facts
-from seatrial.images.timeline.versions import built_for, has_build
+from seatrial.images.timeline.versions import built_for, has_build, listed_build
 
 if TYPE_CHECKING:
     from seatrial.images.story.model import Install, Request
@@ -89,7 +89,7 @@ def _besides(name: str, version: str, extra: list[str], install: Install) -> str
     """With pip the higher version wins, and `2.1.0+cu121` is higher than `2.1.0`; uv looks into extra indexes first."""
     if len(set(extra)) > 1:
         return ""
-    if version and install.tool != "uv" and not has_build(name, version, extra[0]):
+    if version and install.tool != "uv" and not listed_build(built_for(name, version), extra[0]):
         return ""
     return extra[0]
 
