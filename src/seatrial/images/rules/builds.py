@@ -10,10 +10,10 @@ from seatrial.images import edit, facts
 from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.verdict import requests
 from seatrial.images.timeline.variant import FAMILY, cuda_of, index_of, of_index, variant
-from seatrial.images.timeline.versions import allows, has_build, possible
+from seatrial.images.timeline.versions import allows, has_build, higher, possible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from seatrial.findings import Edit, Fix
     from seatrial.images.timeline.model import Package, Timeline
@@ -34,12 +34,12 @@ class Built(msgspec.Struct, frozen=True):
 
 def builds(timeline: Timeline, torch: Package | None) -> tuple[Built, ...]:
     """Every build that a torch can be, the likely one first; none as soon as one of them is not known."""
-    if torch is None or not torch.versions or not torch.certain:
+    if torch is None or not torch.versions:
         return ()
     if torch.variant == "ngc" or torch.base:
         return _of_base(timeline, torch)
     found = []
-    for version in torch.versions:
+    for version in _installable(timeline, torch.versions) or torch.versions:
         label = torch.variant if len(torch.versions) == 1 else _label(timeline, torch, version)
         cuda = cuda_of(label)
         if not cuda and label != "cpu":
@@ -48,6 +48,25 @@ def builds(timeline: Timeline, torch: Package | None) -> tuple[Built, ...]:
             return ()
         found.append(Built(version.partition("+")[0], cuda))
     return tuple(found)
+
+
+def _installable(timeline: Timeline, versions: Iterable[str]) -> list[str]:
+    """Without the releases whose wheels need a newer C library: an installer passes them over."""
+    base = timeline.base
+    have = base.glibc if base is not None and not base.unverified & {"glibc", "libc", "os"} else None
+    if not have:
+        return list(versions)
+    known = {one: facts.release("torch", one) for one in versions}
+    return [
+        version
+        for version, one in known.items()
+        if one is None or not one.glibc or not higher(one.glibc, have)
+    ]
+
+
+def _choices(timeline: Timeline, specifier: str) -> list[str]:
+    """The releases that fit a specifier and the image, newest first."""
+    return _installable(timeline, possible("torch", specifier, timeline.python.version))
 
 
 def _of_base(timeline: Timeline, torch: Package) -> tuple[Built, ...]:
@@ -116,7 +135,7 @@ def _released(
     """The nearest releases whose default build fits."""
     versions = [
         one
-        for one in possible("torch", "", timeline.python.version)
+        for one in _choices(timeline, "")
         if (cuda := facts.default_cuda(one)) and fits(one, cuda) and one not in torch.versions
     ]
     within = [
@@ -130,8 +149,6 @@ def _released(
 
 def _nearest(versions: list[str], to: str) -> list[str]:
     """The closest newer one and the closest older one; `versions` are newest first."""
-    from seatrial.images.timeline.versions import higher
-
     newer = [one for one in versions if higher(one, to)]
     older = [one for one in versions if higher(to, one)]
     return [*newer[-1:], *older[:1]]
@@ -140,14 +157,17 @@ def _nearest(versions: list[str], to: str) -> list[str]:
 def _elsewhere(
     timeline: Timeline, scene: Mapping[str, Package], torch: Package, fits: Fits
 ) -> Iterator[Fix | None]:
-    """The newest release that has a build that fits, from the index of that build."""
-    for wanted in (torch.specifier, ""):
-        for version in possible("torch", wanted, timeline.python.version):
-            number = version.partition("+")[0]
-            for build in _ordered(number):
-                if fits(number, build.cuda):
-                    yield moved(timeline, scene, number, build.tag)
-                    return
+    """A release that has a build that fits, from the index of that build: as near as possible to a pin, else the newest."""
+    versions = [*_choices(timeline, torch.specifier), *_choices(timeline, "")]
+    if torch.exact:
+        newer = [one for one in versions if higher(one, torch.exact)]
+        versions = [*reversed(newer), *versions]
+    for version in versions:
+        number = version.partition("+")[0]
+        for build in _ordered(number):
+            if fits(number, build.cuda):
+                yield moved(timeline, scene, number, build.tag)
+                return
 
 
 def moved(timeline: Timeline, scene: Mapping[str, Package], version: str, label: str) -> Fix | None:

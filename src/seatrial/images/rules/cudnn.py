@@ -13,7 +13,7 @@ from seatrial.images.rules import rebasing, search_path, torch_fixes
 from seatrial.images.rules.builds import builds, only_build
 from seatrial.images.rules.verdict import Verdict, place, requests, shown, verdict
 from seatrial.images.story.model import Command, Install, SystemInstall
-from seatrial.images.timeline.versions import possible
+from seatrial.images.timeline.versions import higher, possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -195,12 +195,21 @@ def _fixes(
         yield _pinned(timeline, scene, package, version)
         break
     if torch and wanted.cudnn:
-        owner = scene["torch"]
-        for version in possible("torch", "", timeline.python.version, only_build(owner)):
-            other = facts.libraries("torch", version, only_build(owner))
-            if other is not None and other.cudnn == wanted.cudnn:
-                yield torch_fixes.repinned(timeline, scene, version)
-                break
+        yield _other_torch(timeline, scene, wanted)
+
+
+def _other_torch(timeline: Timeline, scene: Mapping[str, Package], wanted: Libraries) -> Fix | None:
+    """The torch nearest to the present one that brings what is wanted."""
+    owner = scene["torch"]
+    build = only_build(owner)
+    fitting = []
+    for version in possible("torch", "", timeline.python.version, build):
+        other = facts.libraries("torch", version, build)
+        if other is not None and (other.cudnn, other.cuda_major) == (wanted.cudnn, wanted.cuda_major):
+            fitting.append(version)
+    newer = [one for one in fitting if higher(one, owner.likely)]
+    nearest = newer[-1:] or fitting[:1]
+    return torch_fixes.repinned(timeline, scene, nearest[0]) if nearest else None
 
 
 def _pinned(timeline: Timeline, scene: Mapping[str, Package], package: Package, version: str) -> Fix | None:

@@ -117,9 +117,9 @@ def _apart(package: Package, own: str) -> Iterator[Fix | None]:
             [edit.replace(Span(install.at.source, start, start), f"{tool} {own} && ")],
         )
     at = request.at
-    written = re.match(r"nvidia[-_.]nccl[-_.]cu\d+", at.text, re.IGNORECASE)
+    written = re.match(r"[\"']?(nvidia[-_.]nccl[-_.]cu\d+)", at.text, re.IGNORECASE)
     if written and not request.locked:
-        span = Span(at.source, at.start, at.start + written.end())
+        span = Span(at.source, at.start + written.start(1), at.start + written.end(1))
         yield edit.fix(f"Ask for {own} instead", [edit.replace(span, own)])
     yield edit.fix(f"Leave NCCL to torch: do not ask for {package.name}", [edit.remove(request)])
 

@@ -10,7 +10,7 @@ from seatrial.images import edit, facts
 from seatrial.images.rules import rebasing, torch_fixes
 from seatrial.images.rules.verdict import Verdict, place, requests, shown, verdict
 from seatrial.images.story.model import Command, Install, Span, SystemInstall
-from seatrial.images.timeline.versions import higher, possible
+from seatrial.images.timeline.versions import higher, pin, possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,11 +59,10 @@ def _placeholder(timeline: Timeline, package: Package) -> Iterator[Verdict]:
         return
     if package.install is not None and (package.install.tool == "conda" or package.install.index):
         return
-    severity = "error" if package.certain else "warning"
     what = f"tensorflow-gpu {package.likely}" + ("" if package.exact else ", the newest,")
     yield verdict(
         RULE,
-        "error" if severity == "error" else "warning",
+        "error" if package.certain else "warning",
         request.at,
         f"{what} cannot be installed: {ended.how}",
         about=("tensorflow-gpu",),
@@ -77,11 +76,12 @@ def _renamed(timeline: Timeline, package: Package) -> Iterator[Fix | None]:
     request = package.request
     if request is None or request.locked:
         return
-    match = re.match(r"tensorflow[-_.]gpu", request.at.text, re.IGNORECASE)
+    match = re.match(r"[\"']?(tensorflow[-_.]gpu)", request.at.text, re.IGNORECASE)
     if match is None:
         return
-    name = Span(request.at.source, request.at.start, request.at.start + match.end())
-    brings = not package.exact or not higher(_FIRST_WITH_CUDA, package.exact)
+    name = Span(request.at.source, request.at.start + match.start(1), request.at.start + match.end(1))
+    pinned = pin(request.specifier)
+    brings = not pinned or not higher(_FIRST_WITH_CUDA, pinned)
     if brings and request.style != "poetry":
         yield edit.fix(
             "Ask for tensorflow[and-cuda] instead",
@@ -164,10 +164,10 @@ def _fixes(timeline: Timeline, package: Package, wanted: Libraries) -> Iterator[
     request = package.request
     if request is None:
         return
-    written = re.match(r"tensorflow(?![-_.\w\[])", request.at.text, re.IGNORECASE)
+    written = re.match(r"[\"']?(tensorflow)(?![-_.\w\[])", request.at.text, re.IGNORECASE)
     old = bool(package.exact) and higher(_FIRST_WITH_CUDA, package.exact)
     if written and not old and package.name == "tensorflow" and request.style in ("lines", "shell", "toml"):
-        at = Span(request.at.source, request.at.start, request.at.start + written.end())
+        at = Span(request.at.source, request.at.start + written.start(1), request.at.start + written.end(1))
         yield edit.fix(
             "Ask for tensorflow[and-cuda]",
             [edit.replace(at, _word(request.style, at, "tensorflow[and-cuda]"))],
