@@ -34,6 +34,8 @@ def pin(request: Request, version: str, *, label: str | None = None) -> Edit | N
 
     Changes only the number where it is written, also where that is the default of an ARG.
     """
+    if request.locked:
+        return None
     if request.version is not None:
         written = request.version.text
         kept = "+" + written.partition("+")[2] if "+" in written else ""
@@ -67,10 +69,13 @@ def cap(request: Request, below: str, newest: str) -> Edit | None:
     if reaches(request.specifiers, below):
         major = newest.split(".", maxsplit=1)[0]
         return specify(request, f">={major},<{below}")
-    written = request.specifier
+    # As it is written, where that is PEP 440: the order, the blanks and the brackets stay.
+    plain = request.style in ("lines", "toml", "shell")
+    written = request.versions.text if plain else request.specifier
     upper = re.compile(r"<=?\s*[\w.*!+-]+")
-    wanted = upper.sub(f"<{below}", written, count=1) if upper.search(written) else f"{written},<{below}"
-    return specify(request, wanted.lstrip(","))
+    inner = written.rstrip(") \t")
+    added = f"{inner},<{below}{written[len(inner) :]}" if inner else f"<{below}"
+    return specify(request, upper.sub(f"<{below}", written, count=1) if upper.search(written) else added)
 
 
 def add(beside: Request, *requirements: str) -> Edit | None:
