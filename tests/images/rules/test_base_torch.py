@@ -60,6 +60,9 @@ def test_the_torch_of_the_base_goes(text: str, words: str, best: str) -> None:
         f"{NGC}RUN python -m venv /opt/a && /opt/a/bin/pip install torch==2.4.0\n",
         f"{OWN}RUN pip install torch==2.1.0 torchvision==0.16.0\n",
         f"{OWN}RUN pip install 'torch>=2'\n",
+        # vLLM brings them, and nothing says which.
+        "FROM vllm/vllm-openai:v0.8.5\nRUN pip install torch torchvision torchaudio\n",
+        "FROM pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime\nRUN pip install torch==2.10.0+cu128 -i https://download.pytorch.org/whl/cu128\n",
         "FROM python:3.10\nRUN pip install torch==2.4.0\n",
         "FROM example.org/team/torch:1\nRUN pip install torch==2.4.0\n",
         "ARG TAG\nFROM nvcr.io/nvidia/pytorch:$TAG\nRUN pip install 'torch>=2.0'\n",

@@ -99,7 +99,9 @@ def _replaced(timeline: Timeline, swap: Swap) -> Verdict:
 
 
 def _asked(package: Package) -> str:
-    return shown(package) if package.exact else f"torch{package.specifier}"
+    if package.exact:
+        return shown(package)
+    return f"torch{package.specifier}" if package.specifier else "the newest torch"
 
 
 def _fixes(timeline: Timeline, swap: Swap) -> list[Fix | None]:

@@ -9,7 +9,7 @@ from seatrial.images import edit, facts
 from seatrial.images.rules.verdict import requests
 from seatrial.images.story.model import Span
 from seatrial.images.timeline.variant import of_index
-from seatrial.images.timeline.versions import has_build
+from seatrial.images.timeline.versions import has_build, requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +76,17 @@ def goes(name: str, version: str, torch: str) -> bool:
     if not wanted or facts.release("torch", torch) is None:
         return True
     return facts.fits(torch, _LABEL.sub("", wanted))
+
+
+def may_have(timeline: Timeline, name: str) -> bool:
+    """Whether the base may bring a package in a version that is not known, so that nothing is installed."""
+    base = timeline.base
+    if base is None or base.bare or name in base.packages:
+        return False
+    if name in base.present or any(name in requires(one, version) for one, version in base.packages.items()):
+        return True
+    # Where nothing is said about torchvision either, the list is not one of what stands beside torch.
+    return name in facts.COMPANIONS and "torch" in base.present and "torchvision" not in base.present
 
 
 def reindexed(install: Install, label: str) -> Edit | None:

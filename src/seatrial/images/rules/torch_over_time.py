@@ -98,7 +98,7 @@ def swaps(timeline: Timeline, moment: Moment) -> Iterator[Swap]:
         return
     python = timeline.python.version
     if new is not None and new.install is moment.install:
-        if not set(old.versions) & set(new.versions) or _other_build(old, new):
+        if _differs(old, new):
             by = moment.after.get(new.via, new) if new.via else new
             needed = requires(by.name, by.likely, python).get("torch", "") if new.via else new.specifier
             certain = moment.install.certain and bool(by.exact)
@@ -116,19 +116,19 @@ def swaps(timeline: Timeline, moment: Moment) -> Iterator[Swap]:
         if (
             needed
             and not any(allows(needed, one) for one in old.versions)
-            and not _already(timeline, package)
+            and not torch_fixes.may_have(timeline, package.name)
         ):
             yield Swap(moment, old, package, needed, certain=False)
             return
 
 
-def _other_build(old: Package, new: Package) -> bool:
-    return bool(old.variant and new.variant and old.variant != new.variant)
-
-
-def _already(timeline: Timeline, package: Package) -> bool:
-    """Whether the base brings the package, in a version that is not known and that may do."""
-    return timeline.base is not None and package.name in timeline.base.present
+def _differs(old: Package, new: Package) -> bool:
+    """Whether it is another release, or another build of the same one."""
+    if old.variant and new.variant and old.variant != new.variant:
+        return True
+    if old.exact and old.exact.partition("+")[0] == new.exact.partition("+")[0]:
+        return False
+    return not set(old.versions) & set(new.versions)
 
 
 def _chosen(swap: Swap) -> bool:

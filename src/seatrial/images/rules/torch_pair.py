@@ -68,6 +68,8 @@ def check(timeline: Timeline) -> list[Verdict]:
             if beside is None or not beside.versions or beside.request is None:
                 # What the base or another package brings is said by the rules about those.
                 continue
+            if torch.base and not beside.exact and torch_fixes.may_have(timeline, name):
+                continue
             case = _case(torch, beside, timeline.python.version)
             if case is not None:
                 found.append(_verdict(timeline, scene, torch, beside, case))
