@@ -38,6 +38,7 @@ def test_a_build_that_cannot_see_torch_is_an_error(text: str) -> None:
         SLIM + TORCH + "RUN pip install flash-attn==2.7.4.post1\n",
         "ARG BASE\nFROM $BASE\nRUN pip install torch==2.6.0 flash-attn==2.7.4.post1\n",
         SLIM + TORCH + "RUN pip install git+https://github.com/NVIDIA/apex.git || true\n",
+        "ARG BASE\nFROM $BASE\n" + TORCH + "RUN pip install git+https://github.com/NVIDIA/apex.git\n",
         SLIM + TORCH + "RUN pip install mamba-ssm==2.2.4\n",
     ],
 )
@@ -51,6 +52,7 @@ def test_what_depends_on_pip_is_a_warning(text: str) -> None:
         SLIM + TORCH + "RUN pip install --no-build-isolation flash-attn==2.7.4.post1\n",
         SLIM + TORCH + "RUN PIP_NO_BUILD_ISOLATION=0 pip install flash-attn==2.7.4.post1\n",
         DEVEL + TORCH + "RUN pip install flash-attn==2.7.4.post1\n",
+        "FROM ubuntu:20.04\nRUN apt-get install -y python3 curl\nRUN pip install torch==2.0.1\nRUN pip install flash-attn==2.3.2\n",
         "FROM nvcr.io/nvidia/pytorch:23.10-py3\nRUN pip install flash-attn==2.3.2\n",
         "ARG BASE\nFROM $BASE\nRUN pip install --no-build-isolation flash-attn==2.7.4.post1\n",
         SLIM + TORCH + "RUN pip install torch-scatter -f https://data.pyg.org/whl/torch-2.6.0+cu124.html\n",

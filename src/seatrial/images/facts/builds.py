@@ -36,13 +36,14 @@ class BrokenPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Legacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which pip does not isolate a package without a pyproject.toml: before version `pip`, released on the day `until`.
 
-    That version needs `python`. `distributions` have an older one of their own.
+    That version needs `python`. `distributions` have an older one of their own; `without` have no Python for it.
     """
 
     pip: str
     until: str
     python: str
     distributions: tuple[str, ...]
+    without: tuple[str, ...]
     source: str
 
 

@@ -169,7 +169,7 @@ def _legacy(timeline: Timeline, moment: Moment, one: _Build) -> bool:
         return False
     torch = base.packages.get("torch", "")
     python = timeline.python.version or (facts.pythons("torch", torch) or ("",))[-1]
-    if python and higher(legacy.python, python):
+    if higher(legacy.python, python) if python else base.os in legacy.without:
         return True
     if "pip" in moment.before:
         return False
@@ -195,8 +195,8 @@ def _severity(timeline: Timeline, moment: Moment, one: _Build, before: bool | No
     install = moment.install
     if timeline.root.base is None:
         return "note"
-    if not install.certain or one.request.style == "poetry":
-        return "warning"
+    if not install.certain or one.request.style == "poetry" or timeline.base is None:
+        return "warning"  # a base that is not known can have set it up otherwise
     if install.tool == "uv" and install.options is not None:
         return "error"
     return "error" if before is False or (_has_pyproject(one) and install.tool == "pip") else "warning"
