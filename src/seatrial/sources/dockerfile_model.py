@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.sources.dockerfile_text import Joined, Run, concatenate
+from seatrial.sources.dockerfile_words import Mode, words
 
 if TYPE_CHECKING:
     from seatrial.findings import Finding
     from seatrial.sources.text import Source
 
 _TABS = re.compile(r"^\t+", re.MULTILINE)
-_ALONE = re.compile(r"(\d*)<<-?\s*[^<]*\Z")
+_ALONE = re.compile(r"[0-9]*<<-?[\t\n\f\r ]*([^<]+)\Z")
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -114,7 +115,9 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _alone(self) -> bool:
-        return len(self.heredocs) == 1 and _ALONE.match(self.body.text) is not None
+        found = _ALONE.match(self.body.text) if len(self.heredocs) == 1 else None
+        # What follows is one word, in quotes or not; so `<<EOF cat` is a command.
+        return found is not None and len(words(found[1], {}, mode=Mode(unset=True))) == 1
 
 
 class Directive(msgspec.Struct, frozen=True):
