@@ -19,7 +19,7 @@ def findings_of(spec: ImageSpec, versions: Mapping[str, str], python: str) -> li
     from seatrial.images import judge
     from seatrial.images.timeline.model import Resolved, Target
 
-    answer = Resolved(versions=versions)
+    answer = Resolved(versions=versions, locked=True)
 
     def resolver(*_about: object) -> Callable[..., Resolved]:
         return lambda *_install: answer

@@ -38,7 +38,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     `versions` are those that it can be, newest first: one when it is known, none when nothing is known about it.
     `specifier` is all that was asked about it. `variant` is the build: `cu121`, `cpu`, `rocm6.1`, `ngc`, empty where
     that is not known. `request` asked for it, or for `via`, the package that needs it; both are empty for what the
-    base brought. `certain` is false where the install may not run.
+    base brought. `certain` is false where the install may not run. `open`: a resolver takes the first version today, and
+    nothing in the files says that it stays so.
     """
 
     name: str
@@ -50,15 +51,16 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     via: str = ""
     base: bool = False
     certain: bool = True
+    open: bool = False
 
     @property
     def exact(self) -> str:
         """The version, if there is just one it can be, else empty."""
-        return self.versions[0] if len(self.versions) == 1 else ""
+        return self.versions[0] if len(self.versions) == 1 and not self.open else ""
 
     @property
     def likely(self) -> str:
-        """The version that an installer takes today: the newest that it can be; empty when nothing is known."""
+        """The version that an installer takes today: chosen, else the newest it can be; empty when nothing is known."""
         return self.versions[0] if self.versions else ""
 
 
@@ -71,10 +73,11 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 
     `versions` are those it chose, empty where that cannot be told. With a `conflict`, `asked` has the requests by the
     ids that it names, and `changes` are changes that were solved again, the nearest first. `doubt` says why the files
-    alone do not make it certain.
+    alone do not make it certain. `locked`: just these versions will be installed, on any day.
     """
 
     versions: Mapping[str, str] = {}
+    locked: bool = False
     conflict: Conflict | None = None
     asked: Mapping[str, Request] = {}
     changes: tuple[Change, ...] = ()

@@ -77,7 +77,7 @@ def apply(
     if "no-deps" not in install.flags:
         _settle(after, install, limits, python)
     if answer is not None:
-        _decide(after, answer.versions, install)
+        _decide(after, answer, install)
     return _labelled(after, install, architecture)
 
 
@@ -185,18 +185,24 @@ def _narrow(after: Packages, package: Package, install: Install) -> bool:
     return True
 
 
-def _decide(after: Packages, answer: Mapping[str, str], install: Install) -> None:
-    """What a resolver chose for this install: it keeps what stays, and decides all else."""
-    for name, version in answer.items():
+def _decide(after: Packages, answer: Resolved, install: Install) -> None:
+    """What a resolver chose for this install: it keeps what stays, and puts first what it took of what is open."""
+    for name, version in answer.versions.items():
         old = after.get(name)
         if old is not None and old.install is not install and version in old.versions:
             continue
         if old is None or old.install is not install:
             after[name] = Package(
-                name=name, versions=(version,), install=install, via="resolved", certain=install.certain
+                name=name,
+                versions=(version,),
+                install=install,
+                via="resolved",
+                certain=install.certain,
+                open=not answer.locked,
             )
         elif old.exact.partition("+")[0] != version:
-            after[name] = msgspec.structs.replace(old, versions=(version,))
+            others = () if answer.locked else tuple(one for one in old.versions if one != version)
+            after[name] = msgspec.structs.replace(old, versions=(version, *others), open=not answer.locked)
 
 
 def _labelled(after: Packages, install: Install, architecture: str) -> Packages:
