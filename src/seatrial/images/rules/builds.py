@@ -113,20 +113,23 @@ def other_builds(timeline: Timeline, scene: Mapping[str, Package], fits: Fits) -
     torch = scene.get("torch")
     if torch is None or torch.base or torch.install is None:
         return
-    if torch.exact:
-        version = torch.exact.partition("+")[0]
-        for build in _ordered(version):
-            if fits(version, build.cuda):
-                yield moved(timeline, scene, version, build.tag)
-                break
+    known = builds(timeline, torch)
+    now = known[0].cuda if known else ""
+    same = torch.exact.partition("+")[0]
+    build = next((one for one in nearest_builds(same, now) if fits(same, one.cuda)), None) if same else None
+    if build is not None:
+        yield moved(timeline, scene, same, build.tag)
     if not only_build(torch):
         yield from _released(timeline, scene, torch, fits)
-    yield from _elsewhere(timeline, scene, torch, fits)
+    if build is None:
+        yield _elsewhere(timeline, scene, torch, now, fits)
 
 
-def _ordered(version: str) -> list[facts.Build]:
-    """The newest CUDA first: what does not fit that falls out by itself."""
-    return list(reversed(facts.torch_builds(version) or ()))
+def nearest_builds(version: str, cuda: str) -> list[facts.Build]:
+    """The builds of a release: for newer CUDA versions than `cuda` the lowest first, then those for older ones."""
+    published = list(facts.torch_builds(version) or ())
+    newer = [one for one in published if not cuda or higher(one.cuda, cuda)]
+    return [*newer, *reversed([one for one in published if one not in newer])]
 
 
 def _released(
@@ -155,8 +158,8 @@ def _nearest(versions: list[str], to: str) -> list[str]:
 
 
 def _elsewhere(
-    timeline: Timeline, scene: Mapping[str, Package], torch: Package, fits: Fits
-) -> Iterator[Fix | None]:
+    timeline: Timeline, scene: Mapping[str, Package], torch: Package, now: str, fits: Fits
+) -> Fix | None:
     """A release that has a build that fits, from the index of that build: as near as possible to a pin, else the newest."""
     versions = [*_choices(timeline, torch.specifier), *_choices(timeline, "")]
     if torch.exact:
@@ -164,10 +167,10 @@ def _elsewhere(
         versions = [*reversed(newer), *versions]
     for version in versions:
         number = version.partition("+")[0]
-        for build in _ordered(number):
+        for build in nearest_builds(number, now):
             if fits(number, build.cuda):
-                yield moved(timeline, scene, number, build.tag)
-                return
+                return moved(timeline, scene, number, build.tag)
+    return None
 
 
 def moved(timeline: Timeline, scene: Mapping[str, Package], version: str, label: str) -> Fix | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.images import edit, facts
 from seatrial.images.catalog import tables
+from seatrial.images.rules.builds import nearest_builds
 from seatrial.images.timeline.versions import higher
 
 if TYPE_CHECKING:
@@ -87,15 +88,15 @@ def torch_bases(timeline: Timeline, fits: Fits) -> Iterator[Fix | None]:
     newer = [one for one in reversed(versions) if higher(one, torch)]
     older = [one for one in versions if higher(torch, one)]
     for group in ([torch], newer, older):
-        tags = (_torch_tag(one, kind, fits) for one in group)
+        tags = (_torch_tag(one, kind, contents.torch_cuda or "", fits) for one in group)
         yield rebased(timeline, next((one for one in tags if one), ""))
 
 
-def _torch_tag(torch: str, kind: str, fits: Fits) -> str:
-    """The tag for the newest CUDA that fits; empty where there is none."""
+def _torch_tag(torch: str, kind: str, now: str, fits: Fits) -> str:
+    """The tag for the CUDA nearest to that of now that fits; empty where there is none."""
     majors = tables.columns(tables.load("pytorch")["cudnn"], 1)
     cudnn = next((major for first, major in reversed(majors) if not higher(first, torch)), "")
-    for build in reversed(facts.torch_builds(torch) or ()):
+    for build in nearest_builds(torch, now):
         if cudnn and fits(torch, build.cuda):
             return f"{torch}-cuda{build.cuda}-cudnn{cudnn}-{kind}"
     return ""
