@@ -51,3 +51,10 @@ def test_an_old_torch_needs_it_to_build_extensions() -> None:
 
     assert findings({"Dockerfile": text.format("")}, RULE) == []
     assert [one.severity for one in findings({"Dockerfile": text.format(build)}, RULE)] == ["warning"]
+
+
+@pytest.mark.parametrize(("base", "found"), [("python:3.12-slim", 1), ("python:3.10-slim", 0), ("$BASE", 0)])
+def test_a_python_without_setuptools_of_its_own_gets_the_newest(base: str, found: int) -> None:
+    text = f"ARG BASE\nFROM {base}\nRUN pip install tensorboard==2.18.0\n"
+
+    assert len(findings({"Dockerfile": text}, RULE)) == found

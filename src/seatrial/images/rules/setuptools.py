@@ -9,6 +9,7 @@ from seatrial.images import facts
 from seatrial.images.facts import builds
 from seatrial.images.rules.pairs import judged
 from seatrial.images.story.model import Command, Install
+from seatrial.images.timeline.versions import higher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def check(timeline: Timeline) -> list[Verdict]:
 
 def _scene(timeline: Timeline, scene: Mapping[str, Package]) -> list[Verdict]:
     setuptools = scene.get("setuptools")
-    if setuptools is None or not setuptools.versions:
+    if setuptools is None or not setuptools.versions or _may_be_older(timeline, setuptools):
         return []
     found = []
     for row in facts.pairs(RULE.id.partition("/")[2]):
@@ -52,6 +53,18 @@ def _scene(timeline: Timeline, scene: Mapping[str, Package]) -> list[Verdict]:
         if made is not None:
             found.append(made)
     return found
+
+
+def _may_be_older(timeline: Timeline, setuptools: Package) -> bool:
+    """Whether nobody asks for it by name, and the image may have one of its own: Python brought one up to 3.11.
+
+    Source: https://docs.python.org/3/whatsnew/3.12.html#ensurepip
+    """
+    if setuptools.request is not None or setuptools.base or setuptools.via == "resolved":
+        return False
+    base = timeline.base
+    own = base is not None and base.bare and base.interpreter == "image"
+    return not own or not higher(timeline.python.version or "0", "3.11")
 
 
 def _compiles(timeline: Timeline) -> bool:
