@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     Read = Callable[[Mapping[str, Source]], Sequence[Story]]
 
-_TRIED = 6
-"""So many alternatives of one finding are tried; more are no help to anyone."""
+_OFFERED = 6
+"""So many alternatives of one finding are offered; more are no help to anyone."""
 
 
 def judge(stories: Iterable[Story], target: Target, resolver: Resolver | None = None) -> list[Verdict]:
@@ -77,26 +77,30 @@ def check(
     """
     stories = read({})
     found = judge(stories, target, resolver)
-    sources = {path: source for one in stories for path, source in one.sources.items()}
     trial = Trial(
         read=read,
         target=target,
         resolver=resolver,
-        sources=sources,
-        before=_counted(found),
+        sources={path: source for one in stories for path, source in one.sources.items()},
+        before=_counted(found if resolver is None else judge(stories, target)),
+        resolved=_counted(found),
         kept=_spans(stories, keep) if keep else (),
     )
     return [_tried(one, trial) for one in found]
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What trying a fix needs: how to read again, what was found before, and the text that must stay."""
+    """What trying a fix needs: how to read again, what was found before, and the text that must stay.
+
+    `before` is what is found without a resolver, `resolved` what is found with it.
+    """
 
     read: Read
     target: Target
     resolver: Resolver | None
     sources: Mapping[str, Source]
     before: Counter[tuple[object, ...]]
+    resolved: Counter[tuple[object, ...]]
     kept: tuple[Span, ...]
 
 
@@ -116,20 +120,36 @@ def _spans(stories: Sequence[Story], keep: Collection[str]) -> tuple[Span, ...]:
 
 
 def _tried(one: Verdict, trial: Trial) -> Finding:
-    offered = [fix for fix in (one.finding.fix, *one.finding.alternatives) if fix is not None]
-    good = [fix for fix in offered[:_TRIED] if _helps(fix, one, trial)]
+    own = (one.finding.fix, *one.finding.alternatives)
+    offered = [fix for fix in (*own, *(one.later() if one.later else ())) if fix is not None]
+    good = [fix for fix in offered if _helps(fix, one, trial)][:_OFFERED]
+    # Asking the index takes seconds: only what is offered first is tried with it. What a resolver found was solved.
+    while good and trial.resolver is not None and one.later is None and not _holds(good[0], one, trial):
+        good.pop(0)
     return msgspec.structs.replace(one.finding, fix=good[0] if good else None, alternatives=tuple(good[1:]))
 
 
 def _helps(fix: Fix, one: Verdict, trial: Trial) -> bool:
+    """Whether the finding is gone with a fix, as far as the files and the facts say, and nothing else has come."""
+    changed = _changed(fix, trial)
+    if not changed or any(_touches(fix, span) for span in trial.kept):
+        return False
+    after = _counted(judge(trial.read(changed), trial.target))
+    gone = after[_key(one)] < trial.before[_key(one)] or _key(one) not in trial.before
+    return gone and not after - trial.before
+
+
+def _holds(fix: Fix, one: Verdict, trial: Trial) -> bool:
+    """The same, with versions that a resolver chooses."""
+    after = _counted(judge(trial.read(_changed(fix, trial)), trial.target, trial.resolver))
+    return after[_key(one)] < trial.resolved[_key(one)] and not after - trial.resolved
+
+
+def _changed(fix: Fix, trial: Trial) -> dict[str, Source]:
+    """The files that a fix changes, as they would be; none where it changes nothing or does not fit."""
     chosen = edits.select([fix], trial.sources)
-    if not chosen.fixes or any(_touches(fix, span) for span in trial.kept):
-        return False
     changed = {path: edits.edited(trial.sources[path], spans) for path, spans in chosen.edits.items()}
-    if all(changed[path].text == trial.sources[path].text for path in changed):
-        return False
-    after = _counted(judge(trial.read(changed), trial.target, trial.resolver))
-    return after[_key(one)] < trial.before[_key(one)] and not after - trial.before
+    return {path: after for path, after in changed.items() if after.text != trial.sources[path].text}
 
 
 def _touches(fix: Fix, span: Span) -> bool:

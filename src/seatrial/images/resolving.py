@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from seatrial.images.timeline.read import Resolver
     from seatrial.images.timeline.replay import Resolve
 
-LIKELY_PYTHONS = ("3.11", "3.12", "3.10", "3.9", "3.13", "3.8")
+LIKELY_PYTHONS = ("3.11", "3.8", "3.13", "3.10", "3.12", "3.9")
 """Tried in this order where nothing says which Python an image has: what fails on all of them cannot be satisfied."""
 
-_PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
 def resolver(*, refresh: bool = False) -> Resolver:
@@ -56,14 +57,14 @@ def _resolved(
     asked = {f"{number}:{one.name}": one for number, one in enumerate(install.requests) if one.name}
     if not asked or all(one.locked for one in asked.values()):
         return None  # a lock is an answer
-    asks = [_ask(name, one) for name, one in asked.items()]
+    asks = [ask(name, one) for name, one in asked.items()]
     setting = _setting(install, before, contents, target)
     refused: tuple[Setting, Solution] | None = None
     for version in (python,) if python else LIKELY_PYTHONS:
         here = msgspec.structs.replace(setting, python=version)
         found = solve(asks, here, refresh=refresh)
         if found.status == "unknown":
-            return None
+            return Resolved(reason=found.reason or "the index did not answer")
         if found.status == "satisfied":
             # A Python that is only likely decides nothing, and what could not be read may ask for other versions.
             return Resolved(versions=found.versions) if python and not install.unread else None
@@ -71,12 +72,12 @@ def _resolved(
     if refused is None or refused[1].conflict is None:
         return None
     here, found = refused
-    nearest = changes(asks, here, found, refresh=refresh)
     certain = doubt if found.conflict is not None and found.conflict.kind != "conflict" else ""
+    nearest = partial(changes, asks, here, found, refresh=refresh)
     return Resolved(conflict=found.conflict, asked=asked, changes=nearest, doubt=certain)
 
 
-def _ask(identity: str, one: Request) -> Ask:
+def ask(identity: str, one: Request) -> Ask:
     from seatrial.images.solving.model import Ask
 
     return Ask(
@@ -98,15 +99,15 @@ def _setting(
     anew = install.flags & {"force-reinstall", "ignore-installed", "upgrade"}
     usual = Setting()
     return Setting(
-        platform=_PLATFORMS[target.architecture],
-        glibc=contents.glibc if contents is not None and contents.glibc else usual.glibc,
+        platform=PLATFORMS[target.architecture],
+        glibc=(contents.glibc if contents is not None else None) or target.glibc or usual.glibc,
         index=install.index,
         extra_indexes=install.extra_indexes,
         find_links=install.find_links,
         no_index="no-index" in install.flags,
         first_index=install.tool == "uv",
         constraints=tuple(
-            _ask(f"c{number}", one) for number, one in enumerate(install.constraints) if one.name
+            ask(f"c{number}", one) for number, one in enumerate(install.constraints) if one.name
         ),
         installed={}
         if anew

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seatrial.findings import Rule
 from seatrial.images import edit
 from seatrial.images.rules.verdict import Verdict, verdict
@@ -41,16 +43,34 @@ NO_SUCH_VERSION = Rule(
     example="torch==2.7.9\n",
 )
 
-RULES = (UNSATISFIABLE, NO_SUCH_VERSION)
+NOT_RESOLVED = Rule(
+    id="image/not-resolved",
+    severity="note",
+    title="What an install brings could not be resolved",
+    explanation=(
+        "The package index could not be asked, or what is asked for cannot be known without running code of the project "
+        "or of a source distribution, which a check never does. Conflicts that only a resolver sees may be there."
+    ),
+    source="docs/explanation/facts.md",
+    example="RUN pip install git+https://github.com/example/project\n",
+)
+
+RULES = (UNSATISFIABLE, NO_SUCH_VERSION, NOT_RESOLVED)
 
 
 def check(timeline: Timeline) -> list[Verdict]:
     """What could not be resolved; nothing where no resolver was asked."""
-    return [
-        _about(one.resolved, one.resolved.conflict, one.install, timeline.python.version)
-        for one in timeline.moments
-        if one.resolved is not None and one.resolved.conflict is not None
-    ]
+    found = []
+    for one in timeline.moments:
+        if one.resolved is None:
+            continue
+        if one.resolved.conflict is not None:
+            found.append(_about(one.resolved, one.resolved.conflict, one.install, timeline.python.version))
+        elif one.resolved.reason:
+            found.append(
+                verdict(NOT_RESOLVED, "note", one.install.at, f"not resolved: {one.resolved.reason}")
+            )
+    return found
 
 
 def _about(resolved: Resolved, conflict: Conflict, install: Install, python: str) -> Verdict:
@@ -59,14 +79,19 @@ def _about(resolved: Resolved, conflict: Conflict, install: Install, python: str
     severity: Severity = "error" if install.certain and not resolved.doubt else "warning"
     where = f" on Python {python}" if python and conflict.kind == "python" else ""
     words = conflict.message + (where if where not in conflict.message else "")
-    return verdict(
+    made = verdict(
         rule,
         severity,
         involved[-1].at if involved else install.at,
         words + (f" ({resolved.doubt})" if resolved.doubt else ""),
         about=[one.name for one in involved],
         cause="; ".join(str(link) for link in conflict.chain),
-        fixes=[as_fix(change, resolved.asked) for change in resolved.changes],
+    )
+    changes = resolved.changes
+    if changes is None:
+        return made
+    return msgspec.structs.replace(
+        made, later=lambda: [as_fix(change, resolved.asked) for change in changes()]
     )
 
 

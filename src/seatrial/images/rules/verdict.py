@@ -10,7 +10,7 @@ from seatrial.images.story.model import Span
 from seatrial.sources.text import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from seatrial.findings import Finding, Fix, Rule, Severity
     from seatrial.images.story.model import Request
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A finding about some packages (normalised names); a more general rule stays silent about what a special one says."""
+    """A finding about some packages (normalised names); a more general rule stays silent about what a special one says.
+
+    `later` finds fixes that take time to find: it is asked only about verdicts that are reported.
+    """
 
     finding: Finding
     about: frozenset[str]
+    later: Callable[[], Sequence[Fix | None]] | None = None
 
 
 def verdict(

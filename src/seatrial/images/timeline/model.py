@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from seatrial.images.catalog import Contents
     from seatrial.images.facts import Gpu
@@ -71,17 +71,18 @@ Packages = dict[str, Package]
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     """What a resolver says about one install.
 
-    `versions` are those it chose, empty where that cannot be told. With a `conflict`, `asked` has the requests by the
-    ids that it names, and `changes` are changes that were solved again, the nearest first. `doubt` says why the files
-    alone do not make it certain. `locked`: just these versions will be installed, on any day.
+    `versions` are those it chose, empty where that cannot be told; `reason` says why. With a `conflict`, `asked` has the
+    requests by the ids that it names, and `changes` finds changes that satisfy, the nearest first. `doubt` says why the
+    files alone do not make it certain. `locked`: just these versions will be installed, on any day.
     """
 
     versions: Mapping[str, str] = {}
     locked: bool = False
     conflict: Conflict | None = None
     asked: Mapping[str, Request] = {}
-    changes: tuple[Change, ...] = ()
+    changes: Callable[[], tuple[Change, ...]] | None = None
     doubt: str = ""
+    reason: str = ""
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
