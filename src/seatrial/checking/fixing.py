@@ -94,3 +94,26 @@ def fix(paths: Sequence[Path], report: Report, options: Options, choice: Choice)
         changed.update(dict.fromkeys(written))
         report = check(paths, options)
     return Fixed(report, tuple(applied), tuple(changed))
+
+
+def preview(
+    paths: Sequence[Path], report: Report, options: Options, choice: Choice
+) -> tuple[Fixed, list[tuple[Source, Source]]]:
+    """What `fix` would do, all of it, and each file before and after; nothing is written.
+
+    Raises:
+        SeatrialError: a fix does not fit its file.
+    """
+    applied: list[str] = []
+    before: dict[str, Source] = {}
+    after: dict[str, Source] = {}
+    for _ in range(_ROUNDS):
+        pairs = changes(report, choice)
+        if not pairs:
+            break
+        applied += [one.title for one in selection(report, choice).fixes]
+        before = {old.path: old for old, _ in pairs} | before
+        after |= {new.path: new for _, new in pairs}
+        report = check(paths, msgspec.structs.replace(options, changed=after))
+    changed = [(before[path], new) for path, new in sorted(after.items()) if before[path].text != new.text]
+    return Fixed(report, tuple(applied), tuple(one.path for one, _ in changed)), changed

@@ -5,12 +5,16 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from seatrial.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from seatrial.checking.subject import Subject
     from seatrial.findings import Finding
-    from seatrial.images.story.model import Story
+    from seatrial.images.story.model import Stage, Story
     from seatrial.sources.text import Source
 
 _DEPENDENCIES = frozenset({"requirements", "pyproject", "conda-environment"})
@@ -37,6 +41,57 @@ def check(subjects: Sequence[Subject]) -> list[Finding]:
 
         resolver = make(refresh=first.images.refresh)
     return judge.check(read, target(first.target), resolver, keep=first.images.keep)
+
+
+def final(subjects: Sequence[Subject], *, without: str = "") -> Story:
+    """The story of the image that a folder is for: of its one Dockerfile, or the one at its top; else of its requirements.
+
+    `without` is a dependency file that does not count.
+
+    Raises:
+        UsageError: there is none, or several that could be meant.
+    """
+    from seatrial.images.story.reading import from_sources
+
+    files = [one for one in subjects if one.recognised.kind == "dockerfile"]
+    if files:
+        return _in_its_context(_one([one.source for one in files]), files[0].read)
+    listing = [
+        one.source.path
+        for one in subjects
+        if one.recognised.kind in _DEPENDENCIES and one.source.path != without
+    ]
+    story = from_sources(None, subjects[0].read, listing) if listing else None
+    if story is None or not story.stages:
+        raise UsageError("no Dockerfile and no dependency file installs anything here")
+    main = _one([_first_file(one) for one in story.stages])
+    return msgspec.structs.replace(
+        story, stages=tuple(one for one in story.stages if _first_file(one) == main)
+    )
+
+
+_TOP = ("Dockerfile", "Containerfile", "requirements.txt", "pyproject.toml", "environment.yml")
+
+
+def _one(sources: Sequence[Source]) -> Source:
+    """The only one, or the one that is called as everybody calls the main one."""
+    for name in _TOP if len(sources) > 1 else ():
+        for one in sources:
+            if one.path == name:
+                return one
+    if len(sources) > 1:
+        raise UsageError(
+            f"which of them is meant? {', '.join(one.path for one in sources)}",
+            why="one image is locked at a time",
+            fix="give the folder of one of them",
+        )
+    return sources[0]
+
+
+def _first_file(stage: Stage) -> Source:
+    from seatrial.images.story.model import Install
+
+    return next(step.at.source for step in stage.steps if isinstance(step, Install))
 
 
 def _over(

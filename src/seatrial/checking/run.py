@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`target` is what images and jobs are made for, `python=3.11` or `gpu=h100`.
 
-    With `kinds` only files of these kinds are looked at.
+    With `kinds` only files of these kinds are looked at. `changed` are read instead of what the disk has.
 
     `baseline` is used before the one that seatrial.yaml names; without `use_baseline` there is none at all.
     """
@@ -33,6 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     target: Mapping[str, str] = msgspec.field(default_factory=dict)
     kinds: frozenset[str] = frozenset()
     images: Images = Images()
+    changed: Mapping[str, Source] = msgspec.field(default_factory=dict)
     use_ignore: bool = True
     baseline: Path | None = None
     use_baseline: bool = True
@@ -44,8 +45,16 @@ IMAGE_KINDS = frozenset({"dockerfile", "requirements", "pyproject", "conda-envir
 def image_options(
     target: Mapping[str, str], *, offline: bool, refresh: bool = False, keep: Sequence[str] = ()
 ) -> Options:
-    """What `image check` looks at, and how."""
+    """What `image check` looks at, and how.
+
+    Raises:
+        UsageError: the target names something that is not known, such as a GPU.
+    """
     from packaging.utils import canonicalize_name
+
+    from seatrial.images.timeline.target import target as understood
+
+    understood(target)
 
     names = frozenset(str(canonicalize_name(one)) for one in keep)
     return Options(
@@ -137,24 +146,53 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.normpath(Path.cwd() / path))
 
 
+def subjects(paths: Sequence[Path], options: Options | None = None) -> tuple[Subject, ...]:
+    """The files that `check` would look at, recognised; those that cannot be read are not among them.
+
+    Raises:
+        UsageError: a path does not exist, a pattern cannot be used.
+    """
+    root = root_of(paths)
+    return _seen(root, paths, settings(root), options or Options()).subjects
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """What lies below the paths. `others` are files that a rule asked for besides."""
+
+    subjects: tuple[Subject, ...]
+    checked: list[Checked]
+    unreadable: list[Finding]
+    others: dict[str, Source | None]
+
+
 def _look(
     root: Path, paths: Sequence[Path], said: Settings, options: Options, sources: dict[str, Source]
 ) -> tuple[list[Checked], list[Finding]]:
+    seen = _seen(root, paths, said, options)
+    found = [*seen.unreadable, *registry.run(seen.subjects)]
+    sources.update({one.source.path: one.source for one in seen.subjects})
+    # A rule may have followed an include to a file that was not asked for: its findings need its text.
+    sources.update({path: source for path, source in seen.others.items() if source is not None})
+    return seen.checked, found
+
+
+def _seen(root: Path, paths: Sequence[Path], said: Settings, options: Options) -> _Seen:
     found: list[Finding] = []
-    subjects: list[Subject] = []
+    known: list[Subject] = []
     checked: list[Checked] = []
+    sources: dict[str, Source] = {}
     others: dict[str, Source | None] = {}
 
     def read(path: str) -> Source | None:
         if path in sources:
             return sources[path]
         if path not in others:
-            others[path] = _read_other(root, path)
+            others[path] = options.changed.get(path) or _read_other(root, path)
         return others[path]
 
     for path, asked in _files(root, paths, said, options):
         try:
-            source = text.read(root / path, path)
+            source = options.changed.get(path) or text.read(root / path, path)
             recognised = recognise(path, source.text, asked=asked)
         except SourceError as error:
             recognised = recognise(path, _readable(root / path), asked=asked)
@@ -166,13 +204,8 @@ def _look(
             continue
         checked.append(Checked(path, recognised.kind))
         sources[path] = source
-        subjects.append(
-            Subject(source, recognised, (root / path).parent, read, options.target, options.images)
-        )
-    found += registry.run(subjects)
-    # A rule may have followed an include to a file that was not asked for: its findings need its text.
-    sources.update({path: source for path, source in others.items() if source is not None})
-    return checked, found
+        known.append(Subject(source, recognised, (root / path).parent, read, options.target, options.images))
+    return _Seen(tuple(known), checked, found, others)
 
 
 def _files(root: Path, paths: Sequence[Path], said: Settings, options: Options) -> list[tuple[str, bool]]:

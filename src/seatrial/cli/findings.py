@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import note
+from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
     from seatrial.checking.run import Report
@@ -41,13 +42,16 @@ def print_diff(report: Report, *, unsafe: bool) -> None:
     note(f"{counted(len(pairs), 'file')} would change")
 
 
-def print_report(report: Report, form: str) -> None:
+def print_report(report: Report, form: str, *, unsafe: str = "--fix --unsafe applies it") -> None:
+    """Findings in one of the forms; `unsafe` says how a fix that may change behaviour is applied."""
     if form == "text":
         from seatrial.reports import text
 
         colour = text.wants_colour(sys.stdout)
         sys.stdout.write(
-            text.render(report.findings, report.sources, colour=colour, prefix=prefix_of(report.root))
+            text.render(
+                report.findings, report.sources, colour=colour, prefix=prefix_of(report.root), unsafe=unsafe
+            )
         )
         return
     checked = [(one.path, one.kind) for one in report.checked]
@@ -70,8 +74,11 @@ def print_report(report: Report, form: str) -> None:
         sys.stdout.write(json.render(report.findings, checked, counts))
 
 
-def hint(report: Report, form: str) -> None:
-    """The last line, on stderr: how much was looked at, what was found, what was hidden, what to do next."""
+def hint(report: Report, form: str, *, command: str = "") -> None:
+    """The last line, on stderr: how much was looked at, what was found, what was hidden, what to do next.
+
+    `command` is what applies fixes, where that is not the option `--fix`, which takes the safe ones alone.
+    """
     summary = report.summary
     counts = [
         counted(number, word)
@@ -81,9 +88,25 @@ def hint(report: Report, form: str) -> None:
     found = ", ".join(counts) or "nothing found"
     hidden = f", {report.hidden} known from the baseline hidden" if report.hidden else ""
     note(f"{counted(len(report.checked), 'file')} checked: {found}{hidden}")
-    fixable = sum(1 for one in report.findings if one.fix is not None and one.fix.safe)
+    fixable = sum(1 for one in report.findings if one.fix is not None and (one.fix.safe or command))
     if fixable and form == "text":
-        note(f"{counted(fixable, 'finding')} can be fixed with --fix")
+        note(f"{counted(fixable, 'finding')} can be fixed with {command or '--fix'}")
+
+
+def need_files(report: Report, folder: Path) -> None:
+    """Refuse to say anything about a folder where there is nothing to look at.
+
+    Raises:
+        UsageError: no file was recognised.
+    """
+    if not report.checked:
+        raise UsageError(
+            "there is nothing here that makes an image",
+            where=str(folder),
+            why="looked for a Dockerfile, requirement and constraint files, pyproject.toml and environment.yml, "
+            "also in folders below, where git does not ignore them",
+            fix="give the folder that has them",
+        )
 
 
 def counted(number: int, word: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from seatrial.cli.common import directory_option, json_option
-from seatrial.cli.findings import TARGET_KEYS, hint, print_report, read_target
+from seatrial.cli.findings import TARGET_KEYS, hint, need_files, print_report, read_target
 from seatrial.errors import ANSWER_IS_NO, DONE
 
 
@@ -53,6 +53,7 @@ def check(
     from seatrial.checking import run
 
     report = run.check([folder], run.image_options(target, offline=offline, refresh=refresh))
-    print_report(report, form)
-    hint(report, form)
+    need_files(report, folder)
+    print_report(report, form, unsafe="")
+    hint(report, form, command="`seatrial image fix`")
     return ANSWER_IS_NO if report.summary.error else DONE

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.cli.findings import TARGET_KEYS, counted, hint, print_report, read_target
+from seatrial.cli.findings import (
+    TARGET_KEYS,
+    counted,
+    hint,
+    need_files,
+    prefix_of,
+    print_report,
+    read_target,
+)
 from seatrial.errors import ANSWER_IS_NO, DONE
 
 if TYPE_CHECKING:
@@ -66,12 +74,10 @@ def fix(
     """Fix what `image check` finds with the smallest edits; comments and formatting stay.
 
     Without --apply it prints a diff. Errors and warnings are fixed, notes are left. Every change was tried: with it, its
-    finding is gone and no other has come. Exits with 1 when errors are left.
+    finding is gone and no other has come. With --lock, changes are applied first if --apply is given too. Exits with 1
+    when errors are left, and when what is asked for cannot be installed together: then no lock is written.
     """
-    if show_diff and apply:
-        raise click.UsageError("--apply writes and --diff does not: give one of them")
-    if lock is not None and offline:
-        raise click.UsageError("--lock asks the package index, which --offline forbids")
+    _refuse(show_diff=show_diff, apply=apply, lock=lock, offline=offline)
     from seatrial.checking import registry, run
     from seatrial.checking.fixing import Choice
 
@@ -86,58 +92,86 @@ def fix(
         severities=frozenset({"error", "warning"}),
     )
     report = run.check([folder], options)
-    if lock is not None:
-        return _lock(folder, lock, target, as_json=as_json)
-    if apply:
-        return _apply(folder, report, options, choice, as_json=as_json)
-    return _show(report, choice, as_json=as_json)
+    need_files(report, folder)
+    if not apply and lock is None:
+        return _show(folder, report, options, choice, as_json=as_json)
+    return _write(folder, report, options, choice if apply else None, lock=lock, as_json=as_json)
 
 
-def _show(report: Report, choice: Choice, *, as_json: bool) -> int:
-    from seatrial.checking.fixing import changes, chosen
-    from seatrial.reports.text import render_diff, wants_colour
-    from seatrial.sources.edits import diff
+def _refuse(*, show_diff: bool, apply: bool, lock: Path | None, offline: bool) -> None:
+    if show_diff and (apply or lock is not None):
+        raise click.UsageError(
+            f"{'--apply' if apply else '--lock'} writes and --diff does not: give one of them"
+        )
+    if lock is None:
+        return
+    if offline:
+        raise click.UsageError("--lock asks the package index, which --offline forbids")
+    from seatrial.checking import locking
 
-    pairs = changes(report, choice)
-    if as_json:
-        titles = [one.title for one in chosen(report.findings, choice)]
-        text = "".join(diff(before, after) for before, after in pairs)
-        print_json({"would_apply": titles, "diff": text, "findings": report.findings})
-    else:
-        sys.stdout.write(render_diff(pairs, colour=wants_colour(sys.stdout)))
-        note(f"{counted(len(pairs), 'file')} would change; --apply writes")
+    locking.refuse(lock)
+
+
+def _write(
+    folder: Path, report: Report, options: Options, choice: Choice | None, *, lock: Path | None, as_json: bool
+) -> int:
+    """Apply, then lock, where each is wished; what was applied is said even when there can be no lock."""
+    answer: dict[str, Any] = {}
+    if choice is not None:
+        done = _apply(folder, report, options, choice, quiet=as_json)
+        report = done.report
+        answer = {"applied": done.applied, "changed": done.changed}
+        if not as_json:
+            print_report(report, "text", unsafe="")
+    answer["findings"] = report.findings
+    try:
+        if lock is not None:
+            answer |= _lock(folder, lock, options, quiet=as_json)
+    finally:
+        if as_json and (choice is not None or "lock" in answer):
+            print_json(answer)
+    if not as_json:
         hint(report, "diff")
     return ANSWER_IS_NO if report.summary.error else DONE
 
 
-def _apply(folder: Path, report: Report, options: Options, choice: Choice, *, as_json: bool) -> int:
+def _show(folder: Path, report: Report, options: Options, choice: Choice, *, as_json: bool) -> int:
+    from seatrial.checking.fixing import preview
+    from seatrial.reports.text import render_diff, wants_colour
+    from seatrial.sources.edits import diff
+
+    done, pairs = preview([folder], report, options, choice)
+    if as_json:
+        text = "".join(diff(before, after) for before, after in pairs)
+        print_json({"would_apply": done.applied, "diff": text, "findings": report.findings})
+    else:
+        sys.stdout.write(render_diff(pairs, colour=wants_colour(sys.stdout)))
+        for title in dict.fromkeys(done.applied):
+            note(f"would fix: {title}")
+        note(f"{counted(len(pairs), 'file')} would change{'; --apply writes' if pairs else ''}")
+        hint(report, "diff")
+    return ANSWER_IS_NO if report.summary.error else DONE
+
+
+def _apply(folder: Path, report: Report, options: Options, choice: Choice, *, quiet: bool) -> Fixed:
     from seatrial.checking.fixing import fix as repair
 
     done = repair([folder], report, options, choice)
-    if as_json:
-        print_json(_answer(done))
-    else:
+    if not quiet:
         for title in dict.fromkeys(done.applied):
             note(f"fixed: {title}")
         if done.changed:
-            note(f"changed: {', '.join(done.changed)}")
-        print_report(done.report, "text")
-        hint(done.report, "diff")
-    return ANSWER_IS_NO if done.report.summary.error else DONE
+            prefix = prefix_of(done.report.root)
+            note(f"changed: {', '.join(prefix + path for path in done.changed)}")
+    return done
 
 
-def _answer(done: Fixed) -> dict[str, Any]:
-    return {"applied": done.applied, "changed": done.changed, "findings": done.report.findings}
-
-
-def _lock(folder: Path, file: Path, target: dict[str, str], *, as_json: bool) -> int:
+def _lock(folder: Path, file: Path, options: Options, *, quiet: bool) -> dict[str, Any]:
     from seatrial.checking.locking import lock
 
-    written = lock(folder, file, target)
-    if as_json:
-        print_json({"lock": file, "packages": written.packages, "notes": written.notes})
-    else:
+    written = lock(folder, file, options.target)
+    if not quiet:
         for line in written.notes:
             note(line)
         note(f"{file}: {counted(len(written.packages), 'package')} pinned")
-    return DONE
+    return {"lock": file, "packages": written.packages, "notes": written.notes}

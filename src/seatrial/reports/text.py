@@ -29,10 +29,18 @@ def wants_colour(stream: IO[str]) -> bool:
 
 
 def render(
-    findings: Sequence[Finding], sources: Mapping[str, Source], *, colour: bool = False, prefix: str = ""
+    findings: Sequence[Finding],
+    sources: Mapping[str, Source],
+    *,
+    colour: bool = False,
+    prefix: str = "",
+    unsafe: str = "--fix --unsafe applies it",
 ) -> str:
-    """All findings, a blank line between them. `prefix` goes before each path, so that it can be clicked."""
-    return "\n".join(_finding(one, sources, colour, prefix) for one in findings)
+    """All findings, a blank line between them. `prefix` goes before each path, so that it can be clicked.
+
+    `unsafe` says how a fix that may change behaviour is applied.
+    """
+    return "\n".join(_finding(one, sources, colour, prefix, unsafe) for one in findings)
 
 
 def render_diff(changes: Sequence[tuple[Source, Source]], *, colour: bool = False) -> str:
@@ -40,7 +48,7 @@ def render_diff(changes: Sequence[tuple[Source, Source]], *, colour: bool = Fals
     return "".join(_coloured_diff(diff(before, after), colour) for before, after in changes)
 
 
-def _finding(one: Finding, sources: Mapping[str, Source], colour: bool, prefix: str) -> str:
+def _finding(one: Finding, sources: Mapping[str, Source], colour: bool, prefix: str, unsafe: str) -> str:
     severity = _paint(f"{one.severity}[{one.rule}]", _COLOURS[one.severity], colour)
     lines = [
         f"{_paint(f'{prefix}{one.path}:{one.line}:{one.column}:', '1', colour)} {severity} {_plain(one.message)}"
@@ -51,9 +59,9 @@ def _finding(one: Finding, sources: Mapping[str, Source], colour: bool, prefix: 
     if one.cause:
         lines.append(f"  cause: {_plain(one.cause)}")
     if one.fix is not None:
-        lines += _fix(one.fix, "fix", sources, colour)
+        lines += _fix(one.fix, "fix", sources, colour, unsafe)
     for other in one.alternatives:
-        lines += _fix(other, "or", sources, colour)
+        lines += _fix(other, "or", sources, colour, "")
     if one.source:
         lines.append(f"  see: {one.source}")
     return "\n".join(lines) + "\n"
@@ -89,8 +97,8 @@ def _width(text: str) -> int:
     )
 
 
-def _fix(fix: Fix, word: str, sources: Mapping[str, Source], colour: bool) -> list[str]:
-    how = "; --fix --unsafe applies it" if word == "fix" else ""
+def _fix(fix: Fix, word: str, sources: Mapping[str, Source], colour: bool, unsafe: str) -> list[str]:
+    how = f"; {unsafe}" if unsafe else ""
     note = "" if fix.safe else f" (not safe{how})"
     lines = [f"  {word}: {_plain(fix.title)}{note}"]
     if not fix.edits or any(edit.path not in sources for edit in fix.edits):

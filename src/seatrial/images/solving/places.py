@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from seatrial.images.solving.model import Ask, Setting
 
 PUBLIC = "https://pypi.org/simple"
+PUBLIC_FILES = "files.pythonhosted.org"
+"""Where the files that the public index lists are."""
+
 _FRESH = 60.0  # seconds for which a server that does not answer is not asked again
 
 
