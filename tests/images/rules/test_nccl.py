@@ -83,8 +83,7 @@ def test_a_later_torch_puts_its_own_back() -> None:
     assert "2.21.5" in found.message
     assert texts(files, found) == [
         f"{SLIM}RUN pip install numpy\nRUN pip install torch==2.5.1\n",
-        f"{SLIM}RUN pip install numpy\nRUN pip install torch==2.5.1\n"
-        "RUN pip install --no-deps nvidia-nccl-cu12==2.26.2\n",
+        f"{SLIM}RUN pip install numpy\nRUN pip install torch==2.5.1\nRUN pip install --no-deps nvidia-nccl-cu12==2.26.2\n",
     ]
     assert all_help(files, found)
 

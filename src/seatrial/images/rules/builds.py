@@ -219,16 +219,15 @@ def _pinned(timeline: Timeline, torch: Package, version: str, number: str, label
 
 
 def _companion(timeline: Timeline, package: Package, version: str, label: str) -> list[Edit | None]:
-    asked = [one for one in requests(timeline, package.name) if one.specifier]
-    if not asked:
+    if torch_fixes.chosen(timeline, package.name, version):
         return []
+    asked = requests(timeline, package.name)
     keep = package.exact.partition("+")[0]
     labelled = any(torch_fixes.written_label(one) for one in asked)
-    if keep and torch_fixes.goes(package.name, keep, version) and not labelled:
-        return []
-    fitting = torch_fixes.companion_for(version, package.name, timeline.python.version, label)
     if keep and torch_fixes.goes(package.name, keep, version):
-        fitting = keep
-    if not keep and all(allows(one.specifier, fitting) for one in asked) and not labelled:
+        return torch_fixes.pins(timeline, package.name, keep, label=label) if labelled else []
+    fitting = torch_fixes.companion_for(version, package.name, timeline.python.version, label)
+    stated = any(one.specifier for one in asked)
+    if stated and not keep and not labelled and all(allows(one.specifier, fitting) for one in asked):
         return []
     return torch_fixes.pins(timeline, package.name, fitting, label=label) if fitting else [None]

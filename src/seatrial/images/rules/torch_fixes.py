@@ -49,7 +49,7 @@ def pins(timeline: Timeline, name: str, version: str, *, label: str | None = Non
 
 
 def repinned(timeline: Timeline, packages: Mapping[str, Package], torch: str) -> Fix | None:
-    """Torch becomes `torch`, and its companions whose versions are stated those that go with it."""
+    """Torch becomes `torch`, and its companions those that go with it, where an installer does not choose them by itself."""
     asked = requests(timeline, "torch")
     if not asked or any(
         written_label(one) and not has_build("torch", torch, written_label(one)) for one in asked
@@ -59,8 +59,11 @@ def repinned(timeline: Timeline, packages: Mapping[str, Package], torch: str) ->
     words = [f"torch to {torch}"]
     for name in facts.COMPANIONS:
         beside = packages.get(name)
-        stated = [one for one in requests(timeline, name) if one.specifier]
-        if beside is None or not stated or (beside.exact and goes(name, beside.exact, torch)):
+        if (
+            beside is None
+            or chosen(timeline, name, torch)
+            or (beside.exact and goes(name, beside.exact, torch))
+        ):
             continue
         version = companion_for(torch, name, timeline.python.version)
         if not version:
@@ -68,6 +71,17 @@ def repinned(timeline: Timeline, packages: Mapping[str, Package], torch: str) ->
         edits += pins(timeline, name, version)
         words.append(f"{name} to {version}")
     return edit.fix(f"Pin {listed(words)}", edits)
+
+
+def chosen(timeline: Timeline, name: str, torch: str) -> bool:
+    """Whether an installer takes a companion that goes with that torch by itself: no version is stated, and its metadata say."""
+    asked = requests(timeline, name)
+    if any(one.specifier for one in asked):
+        return False
+    newest = facts.newest(name, python=timeline.python.version)
+    if not asked or newest is None:
+        return True
+    return facts.needs(newest, "torch") is not None or goes(name, newest.version, torch)
 
 
 def goes(name: str, version: str, torch: str) -> bool:
