@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from seatrial.checking.run import check, image_options
+from seatrial.findings import Severity
 from seatrial.sources import edits
 from support.conflict_cases import Tree, convert, frozen, reports, write
 from support.conflict_fixes import accepts
 
-COUNTED = ("error", "warning")
+COUNTED: tuple[Severity, ...] = ("error", "warning")
 CONSIDERED = 2
 """So many of our alternatives are looked at."""
 
@@ -63,9 +64,7 @@ def _row(name: str, decided: dict[str, Any], tree: object, *, offline: bool) -> 
         report = check([Path(place)], image_options(target_of(tree), offline=offline))
     found = [one for one in report.findings if one.severity in COUNTED]
     matching = [one for one in found if one.rule.removeprefix("image/") in decided["rules"]]
-    fixes = [
-        fix for one in matching for fix in (one.fix, *one.alternatives)[:CONSIDERED] if fix is not None
-    ]
+    fixes = [fix for one in matching for fix in (one.fix, *one.alternatives)[:CONSIDERED] if fix is not None]
     accepted = False
     for fix in fixes:
         chosen = edits.select([fix], report.sources)
@@ -100,8 +99,10 @@ def markdown(table: list[Row]) -> str:
     lines = [
         "# Reported conflicts",
         "",
-        f"Found with the cause: {found} of {len(table)}. "
-        f"Fixed as confirmed in the report, by the first or second alternative: {good} of {len(sure)}.",
+        (
+            f"Found with the cause: {found} of {len(table)}. "
+            f"Fixed as confirmed in the report, by the first or second alternative: {good} of {len(sure)}."
+        ),
         "",
         "| case | tree | expected | found | what was said | confirmed | accepted | alternatives | remark |",
         "|---|---|---|---|---|---|---|---|---|",
