@@ -41,7 +41,8 @@ def lock(folder: Path, file: Path, target: Mapping[str, str]) -> Written:
     subjects = run.subjects([folder], run.image_options(target, offline=False))
     if not subjects:
         raise UsageError("there is nothing to lock", where=str(folder))
-    story = images.final(subjects, without=path)
+    # A lock from before lies there; it is not what this one is made from.
+    story = images.final(subjects, without=path if _hashed(file) else "")
     _keep(story, path)
     try:
         locked = locking.lock(story, targets.target(target))
@@ -91,6 +92,13 @@ def _keep(story: Story, path: str) -> None:
             where=path,
             fix="give another name, such as requirements.lock",
         )
+
+
+def _hashed(file: Path) -> bool:
+    try:
+        return "--hash=sha256:" in file.read_text("utf-8", "replace")
+    except OSError:
+        return False
 
 
 def _seen_from_here(error: SeatrialError, folder: Path) -> SeatrialError:

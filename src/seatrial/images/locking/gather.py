@@ -76,7 +76,7 @@ def _brought(here: Final, packages: Mapping[str, Package]) -> dict[str, str]:
 
 def _by_conda(packages: Mapping[str, Package]) -> dict[str, str]:
     return {
-        name: one.exact
+        name: one.exact or one.specifier
         for name, one in packages.items()
         if one.install is not None and one.install.tool == "conda"
     }
@@ -94,7 +94,7 @@ def _taken_away(here: Final, packages: Mapping[str, Package]) -> set[str]:
 
 
 def _named(some: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(f"{name} {version}".strip() for name, version in sorted(some.items()))
+    return tuple(f"{name} {versions}".strip() for name, versions in sorted(some.items()))
 
 
 class _Reading:
