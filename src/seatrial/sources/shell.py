@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from seatrial.sources.dockerfile_text import Joined, Run
+from seatrial.sources.dockerfile_text import Joined, Run, concatenate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST_DOCUMENTS = 100
 """The grammar takes quadratic time for here-documents that do not end; nobody has this many."""
 
+_LEADING = re.compile(
+    r"""\s*(?P<document>[0-9]*<<-?[ \t]*(?:"[^"\n]*"|'[^'\n]*'|[^\s<>|&;()"'`$]+))(?P<gap>[ \t]+)(?P<name>[^\s<>|&;()#"'`$]+)"""
+)
 _NOT_ASCII = re.compile(r"[^\x01-\x7f]")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _CARRIAGE = re.compile(r"(\\)?\r\n")
@@ -44,6 +47,18 @@ def commands(text: str | Joined, variables: Mapping[str, str] | None = None) -> 
         return ()
     whole = text if isinstance(text, Joined) else Joined(text, (Run(0, 0, len(text)),) if text else ())
     return walk(whole, dict(variables or {}))
+
+
+def command_first(whole: Joined) -> Joined:
+    """The text with its first command's name before the here-document that it begins with: `<<EOF bash -e`.
+
+    The shell takes either order, and a Dockerfile's `RUN <<EOF bash -e` is the usual one; the grammar knows one alone.
+    """
+    found = _LEADING.match(whole.text)
+    if found is None:
+        return whole
+    parts = (found.span("name"), found.span("gap"), found.span("document"), (found.end(), len(whole.text)))
+    return concatenate(whole.piece(*part) for part in parts)
 
 
 def parse(text: str) -> Node:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
+    from seatrial.sources.dockerfile_text import Joined
+
 _OPERATORS = ("&&", "||")
 _PIPES = ("|", "|&")
 REDIRECTS = ("file_redirect", "heredoc_redirect", "herestring_redirect")
@@ -102,6 +104,33 @@ def _continue(links: list[Link], redirect: Node, depth: int) -> None:
         elif operator and child.is_named and not child.type.startswith("heredoc"):
             links += _led(operator, chain(child, depth + 1))
             operator = ""
+
+
+def rescued(whole: Joined, links: list[Link]) -> list[bool]:
+    """For each link, whether its failure does not count, because something after `||` follows that may succeed."""
+    found: list[bool] = []
+    after_it = False
+    for link in reversed(links):
+        found.append(after_it)
+        after_it = after_it or (link.operator == "||" and not _fails(whole, link))
+    return found[::-1]
+
+
+def _fails(whole: Joined, link: Link) -> bool:
+    """Whether what stands after `||` fails in its turn: it ends with `exit 1`, `false` or `return 1`."""
+    node = link.members[-1].node
+    while node is not None and node.type in (
+        "compound_statement",
+        "subshell",
+        "list",
+        "redirected_statement",
+    ):
+        named = [child for child in node.named_children if child.type not in (*REDIRECTS, "comment")]
+        node = named[-1] if named else None
+    if node is None or node.type != "command":
+        return False
+    words = whole.text[node.start_byte : node.end_byte].split()
+    return words[:1] == ["false"] or (words[:1] in (["exit"], ["return"]) and words[1:2] != ["0"])
 
 
 def redirect_words(redirect: Node) -> Iterator[Node]:

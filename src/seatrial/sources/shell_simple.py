@@ -52,7 +52,7 @@ WORDS = frozenset(
 """The nodes that are words."""
 
 _KEYWORDS = frozenset(("export", "declare", "typeset", "readonly", "local", "unset", "unsetenv"))
-_LEFT_OUT = re.compile(r"(?:\\[^\n]|[^\s\\])+")
+_LEFT_OUT = re.compile(r"(?:\\(?!\r?\n)[^\n]|[^\s\\])+")
 _QUOTE = re.compile(r"[\"'\\]")
 
 
@@ -63,7 +63,8 @@ def simple(whole: Joined, member: Member) -> ShellCommand:
     around = [*(child for child in nodes if child.type in REDIRECTS), *member.redirects]
     extra = [one for redirect in around for one in redirect_words(redirect)]
     items = [item for one in (*nodes, *extra) if (item := _item(whole, one)) is not None]
-    if extra:
+    items += [_Item(*range_) for one in around for range_ in _ranges(one)]
+    if around:
         items.sort(key=_first)
     if nodes and items:
         items.append(_Item(nodes[-1].end_byte, nodes[-1].end_byte))
@@ -90,6 +91,18 @@ class _Item(msgspec.Struct, frozen=True):
     literal: bool = False
 
 
+def _ranges(redirect: Node) -> Iterator[tuple[int, int]]:
+    """Where redirections stand, without the words that the grammar counts to them."""
+    ends = ("heredoc_start", *WORDS)
+    last = next(
+        (child.end_byte for child in redirect.children if child.is_named and child.type in ends), None
+    )
+    yield redirect.start_byte, redirect.end_byte if last is None else last
+    for child in redirect.children:
+        if child.type == "file_redirect":
+            yield from _ranges(child)
+
+
 def _item(whole: Joined, node: Node) -> _Item | None:
     kind = node.type
     first, last = node.start_byte, node.end_byte
@@ -102,7 +115,8 @@ def _item(whole: Joined, node: Node) -> _Item | None:
         ]
         return _Item(first, inner[0].end_byte if inner else last)
     if kind == "variable_assignment":
-        return _Item(first, last, (), assignment(whole, node))
+        value = node.child_by_field_name("value")
+        return _Item(first, last, (value,) if value else (), assignment(whole, node))
     if kind in WORDS or kind == "command_name" or (kind in _KEYWORDS and not node.is_named):
         return _Item(first, last, (node,))
     return None
@@ -114,7 +128,13 @@ def _assembled(whole: Joined, items: list[_Item]) -> tuple[list[ShellWord], list
     assignments: list[Assignment] = []
     pending: _Item | None = None
     for item in (*_filled(whole, items), None):
-        if item and pending and not item.assignment and pending.last == item.first and item.first < item.last:
+        if (
+            item
+            and pending
+            and (item.literal or item.nodes)
+            and not item.assignment
+            and pending.last == item.first
+        ):
             pending = msgspec.structs.replace(pending, last=item.last, nodes=pending.nodes + item.nodes)
             continue
         if pending is not None and pending.assignment is not None:
@@ -128,8 +148,7 @@ def _assembled(whole: Joined, items: list[_Item]) -> tuple[list[ShellWord], list
 def _extended(whole: Joined, one: Assignment, item: _Item) -> Assignment:
     if item.last == one.last:
         return one
-    rest = word_between(whole, one.last, item.last, item.nodes)
-    value = msgspec.structs.replace(one.value, last=item.last, parts=one.value.parts + rest.parts)
+    value = word_between(whole, one.value.first, item.last, item.nodes)
     return msgspec.structs.replace(one, last=item.last, value=value)
 
 

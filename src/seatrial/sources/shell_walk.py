@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seatrial.sources.shell import parse
+from seatrial.sources.shell import command_first, parse
 from seatrial.sources.shell_expand import expand
-from seatrial.sources.shell_lists import REDIRECTS, Link, Member, chain
+from seatrial.sources.shell_lists import Member, chain, rescued
 from seatrial.sources.shell_model import Assignment, ShellCommand
 from seatrial.sources.shell_nested import nested
 from seatrial.sources.shell_simple import SIMPLE, WORDS, redirects, simple, substitutions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
     from seatrial.sources.dockerfile_text import Joined
+    from seatrial.sources.shell_lists import Link
     from seatrial.sources.shell_model import ShellWord
     from seatrial.sources.shell_state import Status
 
@@ -57,6 +58,7 @@ class _Walk:
         self.state = state
 
     def run(self, context: Context) -> Status:
+        self.whole = command_first(self.whole)
         return self.statements(parse(self.whole.text).children, context)
 
     def raw(self, node: Node) -> str:
@@ -67,8 +69,11 @@ class _Walk:
         for at, node in enumerate(nodes):
             if not node.is_named or node.type == "comment":
                 continue
-            behind = at + 1 < len(nodes) and nodes[at + 1].type == "&"
-            if behind:
+            following = nodes[at + 1].type if at + 1 < len(nodes) else ""
+            if following == "ERROR":
+                # What could not be parsed may belong to the command before it, as a quote that is not closed.
+                status = self.visit(node, context.having(broken=True))
+            elif following == "&":
                 with self.subshell(context.having(certain=False, ignored=True)) as inner:
                     self.visit(node, inner)
                 status = True
@@ -89,9 +94,9 @@ class _Walk:
 
     def chained(self, links: list[Link], context: Context) -> Status:
         status: Status = True
-        rescued = self.rescued(links)
+        caught_after = rescued(self.whole, links)
         for at, link in enumerate(links):
-            maybe, caught = False, rescued[at]
+            maybe, caught = False, caught_after[at]
             if at:
                 if link.operator == "&&":
                     if status is False:
@@ -121,31 +126,6 @@ class _Walk:
                 status = self.member(member, inner.having(reads=reads, writes=writes))
         return status
 
-    def rescued(self, links: list[Link]) -> list[bool]:
-        """For each link, whether its failure does not count, because something after `||` follows that may succeed."""
-        found: list[bool] = []
-        after_it = False
-        for link in reversed(links):
-            found.append(after_it)
-            after_it = after_it or (link.operator == "||" and not self.fails(link))
-        return found[::-1]
-
-    def fails(self, link: Link) -> bool:
-        """Whether what stands after `||` fails in its turn: it ends with `exit 1`, `false` or `return 1`."""
-        node = link.members[-1].node
-        while node is not None and node.type in (
-            "compound_statement",
-            "subshell",
-            "list",
-            "redirected_statement",
-        ):
-            named = [child for child in node.named_children if child.type not in (*REDIRECTS, "comment")]
-            node = named[-1] if named else None
-        if node is None or node.type != "command":
-            return False
-        words = self.raw(node).split()
-        return words[:1] == ["false"] or (words[:1] in (["exit"], ["return"]) and words[1:2] != ["0"])
-
     @contextmanager
     def subshell(self, context: Context) -> Iterator[Context]:
         self.state.scopes += 1
@@ -163,6 +143,8 @@ class _Walk:
         around = tuple(found for one in member.redirects for found in redirects(self.whole, one))
         if around:
             context = context.having(redirects=(*context.redirects, *around))
+        if _incomplete(node):
+            context = context.having(certain=False, broken=True)
         visit = _COMPOUND.get(node.type)
         if visit is not None:
             return visit(self, node, context)
@@ -303,10 +285,18 @@ class _Walk:
         return self.follow(self.emit(command, context), context)
 
     def substituted(self, node: Node, context: Context) -> None:
+        broken = context.broken or _incomplete(node)
         with self.subshell(context) as inner:
             self.statements(
                 node.children,
-                inner.having(captured=True, reads=False, writes=False, redirects=(), depth=context.depth + 2),
+                inner.having(
+                    captured=True,
+                    broken=broken,
+                    reads=False,
+                    writes=False,
+                    redirects=(),
+                    depth=context.depth + 2,
+                ),
             )
 
     def emit(self, command: ShellCommand, context: Context) -> ShellCommand:
@@ -374,6 +364,11 @@ _COMPOUND: dict[str, Callable[[_Walk, Node, Context], Status]] = {
     "c_style_for_statement": _Walk.maybe,
     "while_statement": _Walk.maybe,
 }
+
+
+def _incomplete(node: Node) -> bool:
+    """Whether a part of a compound command is missing, or cannot be parsed."""
+    return node.has_error and any(child.is_missing or child.type == "ERROR" for child in node.children)
 
 
 def _together(results: list[Status], *, unsure: bool) -> Status:
