@@ -67,7 +67,7 @@ def _resolved(
             return Resolved(reason=found.reason or "the index did not answer")
         if found.status == "satisfied":
             # A Python that is only likely decides nothing, and what could not be read may ask for other versions.
-            return Resolved(versions=found.versions) if python and not install.unread else None
+            return Resolved(versions=_decided(found, install)) if python and not install.unread else None
         refused = refused or (here, found)
     if refused is None or refused[1].conflict is None:
         return None
@@ -75,6 +75,17 @@ def _resolved(
     certain = doubt if found.conflict is not None and found.conflict.kind != "conflict" else ""
     nearest = partial(changes, asks, here, found, refresh=refresh)
     return Resolved(conflict=found.conflict, asked=asked, changes=nearest, doubt=certain)
+
+
+def _decided(found: Solution, install: Install) -> dict[str, str]:
+    """The versions that the answer tells: none where it had to take another index, and no torch where one was left out."""
+    from seatrial.images.timeline.variant import FAMILY
+
+    if not found.left_out:
+        return found.versions
+    if install.index:
+        return {}
+    return {name: version for name, version in found.versions.items() if name not in FAMILY}
 
 
 def ask(identity: str, one: Request) -> Ask:

@@ -121,7 +121,8 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     `yanked` were withdrawn (version → reason is in the value).
     unsatisfiable: `conflict` says why. unknown: `reason` says why it cannot be told, `remedy` what would help; a `conflict`
     then is only what the places that could be asked say.
-    `notes` say what was left out or taken for something else. `cached`: answered from memory.
+    `notes` say what was left out or taken for something else; `left_out` are the places that could not be asked.
+    `cached`: answered from memory.
     """
 
     status: Status
@@ -134,6 +135,7 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     remedy: str = ""
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     cached: bool = False
 
 

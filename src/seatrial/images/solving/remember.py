@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.solving.model import Ask, Setting
 
-_FORMAT = 1
+_FORMAT = 2
 _DAY = 86400.0
 _LONG, _SHORT = _DAY, 3600.0  # what is not there today may be published in an hour
 _KEPT = 30 * _DAY  # for when the index cannot be asked

@@ -243,6 +243,7 @@ def _satisfied(settled: Settled, notes: tuple[str, ...], means: Means) -> Soluti
         unseen=(*unseen, *question.excluded),
         yanked=_yanked(settled, means),
         notes=(*notes, *said),
+        left_out=question.places.left_out,
     )
 
 

@@ -77,7 +77,7 @@ def apply(
     if "no-deps" not in install.flags:
         _settle(after, install, limits, python)
     if answer is not None:
-        _decide(after, answer, install)
+        _decide(after, answer, install, python)
     return _labelled(after, install, architecture)
 
 
@@ -185,24 +185,39 @@ def _narrow(after: Packages, package: Package, install: Install) -> bool:
     return True
 
 
-def _decide(after: Packages, answer: Resolved, install: Install) -> None:
+def _decide(after: Packages, answer: Resolved, install: Install, python: str) -> None:
     """What a resolver chose for this install: it keeps what stays, and puts first what it took of what is open."""
     for name, version in answer.versions.items():
         old = after.get(name)
-        if old is not None and old.install is not install and version in old.versions:
-            continue
+        if old is not None and old.install is not install and _public(version) in map(_public, old.versions):
+            continue  # its build stays as well: the answer has no labels of builds
         if old is None or old.install is not install:
             after[name] = Package(
                 name=name,
                 versions=(version,),
                 install=install,
-                via="resolved",
+                via=_wanted_by(name, after, answer, python),
                 certain=install.certain,
                 open=not answer.locked,
             )
-        elif old.exact.partition("+")[0] != version:
+        elif _public(old.exact) != _public(version):
             others = () if answer.locked else tuple(one for one in old.versions if one != version)
             after[name] = msgspec.structs.replace(old, versions=(version, *others), open=not answer.locked)
+
+
+def _wanted_by(name: str, after: Packages, answer: Resolved, python: str) -> str:
+    """The package that needs another version than the one that was there, one that is asked for if any; else the resolver."""
+    old = after.get(name)
+    asked = [other for other in answer.versions if other in after and after[other].request is not None]
+    for other in (*asked, *answer.versions):
+        needed = requires(other, answer.versions[other], python).get(name)
+        if needed is not None and (old is None or not any(allows(needed, one) for one in old.versions)):
+            return other
+    return "resolved"
+
+
+def _public(version: str) -> str:
+    return version.partition("+")[0]
 
 
 def _labelled(after: Packages, install: Install, architecture: str) -> Packages:
