@@ -170,7 +170,7 @@ def _from(file: _File, instruction: Instruction, index: int) -> Stage:
 
 def _pieces(file: _File, value: Value) -> tuple[Span, ...]:
     """The texts that a value is put together from, each as long as it stands in one piece."""
-    ends = (*value.indexes[1:], len(value.text))
+    ends = (*value.indexes[1:], len(value.text))[: len(value.indexes)]  # a FROM may name nothing
     spans: list[Span] = []
     for first, last, offset in zip(value.indexes, ends, value.offsets, strict=True):
         if offset < 0:
