@@ -70,9 +70,12 @@ class ShellWord(Ranged, frozen=True, kw_only=True):
     @property
     def literal(self) -> str | None:
         """The word as the command gets it; None where it has variables or substitutions."""
-        if any(part.kind != "text" for part in self.parts):
-            return None
-        return "".join([part.text for part in self.parts])
+        texts: list[str] = []
+        for part in self.parts:
+            if part.kind != "text":
+                return None
+            texts.append(part.text)
+        return "".join(texts)
 
 
 class Assignment(Ranged, frozen=True, kw_only=True):
