@@ -191,18 +191,19 @@ def _decide(after: Packages, answer: Resolved, install: Install, python: str) ->
         old = after.get(name)
         if old is not None and old.install is not install and _public(version) in map(_public, old.versions):
             continue  # its build stays as well: the answer has no labels of builds
+        others = () if answer.locked else possible(name, "", python)
         if old is None or old.install is not install:
             after[name] = Package(
                 name=name,
-                versions=(version,),
+                versions=(version, *(one for one in others if one != version)),
                 install=install,
-                via=_wanted_by(name, after, answer, python),
+                via="resolved" if answer.locked else _wanted_by(name, after, answer, python),
                 certain=install.certain,
                 open=not answer.locked,
             )
         elif _public(old.exact) != _public(version):
-            others = () if answer.locked else tuple(one for one in old.versions if one != version)
-            after[name] = msgspec.structs.replace(old, versions=(version, *others), open=not answer.locked)
+            left = tuple(one for one in old.versions if one in others and one != version)
+            after[name] = msgspec.structs.replace(old, versions=(version, *left), open=not answer.locked)
 
 
 def _wanted_by(name: str, after: Packages, answer: Resolved, python: str) -> str:
