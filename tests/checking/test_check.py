@@ -250,7 +250,7 @@ class TestFixing:
         fix([tmp_path], check([tmp_path]), Options(), Choice())
         before = (tmp_path / "requirements.txt").read_bytes()
 
-        again = fix([tmp_path], check([tmp_path]), Options(), unsafe=True)
+        again = fix([tmp_path], check([tmp_path]), Options(), Choice(unsafe=True))
 
         assert again.changed == ()
         assert (tmp_path / "requirements.txt").read_bytes() == before
@@ -258,7 +258,7 @@ class TestFixing:
     def test_changes_are_shown_without_being_written(self, tmp_path: Path) -> None:
         put(tmp_path, requirements_txt=self.PINS)
 
-        ((before, after),) = changes(check([tmp_path]), unsafe=False)
+        ((before, after),) = changes(check([tmp_path]), Choice())
 
         assert after.text == before.text.replace("2.0.2", "1.26.4")
         assert (tmp_path / "requirements.txt").read_bytes() == self.PINS.encode()
@@ -267,8 +267,8 @@ class TestFixing:
         put(tmp_path, requirements_txt=self.PINS)
         options = Options(target={"python": "3.13"})
 
-        assert fix([tmp_path], check([tmp_path], options), options, unsafe=False).changed == ()
-        fix([tmp_path], check([tmp_path], options), options, unsafe=True)
+        assert fix([tmp_path], check([tmp_path], options), options, Choice()).changed == ()
+        fix([tmp_path], check([tmp_path], options), options, Choice(unsafe=True))
         assert b"onnxruntime==1.19.0   # model" in (tmp_path / "requirements.txt").read_bytes()
 
 
