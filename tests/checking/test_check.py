@@ -269,7 +269,7 @@ class TestFixing:
 
         assert fix([tmp_path], check([tmp_path], options), options, Choice()).changed == ()
         fix([tmp_path], check([tmp_path], options), options, Choice(unsafe=True))
-        assert b"onnxruntime==1.19.0   # model" in (tmp_path / "requirements.txt").read_bytes()
+        assert b"onnxruntime==1.20.0   # model" in (tmp_path / "requirements.txt").read_bytes()
 
 
 def test_every_rule_that_is_found_is_in_the_registry(tmp_path: Path) -> None:
