@@ -38,19 +38,23 @@ def judge(stories: Iterable[Story], target: Target, resolver: Resolver | None = 
 
 
 def _specific(found: list[Verdict]) -> list[Verdict]:
-    """A resolver's conflict is said by a rule that knows why, where there is one about the same packages."""
+    """A resolver's conflict is said by a rule that knows why, where there is one about the same packages.
+
+    What the facts say about metadata gives way to the resolver, which sees all of it and has solved its changes.
+    """
     general = {rule.id for rule in resolved.RULES}
+    solved = [one.about for one in found if one.later is not None]
     special = [
         one.about
         for one in found
         if one.finding.severity == "error" and one.finding.rule not in general and one.about
     ]
-    return [
-        one
-        for one in found
-        if one.finding.rule not in general
-        or not any(about <= one.about or one.about <= about for about in special)
-    ]
+
+    def said(one: Verdict) -> bool:
+        others = special if one.later is not None else [*special, *solved]
+        return any(about <= one.about or one.about <= about for about in others)
+
+    return [one for one in found if one.finding.rule not in general or not one.about or not said(one)]
 
 
 def _once(found: list[Verdict]) -> list[Verdict]:

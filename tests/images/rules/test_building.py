@@ -63,10 +63,10 @@ def test_what_is_built_beside_torch_is_none(text: str) -> None:
     assert severities(text, ISOLATION) == []
 
 
-def test_dependency_files_alone_get_a_note() -> None:
+def test_dependency_files_alone_get_a_warning() -> None:
     (one,) = findings({"requirements.txt": "torch==2.8.0\nflash-attn==2.8.3\n"}, ISOLATION)
 
-    assert one.severity == "note"
+    assert one.severity == "warning"
 
 
 def test_the_option_is_written_after_install() -> None:

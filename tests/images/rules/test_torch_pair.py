@@ -98,9 +98,7 @@ def test_what_is_repaired_later_is_not_reported(run: str) -> None:
 
 
 def test_the_version_of_an_argument_is_changed_where_it_stands() -> None:
-    text = (
-        f'ARG VISION=0.20.1\n{SLIM}ARG VISION\nRUN pip install torch==2.4.0 "torchvision==$VISION"\n'
-    )
+    text = f'ARG VISION=0.20.1\n{SLIM}ARG VISION\nRUN pip install torch==2.4.0 "torchvision==$VISION"\n'
     files = {"Dockerfile": text}
     (found,) = findings(files, RULE)
     best = fixed(files, found)[0]

@@ -17,6 +17,7 @@ from seatrial.images.rules import (
     index_flags,
     indexes,
     libraries,
+    metadata,
     nccl,
     numpy_abi,
     pairs,
@@ -68,6 +69,7 @@ MODULES: tuple[RuleModule, ...] = (
     building,
     setuptools,
     numpy_abi,
+    metadata,
     resolved,
 )
 

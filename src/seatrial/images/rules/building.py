@@ -10,6 +10,7 @@ import msgspec
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
 from seatrial.images.facts import builds
+from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.flash_attn import prebuilt
 from seatrial.images.rules.toolkit import forced, toolkit
 from seatrial.images.rules.verdict import verdict
@@ -194,7 +195,8 @@ def _has_pyproject(one: _Build) -> bool:
 def _severity(timeline: Timeline, moment: Moment, one: _Build, before: bool | None) -> Severity:
     install = moment.install
     if timeline.root.base is None:
-        return "note"
+        # Whoever installs these files may do it without isolation; those who do not see it fail with any torch.
+        return "warning"
     if not install.certain or one.request.style == "poetry" or timeline.base is None:
         return "warning"  # a base that is not known can have set it up otherwise
     if install.tool == "uv" and install.options is not None:
@@ -243,11 +245,28 @@ def _isolation_fixes(timeline: Timeline, moment: Moment, one: _Build) -> Iterabl
         yield edit.fix("Build without isolation", [edit.option(install, "--no-build-isolation")])
     if "torch" in moment.after:
         title = f"Install {one.row.package} in a later command of its own, without isolation"
-        yield edit.fix(title, _later(install, one.request))
+        yield edit.fix(title, _later(timeline, install, one.request, install))
+        if install.options is None and one.request.style == "lines":
+            title = (
+                f"Take {one.row.package} out of the file, for a `pip install --no-build-isolation` afterwards"
+            )
+            yield edit.fix(title, [edit.remove(one.request)])
+        return
+    torch = next((other.install for other in timeline.moments if _brings_torch(other, install)), None)
+    if torch is not None:
+        title = f"Install {one.row.package} after torch, without isolation"
+        yield edit.fix(title, _later(timeline, install, one.request, torch))
 
 
-def _later(install: Install, request: Request) -> list[Edit | None]:
-    """Take a request out of its command and write a RUN with it after that instruction."""
+def _brings_torch(moment: Moment, before: Install) -> bool:
+    """Whether an install is a later command of the same file, and torch comes with it."""
+    at = moment.install.at
+    later = at.source.path == before.at.source.path and at.start > before.at.end
+    return later and "torch" in moment.after and "torch" not in moment.before
+
+
+def _later(timeline: Timeline, install: Install, request: Request, after: Install) -> list[Edit | None]:
+    """Take a request out of its command and write a RUN with it after the instruction of another."""
     if install.options is None or request.style not in ("lines", "shell"):
         return [None]
     source = install.at.source
@@ -259,7 +278,8 @@ def _later(install: Install, request: Request) -> list[Edit | None]:
     if request.style == "lines" and not re.search(r"[<>|&;()\s*?!]", request.at.text):
         word = request.at.text
     line = f"RUN {verb.strip()}{flags} --no-build-isolation {word}"
-    return [edit.remove(request), edit.line_after(_end_of_instruction(install.at), line)]
+    gone = torch_fixes.removed(timeline, [request])
+    return [*gone, edit.line_after(_end_of_instruction(after.at), line)]
 
 
 def _end_of_instruction(at: Span) -> Span:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from seatrial.images.catalog.systems import known
 from seatrial.images.story.model import Command, Install, SystemInstall
 from seatrial.images.timeline.model import Interpreter
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(r"(?<![\d.])(3\.\d{1,2})(?![\d])")
 _APT = re.compile(r"python(3\.\d+)(?:-(?:dev|venv|minimal|full|distutils))?$")
-_PROGRAM = re.compile(r"^python(3\.\d+)$")
+_OTHERS = re.compile(
+    r"conda|mamba|miniforge|pyenv|Python-3|python-build|asdf|\buv\b|deadsnakes|update-alternatives",
+    re.IGNORECASE,
+)
+_SYSTEM = frozenset({"python3", "python3-pip", "python3-dev", "python3-venv", "python-is-python3"})
 
 
 def interpreter(
@@ -35,9 +40,30 @@ def interpreter(
     if contents is not None and contents.python:
         at = base.value or base.at if base is not None else None
         return Interpreter(_minor(contents.python), "the base image has it", at)
+    system = _of_system(steps, contents)
+    if system is not None:
+        return system
     if base is None and story.python:
         return Interpreter(_minor(story.python), "the project asks for it")
     return Interpreter("")
+
+
+def _of_system(steps: Iterable[Step], contents: Contents | None) -> Interpreter | None:
+    """The distribution's own Python, where the distribution installs it and no command may bring another one."""
+    if contents is None or contents.python or contents.interpreter not in ("", "system") or not contents.os:
+        return None
+    steps = list(steps)
+    if any(isinstance(one, Command) and _OTHERS.search(" ".join(one.words)) for one in steps):
+        return None
+    for step in steps:
+        if isinstance(step, SystemInstall):
+            for package in step.packages:
+                if package.name in _SYSTEM:
+                    version = known(contents.os).python
+                    return (
+                        Interpreter(version, f"the python3 of {contents.os}", package.at) if version else None
+                    )
+    return None
 
 
 def _minor(version: str) -> str:
