@@ -9,15 +9,17 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from seatrial.checking.run import check, image_options
-from seatrial.findings import Severity
 from seatrial.sources import edits
 from support.conflict_cases import Tree, convert, frozen, reports, write
 from support.conflict_fixes import accepts
+
+if TYPE_CHECKING:
+    from seatrial.findings import Severity
 
 COUNTED: tuple[Severity, ...] = ("error", "warning")
 CONSIDERED = 2

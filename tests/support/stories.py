@@ -33,7 +33,9 @@ def installs_of(stage: Stage) -> list[Install]:
 
 def install_of(text: str, files: Mapping[str, str] | None = None) -> Install:
     """The one install of instructions, or of a command."""
-    found = installs_of(stage_of(text if text.split(" ")[0] in _KEYWORDS else f"RUN {text}", files))
+    found = installs_of(
+        stage_of(text if text.split(" ", maxsplit=1)[0] in _KEYWORDS else f"RUN {text}", files)
+    )
     assert len(found) == 1, [one.at.text for one in found]
     return found[0]
 

@@ -30,8 +30,10 @@ def test_a_range_without_a_version_that_fits_is_an_error_too() -> None:
         "vllm\ntransformers==4.30.0\n",  # an older one may be chosen
         "vllm==0.4.2\ntransformers>=4.30\n",
         # The build for another CUDA needs other libraries than the metadata of the default build says.
-        "--extra-index-url https://download.pytorch.org/whl/cu126\n"
-        "torch==2.8.0+cu126\nnvidia-cublas-cu12==12.6.4.1\n",
+        (
+            "--extra-index-url https://download.pytorch.org/whl/cu126\n"
+            "torch==2.8.0+cu126\nnvidia-cublas-cu12==12.6.4.1\n"
+        ),
     ],
 )
 def test_what_can_be_installed_together_is_left_alone(text: str) -> None:
