@@ -27,7 +27,15 @@ def test_an_older_one_beside_torch_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("torch", "nccl", "severity"),
-    [("2.2.2", "2.18.3", "error"), ("2.5.1", "2.19.3", "warning"), ("2.5.1", "2.18.3", "error")],
+    [
+        ("2.2.2", "2.18.3", "error"),
+        ("2.5.1", "2.18.3", "error"),
+        ("2.5.1", "2.19.3", "note"),
+        ("2.7.1", "2.22.3", "error"),
+        ("2.7.1", "2.25.1", "note"),
+        ("2.9.1", "2.26.5", "error"),
+        ("2.9.1", "2.27.3", "note"),
+    ],
 )
 def test_a_later_install_of_an_older_one(torch: str, nccl: str, severity: str) -> None:
     files = {

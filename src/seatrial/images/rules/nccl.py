@@ -30,7 +30,7 @@ RULE = Rule(
         "functions, so `import torch` fails. The wheels for two CUDA major versions share one folder, so the last one that is "
         "written wins, and a later install of torch puts its own back. An error when an older NCCL certainly lacks a function, "
         "or when one command asks for torch and for a NCCL that it forbids; a warning otherwise. A newer NCCL of the same CUDA "
-        "is fine. The fix leaves NCCL to torch, or asks for the one that it names."
+        "is fine, an older one that has all functions is a note. The fix leaves NCCL to torch, or asks for the one that it names."
     ),
     source="https://github.com/pytorch/pytorch/blob/main/RELEASE.md",
     example="torch==2.2.2\nnvidia-nccl-cu12==2.18.3\n",
@@ -146,8 +146,14 @@ def _older(timeline: Timeline, torch: Package, package: Package, known: list[Bui
     together = install is torch.install and "no-deps" not in install.flags
     if not together and not all(higher(wanted, one) for one in package.versions):
         return []
-    severity: Severity = "error" if together or (clash is not None and _sure(package, clash)) else "warning"
-    cause = clash.how if clash is not None else "functions that torch calls are not in an older NCCL"
+    severity: Severity = "warning" if clash is not None else "note"
+    if together or (clash is not None and _sure(package, clash)):
+        severity = "error"
+    cause = (
+        clash.how
+        if clash is not None
+        else "it has all functions that torch calls, and lacks what was put right since"
+    )
     if together and clash is None:
         cause = "a resolver finds no set of versions: torch names exactly one NCCL"
     return [
