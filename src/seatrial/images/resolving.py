@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from seatrial.images.catalog import Contents
-    from seatrial.images.solving.model import Ask, Setting, Solution
+    from seatrial.images.solving.model import Ask, Conflict, Setting, Solution
     from seatrial.images.story.model import Base, Install, Request
     from seatrial.images.timeline.model import Package, Target
     from seatrial.images.timeline.read import Resolver
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LIKELY_PYTHONS = ("3.11", "3.8", "3.13", "3.10", "3.12", "3.9")
 """Tried in this order where nothing says which Python an image has: what fails on all of them cannot be satisfied."""
+
+_EVERYWHERE = frozenset({"pip", "setuptools", "wheel"})
+"""What nearly every Python comes with, in a version that nobody says."""
 
 PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
@@ -32,10 +35,7 @@ def resolver(*, refresh: bool = False) -> Resolver:
         def resolve(install: Install, before: Mapping[str, Package]) -> Resolved | None:
             if install.tool not in ("pip", "uv") or not install.requests:
                 return None
-            doubt = (
-                "" if base is None or contents is not None else "the base image may have an index of its own"
-            )
-            return _resolved(install, before, contents, python, target, doubt=doubt, refresh=refresh)
+            return _resolved(install, before, base, contents, python, target, refresh=refresh)
 
         return resolve
 
@@ -45,11 +45,11 @@ def resolver(*, refresh: bool = False) -> Resolver:
 def _resolved(
     install: Install,
     before: Mapping[str, Package],
+    base: Base | None,
     contents: Contents | None,
     python: str,
     target: Target,
     *,
-    doubt: str,
     refresh: bool,
 ) -> Resolved | None:
     from seatrial.images.solving.solve import changes, solve
@@ -67,25 +67,47 @@ def _resolved(
             return Resolved(reason=found.reason or "the index did not answer")
         if found.status == "satisfied":
             # A Python that is only likely decides nothing, and what could not be read may ask for other versions.
-            return Resolved(versions=_decided(found, install)) if python and not install.unread else None
+            decided = _decided(found, install, contents) if python and not install.unread else {}
+            return Resolved(versions=decided)
         refused = refused or (here, found)
     if refused is None or refused[1].conflict is None:
         return None
     here, found = refused
-    certain = doubt if found.conflict is not None and found.conflict.kind != "conflict" else ""
+    if found.conflict is None or (not python and found.conflict.kind == "python"):
+        return None  # there are older Pythons than those that were tried
     nearest = partial(changes, asks, here, found, refresh=refresh)
-    return Resolved(conflict=found.conflict, asked=asked, changes=nearest, doubt=certain)
+    doubt = _doubt(found.conflict, base, contents)
+    return Resolved(conflict=found.conflict, asked=asked, changes=nearest, doubt=doubt)
 
 
-def _decided(found: Solution, install: Install) -> dict[str, str]:
-    """The versions that the answer tells: none where it had to take another index, and no torch where one was left out."""
+def _doubt(conflict: Conflict, base: Base | None, contents: Contents | None) -> str:
+    """Why something that is not on the index may be there all the same."""
+    missing = conflict.kind != "conflict" or any(not one.other for one in conflict.chain)
+    labelled = "+" in conflict.message
+    if missing and base is not None and contents is None:
+        return "the base image may have an index of its own"
+    if missing and labelled and base is None:
+        return "its index may be given where the file is installed"
+    return ""
+
+
+def _decided(found: Solution, install: Install, contents: Contents | None) -> dict[str, str]:
+    """The versions that the answer tells.
+
+    None where it had to take another index, and no torch where one was left out. What an image brings besides what the
+    catalog names is not known, so packages that it has, or is likely to have, are not decided.
+    """
     from seatrial.images.timeline.variant import FAMILY
 
-    if not found.left_out:
-        return found.versions
-    if install.index:
+    if found.left_out and install.index:
         return {}
-    return {name: version for name, version in found.versions.items() if name not in FAMILY}
+    asked = {one.name for one in install.requests}
+    unsure = {one for one in _EVERYWHERE if one not in asked}
+    if found.left_out:
+        unsure |= FAMILY
+    if contents is not None and not contents.bare:
+        unsure |= {*contents.packages, *contents.present}
+    return {name: version for name, version in found.versions.items() if name not in unsure}
 
 
 def ask(identity: str, one: Request) -> Ask:
