@@ -153,7 +153,7 @@ RUN pip install $UNKNOWN
     found = text(tmp_path)
 
     assert set(written.packages) == {"app", "leaf"}
-    assert "#   thing @ git+https://example.com/thing.git@main\n#     (it is made from source code" in found
+    assert "#   thing @ git+https://example.com/thing.git@main\n#     (it is built from a repository" in found
     assert "./lib.whl" in found
     assert "#   tool\n#     (Dockerfile:5:5 may not run" in found
     assert "s3cret" not in found + str(written.notes)
@@ -204,6 +204,25 @@ def test_the_python_must_be_known(house: Path, tmp_path: Path) -> None:
     assert refused.value.fix == "say it: --target python=3.11"
     assert set(locked(tmp_path, {"requirements.txt": "app\n"}, python="3.12").packages) == {"app", "leaf"}
     assert "Python 3.12 on linux/amd64" in text(tmp_path)
+
+
+def test_a_lock_of_nothing_is_not_written(house: Path, tmp_path: Path) -> None:
+    dockerfile = BASE + "RUN pip install git+https://example.com/thing.git\n"
+    with pytest.raises(SeatrialError, match="nothing that the final image installs can be pinned") as refused:
+        locked(tmp_path, {"Dockerfile": dockerfile})
+
+    assert "built from a repository" in str(refused.value.why)
+    assert not (tmp_path / "requirements.lock").exists()
+
+
+def test_an_index_that_does_not_answer_is_said_with_what_would_help(house: Path, tmp_path: Path) -> None:
+    dockerfile = BASE + "RUN pip install app --index-url http://127.0.0.1:9/simple\n"
+    with pytest.raises(SeatrialError, match="cannot be told") as refused:
+        locked(tmp_path, {"Dockerfile": dockerfile})
+
+    assert "127.0.0.1:9" in refused.value.what
+    assert str(refused.value.where).endswith("Dockerfile")
+    assert refused.value.fix
 
 
 def test_wheels_for_another_python_are_no_choice(house: Path, tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ class Final(msgspec.Struct, frozen=True):
         return next((one for one in found if one), "")
 
 
-def final(story: Story, target: Target, resolver: Resolver) -> Final:
-    """What is in the default environment of the last stage."""
+def final(story: Story, target: Target, resolver: Resolver | None) -> Final:
+    """What is in the default environment of the last stage. Without a `resolver`, open versions stay open."""
     stage = story.stages[-1]
     lines = _of_stage(story, stage, target, resolver)
     parts = _parts(story, stage, stage.python_environment, target, resolver)
@@ -54,14 +54,14 @@ def final(story: Story, target: Target, resolver: Resolver) -> Final:
     return Final(own, tuple(parts))
 
 
-def _of_stage(story: Story, stage: Stage, target: Target, resolver: Resolver) -> list[Timeline]:
+def _of_stage(story: Story, stage: Stage, target: Target, resolver: Resolver | None) -> list[Timeline]:
     """The timelines of any stage: what comes after it is cut off, so that nothing is built on it."""
     until = msgspec.structs.replace(story, stages=story.stages[: stage.index + 1])
     return [one for one in timelines(until, target, resolver) if one.stage.index == stage.index]
 
 
 def _parts(
-    story: Story, stage: Stage, environment: str, target: Target, resolver: Resolver
+    story: Story, stage: Stage, environment: str, target: Target, resolver: Resolver | None
 ) -> list[Timeline]:
     found: list[Timeline] = []
     for step in story.steps(stage):

@@ -194,7 +194,7 @@ def _without_user(address: str) -> str:
 
 def _why_not(one: Request) -> str:
     if one.url.startswith(_CODE):
-        return "it is made from source code that a branch or a tag names, so there is no hash"
+        return "it is built from a repository, so no index has its hash"
     if "://" in one.url and not one.url.startswith("file:"):
         return "it comes from an address that is not asked for its hash"
     return "it is a file or folder of this project, not a package of an index"

@@ -40,28 +40,26 @@ def lock(story: Story, target: Target, *, refresh: bool = False) -> Locked:
         UsageError: which Python the image has is not known.
         MissingToolError: uv is not installed.
     """
+    origin = _origin(final(story, target, None), story)
     here = final(story, target, resolver(refresh=refresh))
-    origin = story.dockerfile or next(iter(here.moments)).install.at.source
-    if not any(one.install.requests for one in here.moments):
-        raise SeatrialError("the final image installs no Python packages", where=origin.path)
-    if not here.python:
-        raise UsageError(
-            "which Python the packages are installed for is not known",
-            where=origin.path,
-            why="the versions and files of packages depend on it",
-            fix="say it: --target python=3.11",
-        )
     _refuse(here)
     wanted = gather(here)
     setting = _setting(here, wanted)
     asks = _labelled(wanted, here, setting)
-    solution = _solve(asks, setting, wanted, refresh=refresh)
+    solution = _solve(asks, setting, wanted, origin, refresh=refresh)
     versions = {**solution.versions, **wanted.exact}
     listed = published(versions, asks, setting, refresh=refresh)
     pins, left = _pins(versions, listed, wanted)
+    if not pins:
+        reasons = dict.fromkeys(f"{one.text}: {one.reason}" for one in (*wanted.left, *left))
+        raise SeatrialError(
+            "nothing that the final image installs can be pinned",
+            where=origin,
+            why="; ".join(reasons) or None,
+        )
     base = here.own.root.base
     return Locked(
-        origin=origin.path,
+        origin=origin,
         target=setting.target,
         base=base.reference or base.written if base is not None else "",
         pins=pins,
@@ -71,6 +69,24 @@ def lock(story: Story, target: Target, *, refresh: bool = False) -> Locked:
         notes=_notes(here, wanted, solution, left),
         **_addresses(setting, asks, listed),
     )
+
+
+def _origin(here: Final, story: Story) -> str:
+    """The file that the image is made from, after a look at what can be seen without asking anybody."""
+    first = next((one.install for one in here.moments if one.install.requests), None)
+    origin = story.dockerfile or (
+        first.at.source if first is not None else next(iter(story.sources.values()))
+    )
+    if first is None:
+        raise SeatrialError("the final image installs no Python packages", where=origin.path)
+    if not here.python:
+        raise UsageError(
+            "which Python the packages are installed for is not known",
+            where=origin.path,
+            why="the versions and files of packages depend on it",
+            fix="say it: --target python=3.11",
+        )
+    return origin.path
 
 
 def _refuse(here: Final) -> None:
@@ -134,7 +150,9 @@ def _labelled(wanted: Gathered, here: Final, setting: Setting) -> tuple[Ask, ...
     return tuple(asks)
 
 
-def _solve(asks: tuple[Ask, ...], setting: Setting, wanted: Gathered, *, refresh: bool) -> Solution:
+def _solve(
+    asks: tuple[Ask, ...], setting: Setting, wanted: Gathered, origin: str, *, refresh: bool
+) -> Solution:
     if not asks:
         return Solution(status="satisfied")
     # An ask from a place that nobody can be asked at counts as there: nobody else's need of it brings it in.
@@ -153,7 +171,7 @@ def _solve(asks: tuple[Ask, ...], setting: Setting, wanted: Gathered, *, refresh
             fix="an installer that runs one command after the other leaves such a set behind; change one of the requests",
         )
     raise SeatrialError(
-        f"which versions are installed cannot be told: {found.reason}", fix=found.remedy or None
+        f"which versions are installed cannot be told: {found.reason}", where=origin, fix=found.remedy or None
     )
 
 
