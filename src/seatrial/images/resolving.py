@@ -67,7 +67,7 @@ def _resolved(
             return Resolved(reason=found.reason or "the index did not answer")
         if found.status == "satisfied":
             # A Python that is only likely decides nothing, and what could not be read may ask for other versions.
-            decided = _decided(found, install, contents) if python and not install.unread else {}
+            decided = _decided(found, install, before, contents) if python and not install.unread else {}
             return Resolved(versions=decided)
         refused = refused or (here, found)
     if refused is None or refused[1].conflict is None:
@@ -91,11 +91,13 @@ def _doubt(conflict: Conflict, base: Base | None, contents: Contents | None) -> 
     return ""
 
 
-def _decided(found: Solution, install: Install, contents: Contents | None) -> dict[str, str]:
+def _decided(
+    found: Solution, install: Install, before: Mapping[str, Package], contents: Contents | None
+) -> dict[str, str]:
     """The versions that the answer tells.
 
-    None where it had to take another index, and no torch where one was left out. What an image brings besides what the
-    catalog names is not known, so packages that it has, or is likely to have, are not decided.
+    None where it had to take another index, and no torch where one was left out. A package that is there, or is likely
+    to be, in a version that is not known, may stay: it is not decided.
     """
     from seatrial.images.timeline.variant import FAMILY
 
@@ -103,6 +105,7 @@ def _decided(found: Solution, install: Install, contents: Contents | None) -> di
         return {}
     asked = {one.name for one in install.requests}
     unsure = {one for one in _EVERYWHERE if one not in asked}
+    unsure |= {name for name, one in before.items() if not one.versions or not one.certain}
     if found.left_out:
         unsure |= FAMILY
     if contents is not None and not contents.bare:
@@ -144,7 +147,7 @@ def _setting(
         ),
         installed={}
         if anew
-        else {name: one.exact for name, one in before.items() if one.exact and one.certain},
+        else {name: one.likely for name, one in before.items() if one.likely and one.certain},
         pre="pre" in install.flags,
         no_deps="no-deps" in install.flags,
     )

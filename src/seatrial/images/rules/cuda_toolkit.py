@@ -90,7 +90,9 @@ def _compiled(timeline: Timeline, one: Compiling) -> Verdict | None:
 
 
 def _unused(timeline: Timeline, torch: Package, tool: Toolkit) -> list[Verdict]:
-    """A base with a compiler, and nothing that says what it is for."""
+    """A base with a compiler, and nothing that says what it is for; whoever wants that asks for torch by name."""
+    if torch.request is None:
+        return []
     known = builds(timeline, torch)
     if not known or not all(one.cuda for one in known) or _same(known[0].cuda, tool.cuda):
         return []

@@ -237,7 +237,8 @@ def _listed(versions: Sequence[str]) -> str:
 
 def _message(found: _Found, *, certain: bool) -> str:
     package, numpy = found.package, found.numpy
-    shown = f"{package.name} {package.exact}" if package.exact else f"{package.name}{package.specifier}"
+    version = package.exact or (package.likely if package.open else "")
+    shown = f"{package.name} {version}" if version else f"{package.name}{package.specifier}"
     beside = "the NumPy 2 that a resolver will choose"
     if numpy is not None and (numpy.exact or certain):
         beside = f"numpy {numpy.exact}" if numpy.exact else f"numpy{numpy.specifier}"
