@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+from seatrial.images.facts.releases import linux
+
 _PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
@@ -27,19 +29,7 @@ def may_hold(
     names += [f"group-{len(project)}-{project}-{one}" for one in groups]
     try:
         return any(
-            parsed.evaluate(
-                {
-                    "python_version": python,
-                    "python_full_version": f"{python}.0",
-                    "implementation_name": "cpython",
-                    "platform_python_implementation": "CPython",
-                    "os_name": "posix",
-                    "sys_platform": "linux",
-                    "platform_system": "Linux",
-                    "platform_machine": "x86_64",
-                    "extra": name,
-                }
-            )
+            parsed.evaluate(linux(python, name))
             for python in (_PYTHONS if "python" in marker else _PYTHONS[-1:])
             for name in (names if "extra" in marker else names[:1])
         )

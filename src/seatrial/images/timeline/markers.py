@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from seatrial.images.facts.releases import linux
+
 
 @cache
 def holds(marker: str, python: str) -> bool:
@@ -17,25 +19,8 @@ def holds(marker: str, python: str) -> bool:
         parsed = Marker(marker)
     except InvalidMarker:
         return True
-    return any(parsed.evaluate(_environment(one)) for one in ((python,) if python else _LIKELY))
+    return any(parsed.evaluate(linux(one)) for one in ((python,) if python else _LIKELY))
 
 
 # Where nothing says which Python it is, a marker counts if it holds for one that is still in use.
 _LIKELY = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
-
-
-def _environment(python: str) -> dict[str, str]:
-    return {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "os_name": "posix",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": "x86_64",
-        "platform_release": "",
-        "platform_version": "",
-        "implementation_version": f"{python}.0",
-        "extra": "",
-    }
