@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from seatrial.images.facts.releases import linux
+from seatrial.images.facts.published import linux
 
 _PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 

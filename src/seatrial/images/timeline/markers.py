@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from seatrial.images.facts.releases import linux
+from seatrial.images.facts.published import linux
 
 
 @cache
