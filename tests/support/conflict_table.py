@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import msgspec
 
 from seatrial.checking.run import check, image_options
 from seatrial.sources import edits
-from support.conflict_cases import Tree, convert, frozen, reports, write
+from support.conflict_cases import FROZEN, Tree, convert, frozen, reports, write
 from support.conflict_fixes import accepts
 
 if TYPE_CHECKING:
@@ -83,8 +84,15 @@ def _row(name: str, decided: dict[str, Any], tree: object, *, offline: bool) -> 
         confirmed=decided["confirmed"],
         accepted=accepted,
         fixes=tuple(fix.title for fix in fixes),
-        why=decided.get("note", ""),
+        why=_disagreements().get(name, "") if not matching else decided.get("note", ""),
     )
+
+
+def _disagreements() -> dict[str, str]:
+    """Where we do not say what the report says, and why; written after looking at the packages themselves."""
+    text = (FROZEN.parent / "disagreements.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
 def write_files(files: Any, folder: Path) -> None:
