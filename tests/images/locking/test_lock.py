@@ -15,6 +15,7 @@ from seatrial.checking.locking import lock
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images.uv_program import find_uv
 from support import wheels
+from support.asking import sdist
 from support.image_checks import write
 from support.indexes import serving
 
@@ -157,8 +158,8 @@ RUN pip install $UNKNOWN
     assert "./lib.whl" in found
     assert "#   tool\n#     (Dockerfile:5:5 may not run" in found
     assert "s3cret" not in found + str(written.notes)
-    assert any("what it installs is not pinned" in one for one in written.notes)
-    assert sum("is not pinned: " in one for one in written.notes) == 3
+    assert "#   what Dockerfile:6:5 installs besides\n" in found
+    assert sum("is not pinned: " in one for one in written.notes) == 4
 
 
 def test_conda_packages_are_named(house: Path, tmp_path: Path) -> None:
@@ -177,6 +178,18 @@ def test_without_dependencies_is_without_dependencies(house: Path, tmp_path: Pat
         "leaf": "2.0",
         "tool": "3.0",
     }
+    assert "--no-deps --require-hashes" in text(tmp_path).replace("\n#  ", "")
+
+
+def test_of_what_must_be_built_the_lock_says_that_its_needs_are_not_known(
+    house: Path, tmp_path: Path
+) -> None:
+    sdist(house, "old", headers="Dynamic: Requires-Dist\n", metadata="2.2")
+    written = locked(tmp_path, {"Dockerfile": BASE + "RUN pip install old app==1.1\n"})
+
+    assert set(written.packages) == {"old", "app", "leaf"}
+    assert "not known before they are built: old 1.0" in text(tmp_path)
+    assert any("an installer builds it from its source" in one for one in written.notes)
 
 
 @pytest.mark.parametrize(
@@ -309,5 +322,10 @@ def test_a_build_that_only_a_place_out_of_reach_has_is_named(house: Path, tmp_pa
         tmp_path, {"Dockerfile": BASE + f"RUN pip install torch==2.4.0 --extra-index-url {place}\n"}
     )
     assert away.packages == {"leaf": "2.0"}
+    wheels.wheel(house, "above", "1.0", requires=("torch",))
+    above = locked(
+        tmp_path, {"Dockerfile": BASE + f"RUN pip install above torch --extra-index-url {place}\n"}
+    )
+    assert above.packages == {"leaf": "2.0", "above": "1.0"}
     assert "#   torch==2.4.0+cpu\n" in text(tmp_path)
     assert any(f"{place} cannot be asked from here" in one for one in away.notes)

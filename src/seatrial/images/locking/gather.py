@@ -51,6 +51,8 @@ def gather(here: Final) -> Gathered:
     reading = _Reading(packages, here.python, frozenset(there))
     for moment in here.moments:
         reading.install(moment.install)
+    for name in sorted(FAMILY & packages.keys()):
+        reading.label(packages[name])
     return Gathered(
         asks=tuple(reading.asks),
         asked=reading.asked,
@@ -114,7 +116,7 @@ class _Reading:
         if install.tool == "conda":
             return
         where = install.at.place
-        self.notes += [f"{where}: {one}; what it installs is not pinned" for one in install.unread]
+        self.left += [Left(f"what {where} installs besides", one) for one in install.unread]
         if not install.certain:
             reason = f"{where} may not run, or may fail without consequence"
             self.left += [Left(_text(one), reason) for one in install.requests]
@@ -137,11 +139,12 @@ class _Reading:
                 f"{one.at.place}: {_text(one)} is overruled by a later install: {one.name} {stays} stays"
             )
             return
-        self._label(one, install)
         if alone:
             self._alone(one, stays)
             return
-        index = one.index if one.style != "lines" else ""
+        index = "" if one.style == "lines" else one.index
+        if one.name in FAMILY and not index:
+            index = _backend(install)
         asked = ask(f"{len(self.asks)}:{one.name}", one)
         self.asks.append(msgspec.structs.replace(asked, index=index or install.index))
         self.asked[asked.id] = one
@@ -152,16 +155,21 @@ class _Reading:
         else:
             self.left.append(Left(_text(one), "which version it gets is not known"))
 
-    def _label(self, one: Request, install: Install) -> None:
-        label = self.packages[one.name].variant if one.name in self.packages else ""
-        if one.name not in FAMILY or not label:
+    def label(self, package: Package) -> None:
+        """Note which of PyTorch's own indexes a package comes from."""
+        install = package.install
+        if not package.variant or install is None or install.tool == "conda":
             return
-        places = (index_of(one, install), *install.extra_indexes, *install.find_links)
-        address = next((place for place in places if of_index(place) == label), "")
-        if not address and any(flag.startswith("torch-backend=") for flag in install.flags):
-            address = _index(label)
+        places = (index_of(package.request, install), *install.extra_indexes, *install.find_links)
+        address = next((place for place in places if of_index(place) == package.variant), _backend(install))
         if address:
-            self.labels[one.name] = (label, address)
+            self.labels[package.name] = (package.variant, address)
+
+
+def _backend(install: Install) -> str:
+    """The index that uv takes torch from when it is told a backend."""
+    told = [one.partition("=")[2] for one in install.flags if one.startswith("torch-backend=")]
+    return _index(told[0]) if told else ""
 
 
 def _index(label: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from seatrial.images.solving.releases import File, Release
-    from seatrial.images.story.model import Story
+    from seatrial.images.story.model import Install, Story
     from seatrial.images.timeline.model import Target
 
 _THERE = "installed:"
@@ -45,8 +45,12 @@ def lock(story: Story, target: Target, *, refresh: bool = False) -> Locked:
     _refuse(here)
     wanted = gather(here)
     setting = _setting(here, wanted)
-    asks = _labelled(wanted, here, setting)
+    asks = _asks(wanted, setting)
     solution = _solve(asks, setting, wanted, origin, refresh=refresh)
+    builds = _out_of_reach(solution.versions, asks, setting, wanted)
+    if builds:
+        asks, setting = _with_builds(builds, asks, setting)
+        solution = _solve(asks, setting, wanted, origin, refresh=refresh)
     versions = {**solution.versions, **wanted.exact}
     listed = published(versions, asks, setting, refresh=refresh)
     pins, left = _pins(versions, listed, wanted)
@@ -66,6 +70,8 @@ def lock(story: Story, target: Target, *, refresh: bool = False) -> Locked:
         left=(*wanted.left, *left),
         brought=wanted.brought,
         conda=wanted.conda,
+        unseen=tuple(f"{one.name} {one.version}" for one in pins if one.name in solution.unseen),
+        bare=bool(wanted.exact),
         notes=_notes(here, wanted, solution, left),
         **_addresses(setting, asks, listed),
     )
@@ -121,7 +127,7 @@ def _setting(here: Final, wanted: Gathered) -> Setting:
         extra_indexes=indexes(wanted.installs, "extra_indexes"),
         find_links=indexes(wanted.installs, "find_links"),
         no_index=bool(wanted.installs) and all("no-index" in one.flags for one in wanted.installs),
-        first_index=bool(wanted.installs) and all(one.tool == "uv" for one in wanted.installs),
+        first_index=bool(wanted.installs) and all(map(_first_index, wanted.installs)),
         constraints=tuple(
             ask(f"c{number}:{place}", one)
             for number, install in enumerate(wanted.installs)
@@ -133,21 +139,49 @@ def _setting(here: Final, wanted: Gathered) -> Setting:
     )
 
 
-def _labelled(wanted: Gathered, here: Final, setting: Setting) -> tuple[Ask, ...]:
-    """Of builds that only an index out of reach has, ask for that build: what it needs is known from its release."""
-    asks = [
+def _first_index(install: Install) -> bool:
+    return install.tool == "uv" and not any(one.startswith("index-strategy=unsafe") for one in install.flags)
+
+
+def _asks(wanted: Gathered, setting: Setting) -> tuple[Ask, ...]:
+    """What is asked for, each with the index that it alone is asked from."""
+    return tuple(
         msgspec.structs.replace(one, index="" if one.index == setting.index else one.index)
         for one in wanted.asks
-    ]
-    reached = places(asks, setting)
-    for number, one in enumerate(asks):
-        label, address = wanted.labels.get(one.name, ("", ""))
-        version = here.packages[one.name].exact if label else ""
-        if not label or not version or address in (*reached.indexes, *reached.find_links):
-            continue
-        public = version.partition("+")[0]
-        asks[number] = msgspec.structs.replace(one, specifier=f"=={public}+{label}", index=address)
-    return tuple(asks)
+    )
+
+
+def _out_of_reach(
+    versions: Mapping[str, str], asks: Iterable[Ask], setting: Setting, wanted: Gathered
+) -> dict[str, str]:
+    """Packages that come as a build from an index that cannot be asked from here, as `2.4.0+cu118`."""
+    reached = places(tuple(asks), setting)
+    return {
+        name: f"{versions[name]}+{label}"
+        for name, (label, address) in wanted.labels.items()
+        if name in versions
+        and "+" not in versions[name]
+        and address not in (*reached.indexes, *reached.find_links)
+    }
+
+
+def _with_builds(
+    builds: Mapping[str, str], asks: Iterable[Ask], setting: Setting
+) -> tuple[tuple[Ask, ...], Setting]:
+    """Ask for those builds: what they need is known from their release, but for the libraries of the device."""
+    pinned = tuple(
+        msgspec.structs.replace(one, specifier=f"=={builds[one.name]}") if one.name in builds else one
+        for one in asks
+    )
+    limits = [Ask(id=f"b:{name}", name=name, specifier=f"=={version}") for name, version in builds.items()]
+    return pinned, msgspec.structs.replace(
+        setting,
+        constraints=(*setting.constraints, *limits),
+        installed={
+            **setting.installed,
+            **{name: one for name, one in builds.items() if name in setting.installed},
+        },
+    )
 
 
 def _solve(
@@ -157,9 +191,7 @@ def _solve(
         return Solution(status="satisfied")
     # An ask from a place that nobody can be asked at counts as there: nobody else's need of it brings it in.
     there = [Ask(id=f"t:{name}", name=name, url=f"{_THERE}{name}") for name in sorted(wanted.there)]
-    labelled = {one.name: one.specifier[2:] for one in asks if "+" in one.specifier}
-    kept = {**setting.installed, **{name: one for name, one in labelled.items() if name in setting.installed}}
-    found = solve([*asks, *there], msgspec.structs.replace(setting, installed=kept), refresh=refresh)
+    found = solve([*asks, *there], setting, refresh=refresh)
     if found.status == "satisfied":
         return found
     if found.conflict is not None and found.status == "unsatisfiable":

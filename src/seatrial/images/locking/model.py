@@ -31,7 +31,8 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     """The packages of the final image of `origin` (a Dockerfile or dependency file), sorted by name, for one target.
 
     `base` is the reference of its image, empty where there is none; `brought` are packages that it has already,
-    `conda` those that conda installs, both as `torch 2.4.0`. `index` (empty for the default), `extra_indexes` and
+    `conda` those that conda installs, both as `torch 2.4.0`; of `unseen` nobody can say what they need before they are
+    built. `bare`: some are installed without what they need. `index` (empty for the default), `extra_indexes` and
     `find_links` are those that the files name, without credentials. `notes` are for the user; `left` is in them too.
     """
 
@@ -42,6 +43,8 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[Left, ...] = ()
     brought: tuple[str, ...] = ()
     conda: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    bare: bool = False
     index: str = ""
     extra_indexes: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
@@ -50,4 +53,4 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def whole(self) -> bool:
         """Whether everything that the packages need is pinned here."""
-        return not (self.left or self.brought or self.conda)
+        return not (self.left or self.brought or self.conda or self.unseen or self.bare)

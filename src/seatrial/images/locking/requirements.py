@@ -41,6 +41,10 @@ def header(locked: Locked, name: str) -> Iterator[str]:
         yield from _wrapped(f"From the base, and not pinned here: {', '.join(locked.brought)}")
     if locked.conda:
         yield from _wrapped(f"From conda, and not pinned here: {', '.join(locked.conda)}")
+    if locked.unseen:
+        yield from _wrapped(
+            f"Pinned, but what they need is not known before they are built: {', '.join(locked.unseen)}"
+        )
     if locked.left:
         yield "# Not pinned:"
         for one in locked.left:
