@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,10 +31,13 @@ def check(subjects: Sequence[Subject]) -> list[Finding]:
     from seatrial.images.timeline.target import target
 
     first = subjects[0]
+    known: dict[str, Story] = {}
 
     def read(changed: Mapping[str, Source]) -> list[Story]:
-        files = [changed.get(one.path, one) for one in dockerfiles]
-        return list(_stories(files, listing, _over(changed, first.read)))
+        found = dict(_stories(dockerfiles, listing, _over(changed, first.read), changed, known))
+        if not changed:
+            known.update(found)
+        return list(found.values())
 
     resolver = None
     if first.images.resolve:
@@ -102,38 +106,59 @@ def _over(
 
 
 def _stories(
-    dockerfiles: Sequence[Source], listing: Sequence[str], read: Callable[[str], Source | None]
-) -> Iterator[Story]:
-    from seatrial.images.story.model import Install
+    dockerfiles: Sequence[Source],
+    listing: Sequence[str],
+    read: Callable[[str], Source | None],
+    changed: Mapping[str, Source],
+    known: Mapping[str, Story],
+) -> Iterator[tuple[str, Story]]:
+    """Stories by what they are about. One in `known` is taken as it is, unless it read a file that `changed`."""
     from seatrial.images.story.reading import from_sources
+
+    def again(name: str, make: Callable[[], Story]) -> Story:
+        old = known.get(name)
+        return make() if old is None or changed.keys() & old.sources.keys() else old
 
     used: set[str] = set()
     for one in dockerfiles:
-        story = _in_its_context(one, read)
-        used |= {
-            file.path
-            for stage in story.stages
-            for step in stage.steps
-            if isinstance(step, Install)
-            for file in step.files
-        }
-        yield story
+        story = again(one.path, partial(_in_its_context, changed.get(one.path, one), read))
+        used |= _installed(story)
+        yield one.path, story
     # Beside a Dockerfile that installs its own, other dependency files are for other purposes; they are judged too.
-    rest = [path for path in listing if path not in used]
-    if rest:
-        story = from_sources(None, read, rest)
+    rest: dict[str, list[str]] = {}
+    for path in listing:
+        if path not in used:
+            rest.setdefault(posixpath.dirname(path), []).append(path)
+    for folder, paths in rest.items():
+        name = f"{folder}/: {' '.join(paths)}"
+        story = again(name, partial(from_sources, None, read, paths))
         if story.stages:
-            yield story
+            yield name, story
+
+
+def _installed(story: Story) -> set[str]:
+    """The dependency files that a Dockerfile installs."""
+    from seatrial.images.story.model import Install
+
+    return {
+        file.path
+        for stage in story.stages
+        for step in stage.steps
+        if isinstance(step, Install)
+        for file in step.files
+    }
 
 
 def _in_its_context(dockerfile: Source, read: Callable[[str], Source | None]) -> Story:
     """The story of a Dockerfile in the folder that it is most likely built in: where what it copies is."""
+    from seatrial.images.story.model import Install
     from seatrial.images.story.reading import from_sources
 
     folder = posixpath.dirname(dockerfile.path)
-    contexts = [folder]
-    while folder:
+    best = from_sources(dockerfile, read, (), context=folder)
+    while folder and any(
+        isinstance(step, Install) and step.unread for stage in best.stages for step in stage.steps
+    ):
         folder = posixpath.dirname(folder)
-        contexts.append(folder)
-    stories = [from_sources(dockerfile, read, (), context=one) for one in contexts]
-    return max(stories, key=lambda one: len(one.sources))
+        best = max(best, from_sources(dockerfile, read, (), context=folder), key=lambda one: len(one.sources))
+    return best

@@ -24,16 +24,30 @@ if TYPE_CHECKING:
     from seatrial.sources.text import Source
 
     Read = Callable[[Mapping[str, Source]], Sequence[Story]]
+    # By identity and whether a resolver was asked; the story is kept, so that no other one gets its identity.
+    Known = dict[tuple[int, bool], tuple[Story, list[Verdict]]]
 
 _OFFERED = 6
 """So many alternatives of one finding are offered; more are no help to anyone."""
 
 
-def judge(stories: Iterable[Story], target: Target, resolver: Resolver | None = None) -> list[Verdict]:
-    """What the rules say, each thing once. With a `resolver`, versions that are left open are those it chooses."""
+def judge(
+    stories: Iterable[Story], target: Target, resolver: Resolver | None = None, known: Known | None = None
+) -> list[Verdict]:
+    """What the rules say, each thing once. With a `resolver`, versions that are left open are those it chooses.
+
+    `known` remembers what was said about a story: most stay the same when a fix is tried.
+    """
     found: list[Verdict] = []
     for story in stories:
-        found += _specific([one for line in timelines(story, target, resolver) for one in rules.check(line)])
+        key = (id(story), resolver is None)
+        if known is None or key not in known:
+            own = _specific([one for line in timelines(story, target, resolver) for one in rules.check(line)])
+            if known is not None:
+                known[key] = (story, own)
+            found += own
+        else:
+            found += known[key][1]
     return _once(found)
 
 
@@ -80,15 +94,17 @@ def check(
     changes what is asked of the packages in `keep`.
     """
     stories = read({})
-    found = judge(stories, target, resolver)
+    known: Known = {}
+    found = judge(stories, target, resolver, known)
     trial = Trial(
         read=read,
         target=target,
         resolver=resolver,
         sources={path: source for one in stories for path, source in one.sources.items()},
-        before=_counted(found if resolver is None else judge(stories, target)),
+        before=_counted(found if resolver is None else judge(stories, target, None, known)),
         resolved=_counted(found),
         kept=_spans(stories, keep) if keep else (),
+        known=known,
     )
     return [_tried(one, trial) for one in found]
 
@@ -106,6 +122,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     before: Counter[tuple[object, ...]]
     resolved: Counter[tuple[object, ...]]
     kept: tuple[Span, ...]
+    known: Known
 
 
 def _spans(stories: Sequence[Story], keep: Collection[str]) -> tuple[Span, ...]:
@@ -138,14 +155,14 @@ def _helps(fix: Fix, one: Verdict, trial: Trial) -> bool:
     changed = _changed(fix, trial)
     if not changed or any(_touches(fix, span) for span in trial.kept):
         return False
-    after = _counted(judge(trial.read(changed), trial.target))
+    after = _counted(judge(trial.read(changed), trial.target, None, dict(trial.known)))
     gone = after[_key(one)] < trial.before[_key(one)] or _key(one) not in trial.before
     return gone and not after - trial.before
 
 
 def _holds(fix: Fix, one: Verdict, trial: Trial) -> bool:
     """The same, with versions that a resolver chooses."""
-    after = _counted(judge(trial.read(_changed(fix, trial)), trial.target, trial.resolver))
+    after = _counted(judge(trial.read(_changed(fix, trial)), trial.target, trial.resolver, dict(trial.known)))
     return after[_key(one)] < trial.resolved[_key(one)] and not after - trial.resolved
 
 
