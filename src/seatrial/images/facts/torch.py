@@ -155,7 +155,11 @@ def torch_of(package: str, version: str) -> str | None:
 def torch_of_source(package: str, version: str) -> str:
     """Where `torch_of` has its answer from."""
     known = _unsaid(package, version)
-    return known.source if known is not None else f"https://pypi.org/project/{package}/{version.partition('+')[0]}/"
+    return (
+        known.source
+        if known is not None
+        else f"https://pypi.org/project/{package}/{version.partition('+')[0]}/"
+    )
 
 
 @lru_cache(1024)
