@@ -52,6 +52,11 @@ class TestRemoved:
     def test_a_tag_that_is_only_missing_from_the_list_is_a_warning(self) -> None:
         assert one("FROM nvidia/cuda:11.7.0-devel-ubuntu22.04\n", "tag-removed").severity == "warning"
 
+    def test_what_one_registry_deleted_another_may_have(self) -> None:
+        found = one("FROM nvcr.io/nvidia/cuda:10.2-devel-ubuntu18.04\n", "tag-removed")
+
+        assert found.severity == "warning"
+
     @pytest.mark.parametrize(
         "base",
         [

@@ -136,3 +136,9 @@ class TestSecondWheel:
     )
     def test_near_misses(self, text: str) -> None:
         assert not findings({"Dockerfile": text}, RULE)
+
+
+def test_a_base_whose_cudnn_is_not_known_is_left_alone() -> None:
+    dockerfile = "FROM nvcr.io/nvidia/pytorch:22.12-py3\nRUN pip install onnxruntime-gpu==1.8.1\n"
+
+    assert not findings({"Dockerfile": dockerfile}, "image/cudnn-major")

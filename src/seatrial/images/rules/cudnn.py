@@ -82,7 +82,7 @@ def _loads(
         every = all(one is not None and one.cuda_major not in there.cuda for one in wanted)
     else:
         return
-    if not have and not _for_gpu(timeline):
+    if not have and not (there.known and _for_gpu(timeline)):
         return
     severity: Severity = (
         "error"

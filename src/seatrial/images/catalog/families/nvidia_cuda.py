@@ -62,13 +62,16 @@ def read(image: Image) -> Contents | None:
         env=table["env"],
         removed=removed,
         apt_key_stale=stale,
-        # Which of the old images were built again with the new key, and which tags since CUDA 11 are gone, is concluded
-        # from what the publisher's repository has left, not read anywhere.
+        # Concluded, not read anywhere: which old images were built again with the new key, and which tags since CUDA 11
+        # are gone. What was deleted before is known for one registry, not for the publisher's own.
         unverified=frozenset(
             name
             for name, concluded in (
                 ("apt_key_stale", stale),
-                ("removed", removed is not None and not _surely_gone(cuda)),
+                (
+                    "removed",
+                    removed is not None and not (_surely_gone(cuda) and "nvcr.io" not in image.reference),
+                ),
             )
             if concluded
         ),
