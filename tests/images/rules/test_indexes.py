@@ -99,3 +99,21 @@ def test_packages_move_to_a_command_of_their_own() -> None:
     (found,) = findings(files, RULE)
     texts = [one["Dockerfile"] for one in fixed(files, found)]
     assert f"{SLIM}RUN pip install torch==2.6.0 --index-url {WHL}/cu126 && pip install accelerate\n" in texts
+
+
+def test_a_lock_says_itself_where_it_has_a_build_from() -> None:
+    lock = (
+        'version = 1\nrequires-python = ">=3.10"\n\n'
+        '[[package]]\nname = "app"\nversion = "0.1"\nsource = { virtual = "." }\n'
+        'dependencies = [{ name = "torch" }]\n\n'
+        '[[package]]\nname = "torch"\nversion = "2.7.0+cu128"\n'
+        'source = { registry = "https://download.pytorch.org/whl/cu128" }\n'
+        'wheels = [\n    { url = "https://download.pytorch.org/whl/cu128/torch.whl", hash = "sha256:00" },\n]\n'
+    )
+    files = {
+        "Dockerfile": "FROM python:3.11\nCOPY pyproject.toml uv.lock ./\nRUN pip install uv && uv sync --locked\n",
+        "pyproject.toml": '[project]\nname = "app"\nversion = "0.1"\ndependencies = ["torch"]\n',
+        "uv.lock": lock,
+    }
+
+    assert not findings(files, RULE)

@@ -39,8 +39,8 @@ def check(timeline: Timeline) -> list[Verdict]:
             continue
         for one in moment.install.requests:
             package = moment.after.get(one.name)
-            if one.url or package is None or package.install is not moment.install:
-                continue
+            if one.url or one.locked or package is None or package.install is not moment.install:
+                continue  # a lock knows where it has everything from
             made = (
                 _local(timeline, moment, one)
                 or _unbuilt(timeline, moment, one)

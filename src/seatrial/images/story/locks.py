@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from seatrial.images.story import requests
@@ -22,6 +23,8 @@ _BLOCK = re.compile(
     re.MULTILINE,
 )
 _PYPI = "https://pypi.org/simple"
+# The files of a package are nine tenths of a lock of uv, and nothing asks for them here.
+_FILES = re.compile(r"^wheels = \[\r?\n(?:[ \t]+\{.*\r?\n)*\]\r?\n|^sdist = \{.*\}\r?\n", re.MULTILINE)
 
 
 def read(source: Source, wanted: Wanted, project: str = "") -> Gathered | None:
@@ -31,7 +34,7 @@ def read(source: Source, wanted: Wanted, project: str = "") -> Gathered | None:
     try:
         if source.path.endswith("Pipfile.lock"):
             return Gathered(requests=tuple(_pipfile(source, wanted)), files=(source,))
-        data = tomllib.loads(source.text)
+        data = _data(source.text)
         places = _places(source)
         if "packages" in data:
             found = _pylock(data["packages"], places)
@@ -42,6 +45,14 @@ def read(source: Source, wanted: Wanted, project: str = "") -> Gathered | None:
         return Gathered(requests=tuple(found), files=(source,))
     except (tomllib.TOMLDecodeError, SourceError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=32)
+def _data(text: str) -> dict[str, Any]:
+    """The content without the packages' files; several stages and trials read the same lock."""
+    import tomllib
+
+    return tomllib.loads(_FILES.sub("", text))
 
 
 def _places(source: Source) -> dict[tuple[str, str], Span]:
