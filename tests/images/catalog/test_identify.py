@@ -93,6 +93,9 @@ KNOWN: dict[str, dict[str, object]] = {
     "public.ecr.aws/hpc-cloud/nccl-tests:cuda12.8.1-efa1.43.2-ofiv1.16.3-ncclv2.27.7-1-testsv2.16.9": {
         "cuda": "12.8.1", "nccl": "2.27.7", "moving": "",
     },
+    "public.ecr.aws/hpc-cloud/nccl-tests:efa1.37.0-ofiv1.13.2-aws-ncclv2.23.4-1-testsv2.13.10": {
+        "moving": "", "cuda": None, "nccl": "2.23.4",
+    },
     "public.ecr.aws/hpc-cloud/nccl-tests:latest": {"moving": "rolling", "cuda": None},
     f"public.ecr.aws/hpc-cloud/nccl-tests:latest{_DIGEST}": {"moving": "", "cuda": None},
     # servers
