@@ -117,3 +117,13 @@ def test_a_lock_says_itself_where_it_has_a_build_from() -> None:
     }
 
     assert not findings(files, RULE)
+
+
+def test_a_project_that_names_the_index_chooses_it_by_an_extra() -> None:
+    project = (
+        '[project]\nname = "app"\nversion = "0.1"\ndependencies = ["torch==2.7.1+cu128"]\n\n'
+        '[tool.uv.sources]\ntorch = [{ index = "cuda", extra = "gpu" }]\n\n'
+        '[[tool.uv.index]]\nname = "cuda"\nurl = "https://download.pytorch.org/whl/cu128"\nexplicit = true\n'
+    )
+
+    assert not findings({"pyproject.toml": project}, RULE)

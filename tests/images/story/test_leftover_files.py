@@ -8,6 +8,7 @@ import pytest
 
 from seatrial.images import story
 from seatrial.images.story.model import Install
+from seatrial.sources.text import Source
 from support.stories import installs_of, shorts, story_of
 
 if TYPE_CHECKING:
@@ -158,3 +159,12 @@ def test_bytes_that_are_no_text_do_not_stop_the_rest(tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": "FROM x\nCOPY . .\nRUN pip install -r a.txt -r b.txt\n", "b.txt": "b\n"})
     (tmp_path / "a.txt").write_bytes("a\n".encode("utf-16"))
     assert texts(story.read(tmp_path)) == ["b"]
+
+
+def test_the_python_of_a_folder_above_does_not_count() -> None:
+    files = {
+        path: Source(path, text)
+        for path, text in {"sub/requirements.txt": "a\n", ".python-version": "3.14\n"}.items()
+    }
+
+    assert story.from_sources(None, files.get, ["sub/requirements.txt"]).python == ""

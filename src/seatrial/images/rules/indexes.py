@@ -92,6 +92,8 @@ def _local(timeline: Timeline, moment: Moment, one: Request) -> Verdict | None:
         return _never(timeline, moment, one, version, label)
     if any(_EVERY_BUILD.match(index) or of_index(index) == label for index in indexes if index):
         return None
+    if re.search(rf"/whl/(?:nightly/|test/)?{re.escape(label)}\b", one.at.source.text):
+        return None  # the file names it, for an extra or a group that decides which one counts
     others = sorted({of_index(index) for index in indexes if of_index(index)})
     where = f"PyTorch's index of {' or '.join(others)}" if others else "the default index"
     words = f"{one.name} {version}+{label} is not on {where}" + (

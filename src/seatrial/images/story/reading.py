@@ -87,8 +87,10 @@ def from_sources(
             seen[path] = read(path)
         return seen[path]
 
-    asked = folder = ""
+    asked = ""
     if dockerfile is None:
+        # A file above is for whatever else is there: it says nothing about the Python of these.
+        folder = posixpath.commonpath([posixpath.dirname(path) for path in paths]) if paths else ""
         stages, asked = alone(once, paths)
     else:
         parsed = dockerfiles.read(dockerfile)
