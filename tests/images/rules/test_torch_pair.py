@@ -115,3 +115,10 @@ def test_companions_of_the_base_are_not_this_rules() -> None:
         "Dockerfile": "FROM pytorch/pytorch:2.1.0-cuda11.8-cudnn8-runtime\nRUN pip install torch==2.2.0\n"
     }
     assert findings(files, RULE) == []
+
+
+def test_an_index_whose_builds_are_not_all_known_may_have_the_companion() -> None:
+    index = "https://download.pytorch.org/whl/cu129"
+    dockerfile = f"FROM python:3.12\nRUN pip install torch==2.9.1 torchvision --index-url {index}\n"
+
+    assert not findings({"Dockerfile": dockerfile}, "image/torch-pair")

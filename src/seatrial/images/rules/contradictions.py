@@ -11,7 +11,7 @@ import msgspec
 from seatrial.images import facts
 from seatrial.images.rules.fitting import USUAL, changed, fitting, removed
 from seatrial.images.rules.pairs_rules import BY_ID
-from seatrial.images.rules.verdict import place, verdict
+from seatrial.images.rules.verdict import place, verdict, weighed
 from seatrial.images.timeline.versions import allows, possible, requires
 from seatrial.images.versions import pinned
 
@@ -110,7 +110,7 @@ def _contradiction(timeline: Timeline, moment: Moment, target: str, first: _Side
     message = f"{_named(first)}, {_named(second)}: one install cannot have both"
     return verdict(
         BY_ID[_RULES[subject.package.name]],
-        "error" if moment.install.certain else "warning",
+        "error" if weighed(moment.install) else "warning",
         place(timeline, subject.package),
         message,
         about=(first.package.name, second.package.name),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from seatrial.images import edit, facts
 from seatrial.images.rules.fitting import USUAL
 from seatrial.images.rules.resolved import UNSATISFIABLE
-from seatrial.images.rules.verdict import Verdict, verdict
+from seatrial.images.rules.verdict import Verdict, verdict, weighed
 from seatrial.images.timeline.variant import FAMILY
 from seatrial.images.timeline.versions import allows, higher, possible, requires
 
@@ -64,7 +64,7 @@ def _verdict(timeline: Timeline, moment: Moment, one: Package, other: Package, n
     at = other.request.at if other.request is not None else moment.install.at
     return verdict(
         UNSATISFIABLE,
-        "error" if moment.install.certain else "warning",
+        "error" if weighed(moment.install) else "warning",
         at,
         f"{one.name} {one.exact} needs {other.name}{needed}, but {asked} is asked for",
         about=(one.name, other.name),

@@ -42,10 +42,11 @@ def pin(specifier: str) -> str:
 
 @cache
 def possible(name: str, specifier: str, python: str = "", build: str = "") -> tuple[str, ...]:
-    """The versions that a package can be, newest first; none where nothing is known.
+    """The versions that a package can be, the newest that is sure to be there first; none where nothing is known.
 
     `python` (`3.11`) leaves out releases without a wheel for it, `build` (`cu121`) those of torch that have no such
-    build. A pin counts even where the tables do not have it: they end before tomorrow.
+    build; where not all builds are known, releases that may have it come last. A pin counts even where the tables do not
+    have it: they end before tomorrow.
     """
     pinned = pin(specifier)
     if pinned:
@@ -57,9 +58,11 @@ def possible(name: str, specifier: str, python: str = "", build: str = "") -> tu
         and not _unfinished(one.version)
         and allows(specifier, one.version)
         and facts.installs(one, python)
-        and (not build or listed_build(built_for(name, one.version), build))
     ]
-    return tuple(fitting)
+    if not build:
+        return tuple(fitting)
+    listed = [one for one in fitting if listed_build(built_for(name, one), build)]
+    return (*listed, *(one for one in fitting if one not in listed and has_build(name, one, build)))
 
 
 @cache
