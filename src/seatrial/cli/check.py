@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import directory_option, json_option, note
-from seatrial.cli.findings import TARGET_KEYS, counted, hint, prefix_of, print_diff, print_report, read_target
+from seatrial.cli.findings import counted, hint, prefix_of, print_diff, print_report, target_option
 from seatrial.errors import ANSWER_IS_NO, DONE, UsageError
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--write-baseline", is_flag=True, help="Write every finding to the baseline file and report none."
 )
-@click.option(
-    "--target",
-    multiple=True,
-    callback=read_target,
-    metavar="KEY=VALUE,...",
-    help=f"What images are made for: {', '.join(TARGET_KEYS)}.",
-)
+@target_option("What images are made for: {keys}.")
 @click.option("--no-ignore", is_flag=True, help="Look at files that git ignores, too.")
 @json_option
 @directory_option

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +13,11 @@ from seatrial.cli.common import note
 from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seatrial.checking.run import Report
 
+F = TypeVar("F", bound="Callable[..., Any]")
 TARGET_KEYS = ("python", "platform", "gpu", "driver", "glibc", "cuda")
 
 
@@ -31,6 +34,17 @@ def read_target(_ctx: click.Context, _param: click.Parameter, given: tuple[str, 
     if not all(piece.isdigit() for piece in python.split(".")) or python.count(".") not in (1, 2):
         raise click.BadParameter(f"python={python} is not a version such as 3.11")
     return target
+
+
+def target_option(words: str) -> Callable[[F], F]:
+    """`--target`, with `words` for what it is the target of; the keys are the same everywhere."""
+    return click.option(
+        "--target",
+        multiple=True,
+        callback=read_target,
+        metavar="KEY=VALUE,...",
+        help=words.format(keys=", ".join(TARGET_KEYS)),
+    )
 
 
 def print_diff(report: Report, *, unsafe: bool) -> None:

@@ -7,19 +7,13 @@ from pathlib import Path
 import click
 
 from seatrial.cli.common import directory_option, json_option
-from seatrial.cli.findings import TARGET_KEYS, hint, need_files, print_report, read_target
+from seatrial.cli.findings import hint, need_files, print_report, target_option
 from seatrial.errors import ANSWER_IS_NO, DONE
 
 
 @click.command(epilog="Example: seatrial image check . --target gpu=h100,driver=535.104.05")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
-@click.option(
-    "--target",
-    multiple=True,
-    callback=read_target,
-    metavar="KEY=VALUE,...",
-    help=f"What the image runs on: {', '.join(TARGET_KEYS)}. gpu takes names and AWS instance types.",
-)
+@target_option("What the image runs on: {keys}. gpu takes names and AWS instance types.")
 @click.option("--offline", is_flag=True, help="Do not resolve: judge from the files and the facts alone.")
 @click.option("--refresh", is_flag=True, help="Ask the index again instead of using answers of the last day.")
 @click.option(

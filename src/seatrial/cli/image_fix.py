@@ -10,13 +10,12 @@ import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.findings import (
-    TARGET_KEYS,
     counted,
     hint,
     need_files,
     prefix_of,
     print_report,
-    read_target,
+    target_option,
 )
 from seatrial.errors import ANSWER_IS_NO, DONE
 
@@ -47,13 +46,7 @@ if TYPE_CHECKING:
     help="Which of the alternatives to take; the last one where there are fewer.",
 )
 @click.option("--safe", is_flag=True, help="Only changes that cannot break what works.")
-@click.option(
-    "--target",
-    multiple=True,
-    callback=read_target,
-    metavar="KEY=VALUE,...",
-    help=f"What the image runs on: {', '.join(TARGET_KEYS)}.",
-)
+@target_option("What the image runs on: {keys}.")
 @click.option("--offline", is_flag=True, help="Do not resolve: judge from the files and the facts alone.")
 @json_option
 @directory_option

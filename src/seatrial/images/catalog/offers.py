@@ -9,6 +9,7 @@ import msgspec
 
 from seatrial.images.catalog import tables
 from seatrial.images.catalog.families import aws, ngc_pytorch, nvidia_cuda
+from seatrial.images.facts.versions import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def _with_torch(builds: list[tuple[str, str, bool]]) -> Iterator[Offer]:
     table = tables.load("pytorch")
     rows = tables.columns(table["cudnn"], 2)
     for torch, cuda, _ in builds:
-        major = [row[1] for row in rows if _order(row[0]) <= _order(torch) <= _order(table["seen_up_to"])]
+        major = [row[1] for row in rows if numbers(row[0]) <= numbers(torch) <= numbers(table["seen_up_to"])]
         for kind in ("runtime", "devel") if major else ():
             yield Offer(f"pytorch/pytorch:{torch}-cuda{cuda}-cudnn{major[-1]}-{kind}", torch, cuda)
 
@@ -139,7 +140,7 @@ def _newest_patches() -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for _, build in nvidia_cuda.tags():
         key = ".".join(build.cuda.split(".")[:2]), build.system
-        if key not in found or _order(build.cuda) > _order(found[key]):
+        if key not in found or numbers(build.cuda) > numbers(found[key]):
             found[key] = build.cuda
     return found
 
@@ -173,7 +174,7 @@ def _servers(wanted: Wanted) -> Iterator[Offer]:
         if (
             plain
             and one.yanked is None
-            and _order(rule["first"]) <= _order(one.version) <= _order(rule["seen_up_to"])
+            and numbers(rule["first"]) <= numbers(one.version) <= numbers(rule["seen_up_to"])
         ):
             yield _known(f"{rule['repository']}:v{one.version}")
             count += 1
@@ -204,7 +205,3 @@ def _known(reference: str) -> Offer:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(one) for one in re.findall(r"\d+", text)[:3])
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -63,10 +63,13 @@ def in_tag(tag: str) -> str | None:
 
 def later(name: str) -> list[str]:
     """The later releases of the same distribution, the next one first."""
+    return sorted((one for one in _rows() if is_later(one, name)), key=number)
+
+
+def is_later(name: str, than: str) -> bool:
+    """Whether a release is a later one of the same distribution."""
     kind = name.rstrip("0123456789.")
-    same = [one for one in _rows() if one.rstrip("0123456789.") == kind]
-    newer = [one for one in same if _number(one) > _number(name)]
-    return sorted(newer, key=_number)
+    return bool(kind) and than.rstrip("0123456789.") == kind and number(name) > number(than)
 
 
 def spellings(name: str) -> tuple[str, str, str]:
@@ -75,7 +78,8 @@ def spellings(name: str) -> tuple[str, str, str]:
     return name, word, name.lstrip("abcdefghijklmnopqrstuvwxyz")
 
 
-def _number(name: str) -> tuple[int, ...]:
+def number(name: str) -> tuple[int, ...]:
+    """`ubuntu22.04` → (22, 4), to compare releases of one distribution."""
     return tuple(int(one) for one in re.findall(r"\d+", name))
 
 

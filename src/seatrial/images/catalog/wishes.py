@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from seatrial.images.facts.versions import minor, numbers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -76,7 +78,7 @@ def _python_refusals(image: Contents, wanted: Wanted, torch: str) -> Iterator[st
     if known and image.python and image.python not in known:
         yield f"torch {torch} has no wheel for Python {image.python}"
     one = release("torch", torch) if torch else None
-    if one is not None and one.glibc and image.glibc and _order(image.glibc) < _order(one.glibc):
+    if one is not None and one.glibc and image.glibc and numbers(image.glibc) < numbers(one.glibc):
         yield f"torch {torch} needs glibc {one.glibc}, it has {image.glibc}"
 
 
@@ -87,14 +89,14 @@ def _cuda_refusals(image: Contents, wanted: Wanted, torch: str, cuda: str) -> It
         yield "has no nvcc"
     if wanted.wants_gpu and "torch" in image.present and image.accelerator == "cpu":
         yield "its torch is for processors only"
-    if wanted.cuda and _minor(cuda) != wanted.cuda:
+    if wanted.cuda and minor(cuda) != wanted.cuda:
         yield f"is for CUDA {cuda or 'of an unknown version'}, not {wanted.cuda}"
     if wanted.driver and cuda and driver_runs(wanted.driver, cuda) is False:
-        yield f"driver {wanted.driver} does not run CUDA {_minor(cuda)}"
+        yield f"driver {wanted.driver} does not run CUDA {minor(cuda)}"
     # What NVIDIA builds itself holds other code than the published wheels.
     for one in wanted.capabilities if torch and cuda else ():
         if gpu_support(torch, cuda, one).runs is False:
-            yield f"torch {torch} for CUDA {_minor(cuda)} has no code for compute capability {one}"
+            yield f"torch {torch} for CUDA {minor(cuda)} has no code for compute capability {one}"
 
 
 def _package_refusals(image: Contents, wanted: Wanted) -> Iterator[str]:
@@ -115,11 +117,3 @@ def matches(version: str, wanted: str) -> bool:
         return False
     plain = version.partition("+")[0]
     return plain == wanted or (wanted.count(".") == 1 and plain.startswith(f"{wanted}."))
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())

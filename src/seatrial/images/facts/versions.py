@@ -67,3 +67,8 @@ def fits(version: str, specifier: str) -> bool:
 def minor(version: str) -> str:
     """`2.7.1+cu118` → `2.7`."""
     return ".".join(version.split("+", 1)[0].split(".")[:2])
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """`12.10.1` → (12, 10, 1), to compare; parts that are no numbers are left out."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -12,6 +12,7 @@ from seatrial.images.rules.torch_over_time import Swap, release_for, swaps
 from seatrial.images.rules.verdict import Verdict, requests, shown, verdict
 from seatrial.images.story.model import Command, Setting
 from seatrial.images.timeline.versions import allows, pin, requires
+from seatrial.images.wording import listed
 
 if TYPE_CHECKING:
     from seatrial.findings import Fix
@@ -108,7 +109,7 @@ def _fixes(timeline: Timeline, swap: Swap) -> list[Fix | None]:
     asked = _family(timeline)
     found: list[Fix | None] = []
     if asked and swap.by.name in {one.name for one in asked}:
-        names = torch_fixes.listed(list(dict.fromkeys(one.name for one in asked)))
+        names = listed(list(dict.fromkeys(one.name for one in asked)))
         found.append(
             edit.fix(
                 f"Keep the torch of the base image: do not ask for {names}",
@@ -166,7 +167,7 @@ def _perhaps_replaced(timeline: Timeline, moment: Moment) -> list[Verdict]:
     asked = _family(timeline)
     fix = None
     if any(one.name == by.name for one in asked):
-        names = torch_fixes.listed(list(dict.fromkeys(one.name for one in asked)))
+        names = listed(list(dict.fromkeys(one.name for one in asked)))
         fix = edit.fix(
             f"Keep the torch of the base image: do not ask for {names}", torch_fixes.removed(timeline, asked)
         )
@@ -251,7 +252,7 @@ def _constrained(timeline: Timeline, one: Request, words: str) -> Verdict:
     root = timeline.root.base
     unset = edit.line_after(root.at, "ENV PIP_CONSTRAINT=") if root is not None else None
     together = _family(timeline)
-    names = torch_fixes.listed(list(dict.fromkeys(other.name for other in together))) if together else ""
+    names = listed(list(dict.fromkeys(other.name for other in together))) if together else ""
     fixes = [
         edit.fix(
             f"Keep the {one.name} of the base image: do not ask for it", torch_fixes.removed(timeline, asked)

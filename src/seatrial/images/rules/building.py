@@ -10,6 +10,7 @@ import msgspec
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
 from seatrial.images.facts import builds
+from seatrial.images.facts.versions import minor
 from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.flash_attn import prebuilt
 from seatrial.images.rules.toolkit import forced, toolkit
@@ -208,16 +209,12 @@ def _for_another_torch(timeline: Timeline, moment: Moment, one: _Build) -> Itera
     """It is compiled against the newest torch; that matters where the image has another one."""
     torch = moment.after.get("torch")
     newest = possible("torch", "", timeline.python.version)
-    if torch is None or not torch.exact or not newest or _minor(torch.exact) == _minor(newest[0]):
+    if torch is None or not torch.exact or not newest or minor(torch.exact) == minor(newest[0]):
         return
     message = (
         f"{one.shown} is built against torch {newest[0]}, the newest, and the image has torch {torch.exact}"
     )
     yield _verdict(timeline, moment, one, "warning" if timeline.root.base is not None else "note", message)
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.partition("+")[0].split(".")[:2])
 
 
 def _verdict(timeline: Timeline, moment: Moment, one: _Build, severity: Severity, message: str) -> Verdict:

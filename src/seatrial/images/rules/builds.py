@@ -10,7 +10,7 @@ from seatrial.images import edit, facts
 from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.verdict import requests
 from seatrial.images.timeline.variant import FAMILY, cuda_of, index_of, of_index, variant
-from seatrial.images.timeline.versions import allows, has_build, higher, possible
+from seatrial.images.timeline.versions import allows, has_build, higher, nearest, possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -146,15 +146,8 @@ def _released(
         for one in torch.versions
         if (cuda := facts.default_cuda(one)) and fits(one, cuda) and len(torch.versions) > 1
     ]
-    for version in [*within[:1], *_nearest(versions, torch.likely)[:2]]:
+    for version in [*within[:1], *nearest(versions, torch.likely)[:2]]:
         yield torch_fixes.repinned(timeline, scene, version)
-
-
-def _nearest(versions: list[str], to: str) -> list[str]:
-    """The closest newer one and the closest older one; `versions` are newest first."""
-    newer = [one for one in versions if higher(one, to)]
-    older = [one for one in versions if higher(to, one)]
-    return [*newer[-1:], *older[:1]]
 
 
 def _elsewhere(

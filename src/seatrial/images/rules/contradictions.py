@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.images import facts
+from seatrial.images.facts.versions import minor
 from seatrial.images.rules.fitting import USUAL, changed, fitting, removed
 from seatrial.images.rules.pairs_rules import BY_ID
 from seatrial.images.rules.verdict import place, verdict, weighed
@@ -196,7 +197,7 @@ def _may_fit(one: Package, torch: Package) -> bool:
     for version in one.versions:
         needed = requires(one.name, version).get("torch", "")
         wanted = pinned_torch(needed)
-        if not wanted or any(_minor(wanted) == _minor(each) for each in torch.versions):
+        if not wanted or any(minor(wanted) == minor(each) for each in torch.versions):
             return True
     return False
 
@@ -206,10 +207,6 @@ def pinned_torch(needed: str) -> str:
     from packaging.specifiers import SpecifierSet
 
     return pinned(SpecifierSet(needed)) or ""
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.partition("+")[0].split(".")[:2])
 
 
 def _late(
@@ -243,7 +240,7 @@ def _other_triton(triton: Package, torch: Package) -> bool:
     ):
         return False
     wanted = facts.pin_of_torch(torch.exact, "triton")
-    return wanted is not None and _minor(wanted) != _minor(triton.exact)
+    return wanted is not None and minor(wanted) != minor(triton.exact)
 
 
 def _late_triton(timeline: Timeline, torch: Package, triton: Package) -> Verdict:

@@ -10,6 +10,7 @@ import msgspec
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
 from seatrial.images.facts import builds
+from seatrial.images.facts.versions import minor
 from seatrial.images.rules.fitting import changed
 from seatrial.images.rules.toolkit import forced, toolkit
 from seatrial.images.rules.verdict import place, requests, verdict
@@ -121,7 +122,7 @@ def _of_file(
 
 def _why_not(named: Wheel, torch: str, variant: str) -> str:
     """What keeps a wheel from loading with a torch; empty where nothing known does."""
-    if _minor(torch) != named.torch:
+    if minor(torch) != named.torch:
         return f"was made for torch {named.torch}, and there will be torch {torch.partition('+')[0]}"
     cuda = variant.removeprefix("cu") if variant.startswith("cu") else ""
     if cuda and cuda[:2] != named.cuda:
@@ -131,10 +132,6 @@ def _why_not(named: Wheel, torch: str, variant: str) -> str:
         words = {True: "the new C++ ABI (cxx11abiTRUE)", False: "the old C++ ABI (cxx11abiFALSE)"}
         return f"was made with {words[named.abi]}, and torch {torch.partition('+')[0]} has {words[abi]}"
     return ""
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.partition("+")[0].split(".")[:2])
 
 
 def _file_fixes(
@@ -149,12 +146,12 @@ def _file_fixes(
         abi = facts.cxx11_abi(torch.exact, torch.variant if torch.variant.startswith("cu") else "")
         good = facts.flash_attn_wheels(named.version)
         if abi is not None and good is not None and good.cuda_for(torch.exact, cuda, named.python):
-            yield _renamed(request, named, abi, _minor(torch.exact), named.python, cuda)
+            yield _renamed(request, named, abi, minor(torch.exact), named.python, cuda)
         for version in facts.flash_attn_versions(torch.exact, cuda, named.python)[:1]:
             url = facts.flash_attn_url(version, torch.exact, cuda, named.python, abi=bool(abi))
             yield _readdressed(request, url, f"Use the wheel of flash-attn {version} for torch {torch.exact}")
     own = _released(named)
-    if own and _minor(torch.exact) != named.torch:
+    if own and minor(torch.exact) != named.torch:
         abi = facts.cxx11_abi(own)
         fix = changed(timeline, scene, {"torch": own})
         if fix is not None and abi is not None and abi != named.abi:
@@ -172,7 +169,7 @@ def _torch_edits(timeline: Timeline, version: str) -> list[Edit | None]:
 def _released(named: Wheel) -> str:
     """The torch that a wheel was made with, if it was a released one."""
     row = _row(named.version)
-    made = next((each for each in row.built_with if _minor(each) == named.torch), "") if row else ""
+    made = next((each for each in row.built_with if minor(each) == named.torch), "") if row else ""
     return "" if ".dev" in made else made
 
 
@@ -244,7 +241,7 @@ def _of_version(
 
 def _trouble(row: FlashWheels, torch: str, cuda: str, python: str) -> tuple[str, str]:
     """What is wrong with the wheel for a torch, and who says so; both empty where nothing is."""
-    made = next((each for each in row.built_with if _minor(each) == _minor(torch)), "")
+    made = next((each for each in row.built_with if minor(each) == minor(torch)), "")
     beside = f"torch {torch.partition('+')[0]}"
     if not made or (cuda and row.cuda_for(torch, cuda, python) is None):
         label = f" with CUDA {cuda.removeprefix('cu')[:2]}" if cuda and made else ""
@@ -253,7 +250,7 @@ def _trouble(row: FlashWheels, torch: str, cuda: str, python: str) -> tuple[str,
     broken = builds.broken_patch(made, torch)
     if broken is not None:
         return (
-            f"a wheel for torch {_minor(torch)} that was made with {made} and does not load with {beside}",
+            f"a wheel for torch {minor(torch)} that was made with {made} and does not load with {beside}",
             broken.source,
         )
     return "", ""
@@ -282,7 +279,7 @@ def _good(torch: str, cuda: str, python: str) -> list[str]:
 def _early(version: str, torch: str) -> bool:
     """Whether the wheel for a torch was made before that torch was released: it may load or not."""
     row = facts.flash_attn_wheels(version)
-    return row is not None and any(".dev" in one and _minor(one) == _minor(torch) for one in row.built_with)
+    return row is not None and any(".dev" in one and minor(one) == minor(torch) for one in row.built_with)
 
 
 def _version_fixes(
@@ -299,7 +296,7 @@ def _version_fixes(
         version = min(good, key=lambda each: _distance(good, each, one.likely))
         yield edit.fix(f"Pin flash-attn to {version}", [edit.pin(request, version)])
     released = [each for each in row.built_with if ".dev" not in each]
-    same = [each for each in released if _minor(each) == _minor(torch.exact)]
+    same = [each for each in released if minor(each) == minor(torch.exact)]
     for wanted in (*same, *reversed(released))[:2]:
         yield changed(timeline, scene, {"torch": wanted})
 

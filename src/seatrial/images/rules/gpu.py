@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
+from seatrial.images.facts.versions import numbers
 from seatrial.images.rules import rebasing
 from seatrial.images.rules.builds import builds, certain, other_builds
 from seatrial.images.rules.compiling import Compiling, compilations
@@ -156,18 +157,14 @@ def covers(listed: str, capability: str) -> bool | None:
     matches = [_ARCH.fullmatch(one) for one in words]
     if not words or any(one is None for one in matches):
         return None
-    wanted = _numbers(capability)
+    wanted = numbers(capability)
     for match in matches:
         if match is None:
             continue
-        have = _numbers(match[1])
+        have = numbers(match[1])
         if (have[0] == wanted[0] and have <= wanted) or (match[2] and have <= wanted):
             return True
     return False
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(one) for one in version.split("."))
 
 
 def _with(setting: Setting, capability: str) -> Fix | None:

@@ -13,6 +13,7 @@ from seatrial.images.rules.verdict import Verdict, verdict
 from seatrial.images.story.model import Command, Copy, Span
 from seatrial.images.timeline.variant import DEFAULT_INDEX, FAMILY, index_of, of_index
 from seatrial.images.timeline.versions import built_for, has_build
+from seatrial.images.wording import listed
 
 if TYPE_CHECKING:
     from seatrial.findings import Fix, Rule, Severity
@@ -119,9 +120,7 @@ def _local(timeline: Timeline, moment: Moment, one: Request) -> Verdict | None:
 def _never(timeline: Timeline, moment: Moment, one: Request, version: str, label: str) -> Verdict:
     torch = built_for(one.name, version)
     builds = [build.tag for build in facts.torch_builds(torch) or ()]
-    words = (
-        f"{one.name} {version} was never built for {label}; there are {torch_fixes.listed([*builds, 'cpu'])}"
-    )
+    words = f"{one.name} {version} was never built for {label}; there are {listed([*builds, 'cpu'])}"
     fixes: list[Fix | None] = [_nearest(timeline, moment, label)]
     near = sorted(builds, key=lambda build: (build[:4] != label[:4], abs(int(build[2:]) - int(label[2:]))))
     for build in near[:1]:
@@ -151,7 +150,7 @@ def _unbuilt(timeline: Timeline, moment: Moment, one: Request) -> Verdict | None
         return None
     wanted = f"{one.name} {fitting[0]}" if len(fitting) == 1 else f"{one.name}{one.specifier}"
     builds = [build.tag for build in facts.torch_builds(built_for(one.name, fitting[0])) or ()]
-    words = f"{wanted} was never built for {label}; there are {torch_fixes.listed([*builds, 'cpu'])}"
+    words = f"{wanted} was never built for {label}; there are {listed([*builds, 'cpu'])}"
     fixes: list[Fix | None] = []
     for build in sorted(
         builds, key=lambda build: (build[:4] != label[:4], abs(int(build[2:]) - int(label[2:])))
@@ -228,7 +227,7 @@ def _apart(moment: Moment) -> Fix | None:
     words = " ".join(install.at.source.text[one.at.start : one.at.end] for one in others)
     at = Span(install.at.source, install.at.end, install.at.end)
     return edit.fix(
-        f"Install {torch_fixes.listed([one.name for one in others])} from the default index",
+        f"Install {listed([one.name for one in others])} from the default index",
         [edit.replace(at, f" && {verb.strip()} {words}"), *(edit.remove(one) for one in others)],
     )
 

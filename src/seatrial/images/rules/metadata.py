@@ -9,7 +9,7 @@ from seatrial.images.rules.fitting import USUAL
 from seatrial.images.rules.resolved import UNSATISFIABLE
 from seatrial.images.rules.verdict import Verdict, verdict, weighed
 from seatrial.images.timeline.variant import FAMILY
-from seatrial.images.timeline.versions import allows, higher, possible, requires
+from seatrial.images.timeline.versions import allows, nearest, possible, requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +79,7 @@ def _fixes(timeline: Timeline, one: Package, other: Package, needed: str) -> Ite
     python = timeline.python.version
     if other.request is not None:
         fitting = [each for each in possible(other.name, needed, python) if facts.release(other.name, each)]
-        for version in _nearest(fitting, other.likely):
+        for version in nearest(fitting, other.likely):
             yield edit.fix(f"Pin {other.name} to {version}", [edit.pin(other.request, version)])
     if one.request is not None:
         going = [
@@ -87,12 +87,5 @@ def _fixes(timeline: Timeline, one: Package, other: Package, needed: str) -> Ite
             for each in possible(one.name, "", python)
             if allows(requires(one.name, each, python or USUAL).get(other.name, ""), other.likely)
         ]
-        for version in _nearest(going, one.exact):
+        for version in nearest(going, one.exact):
             yield edit.fix(f"Pin {one.name} to {version}", [edit.pin(one.request, version)])
-
-
-def _nearest(versions: list[str], to: str) -> list[str]:
-    """The lowest one above, and the highest one below; `versions` are newest first."""
-    above = [one for one in versions if higher(one, to)]
-    below = [one for one in versions if higher(to, one)]
-    return [*above[-1:], *below[:1]]

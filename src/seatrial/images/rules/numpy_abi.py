@@ -12,9 +12,10 @@ from seatrial.images.rules.verdict import place, requests, verdict
 from seatrial.images.timeline.markers import holds
 from seatrial.images.timeline.replay import replay
 from seatrial.images.versions import pinned, reaches, stays_below
+from seatrial.images.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from packaging.specifiers import SpecifierSet
 
@@ -94,7 +95,7 @@ def _check(timeline: Timeline, compiled: Compiled, scenes: Mapping[str, list[Sce
     if not found:
         return None
     certain = len(found) == len(scenes) and all(one.severity == "error" for one in found.values())
-    where = "" if len(found) == len(scenes) else f" on Python {_listed(list(found))}"
+    where = "" if len(found) == len(scenes) else f" on Python {listed(list(found))}"
     python, first = next(iter(found.items()))
     numpy = first.numpy if first.numpy is not None and first.numpy.request is not None else None
     fixes = [_cap(timeline, first, python), _raise(timeline, compiled)]
@@ -228,11 +229,6 @@ def _metadata_caps(scene: Scene) -> bool:
             if stays_below(versions, capped.end) and not stays_below(versions, capped.first):
                 return True
     return False
-
-
-def _listed(versions: Sequence[str]) -> str:
-    *others, last = versions
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _message(found: _Found, *, certain: bool) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seatrial.images import edit, facts
-from seatrial.images.catalog import tables
+from seatrial.images.catalog import systems, tables
+from seatrial.images.facts.versions import numbers
 from seatrial.images.rules.builds import nearest_builds
 from seatrial.images.timeline.versions import higher
 
@@ -57,7 +58,7 @@ def cuda_tag(timeline: Timeline, cuda: str, *, cudnn: str | None = None, kind: s
             continue
         found.append((build.system, build.cuda, tag))
     same = [one for one in found if one[0] == contents.os]
-    later = sorted({one[0] for one in found if _later(one[0], contents.os)}, key=_release)
+    later = sorted({one[0] for one in found if systems.is_later(one[0], contents.os)}, key=systems.number)
     return _newest(same) or _newest([one for one in found if one[0] in later[:1]])
 
 
@@ -68,7 +69,7 @@ def cuda_tags(timeline: Timeline, major: str, *, cudnn: str | None = None, kind:
     now = timeline.base.cuda if timeline.base is not None and timeline.base.cuda else "0"
     versions = {facts.version_of(build.cuda) for _, build in tags()}
     fitting = [one for one in versions if one.split(".")[0] == major]
-    for one in sorted(fitting, key=_order, reverse=_order(now) > _order(major)):
+    for one in sorted(fitting, key=numbers, reverse=numbers(now) > numbers(major)):
         tag = cuda_tag(timeline, one, cudnn=cudnn, kind=kind)
         if tag:
             yield tag
@@ -108,16 +109,3 @@ def _newest(found: list[tuple[str, str, str]]) -> str:
         if not best[1] or higher(one[1], best[1]):
             best = one
     return best[2]
-
-
-def _later(system: str, than: str) -> bool:
-    name, other = system.rstrip(".0123456789"), than.rstrip(".0123456789")
-    return name == other and bool(name) and _release(system) > _release(than)
-
-
-def _release(system: str) -> tuple[int, ...]:
-    return _order(system.lstrip("abcdefghijklmnopqrstuvwxyz"))
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(one) for one in version.split(".") if one.isdigit())

@@ -10,6 +10,7 @@ from seatrial.images.rules.verdict import requests
 from seatrial.images.story.model import Span
 from seatrial.images.timeline.variant import of_index
 from seatrial.images.timeline.versions import has_build, requires
+from seatrial.images.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,9 +174,3 @@ def without(install: Install) -> Edit | None:
     if alone and re.match(r"[^\S\r\n]*(?:\r?\n|$)", after):
         return edit.without_line(install.at)
     return None
-
-
-def listed(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last

@@ -14,6 +14,7 @@ from seatrial.images.rules import torch_fixes
 from seatrial.images.rules.verdict import Verdict, shown, verdict
 from seatrial.images.timeline.variant import FAMILY, index_of, of_index
 from seatrial.images.timeline.versions import allows, higher, requires
+from seatrial.images.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +213,7 @@ def _before_torch(timeline: Timeline, moment: Moment) -> list[Package]:
 def _ordered(timeline: Timeline, moment: Moment, early: list[Package]) -> Verdict:
     new = moment.after["torch"]
     asked = [package.request for package in early if package.request is not None]
-    names = torch_fixes.listed([package.name for package in early])
+    names = listed([package.name for package in early])
     many = len(early) > 1
     words = (
         f"{names} {'are' if many else 'is'} installed before {shown(new)} and apart from it: "
@@ -233,7 +234,7 @@ def _ordered(timeline: Timeline, moment: Moment, early: list[Package]) -> Verdic
 def _too_early(moment: Moment, compiled: list[Package]) -> Verdict:
     """The base has torch, or what is compiled could not be installed; and now another one comes."""
     new, first = moment.after["torch"], compiled[0]
-    names = torch_fixes.listed([package.name for package in compiled])
+    names = listed([package.name for package in compiled])
     brings = f"{new.via} brings {_named(new)}" if new.via else f"{_named(new)} is installed"
     return verdict(
         SWAPPED,
@@ -251,7 +252,7 @@ def _merged(timeline: Timeline, torch: Package, asked: list[Request]) -> Fix | N
     """The companions move into the command of torch; their own command goes when nothing is left in it."""
     if torch.request is None:
         return None
-    names = torch_fixes.listed([one.name for one in asked])
+    names = listed([one.name for one in asked])
     edits = torch_fixes.together(timeline, torch.request, asked)
     return edit.fix(f"Install {names} together with torch", edits)
 
@@ -265,7 +266,7 @@ def _pinned(timeline: Timeline, early: list[Package], torch: Package) -> Fix | N
             return None
         edits += torch_fixes.pins(timeline, package.name, version)
         words.append(f"{package.name} to {version}")
-    return edit.fix(f"Pin {torch_fixes.listed(words)}", edits)
+    return edit.fix(f"Pin {listed(words)}", edits)
 
 
 def _swapped(timeline: Timeline, swap: Swap) -> Verdict:
@@ -349,7 +350,7 @@ def _torch_for(timeline: Timeline, swap: Swap) -> str:
 
 
 def _rebuilt(timeline: Timeline, swap: Swap, compiled: list[Package]) -> Verdict:
-    names = torch_fixes.listed([package.name for package in compiled])
+    names = listed([package.name for package in compiled])
     by = swap.by if swap.by.name != "torch" else swap.moment.after["torch"]
     first = compiled[0]
     new = swap.moment.after.get("torch", swap.by)

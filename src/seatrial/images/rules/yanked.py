@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from seatrial.findings import Rule
 from seatrial.images import edit, facts
 from seatrial.images.rules.verdict import Verdict, verdict
-from seatrial.images.timeline.versions import higher, possible
+from seatrial.images.timeline.versions import nearest, possible
 
 if TYPE_CHECKING:
     from seatrial.findings import Fix
@@ -60,7 +60,5 @@ def _judge(one: Request, python: str) -> Verdict | None:
 def _nearest(one: Request, version: str, python: str) -> list[Fix | None]:
     """The next release after it, and the last one before it."""
     known = possible(one.name, "", python)
-    after = [other for other in known if higher(other, version)]
-    before = [other for other in known if higher(version, other)]
-    near = [*after[-1:], *before[:1]]
+    near = nearest(known, version)
     return [edit.fix(f"Pin {one.name} to {other}", [edit.pin(one, other)]) for other in near]

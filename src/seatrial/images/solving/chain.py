@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seatrial.images.solving.model import Link
+from seatrial.images.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,18 +74,16 @@ def sentence(chain: Sequence[Link], asks: Sequence[Ask]) -> str:
     asked = [link for link in chain if not link.package]
     needed = [link for link in chain if link.package]
     if not needed and len(asked) > 1:
-        return (
-            f"{_listed([spelled(link.other, link.needs) for link in asked])} are asked for at the same time"
-        )
+        return f"{listed([spelled(link.other, link.needs) for link in asked])} are asked for at the same time"
     if not needed:
-        return f"nothing satisfies {_listed([spelled(ask.name, ask.specifier) for ask in asks])}"
+        return f"nothing satisfies {listed([spelled(ask.name, ask.specifier) for ask in asks])}"
     if len(needed) > _LONGEST:
-        who = _listed([spelled(ask.name, ask.specifier) for ask in asks])
+        who = listed([spelled(ask.name, ask.specifier) for ask in asks])
         where = f": they need different versions of {needed[-1].other}" if needed[-1].other else ""
         return f"{who} cannot be installed together{where}"
     parts = _phrases(needed, {ask.name for ask in asks})
     if asked:
-        parts.append(f"but {_listed([spelled(link.other, link.needs) for link in asked])} is asked for")
+        parts.append(f"but {listed([spelled(link.other, link.needs) for link in asked])} is asked for")
     return ", ".join(parts)
 
 
@@ -108,9 +107,3 @@ def spelled(name: str, versions: str, *, subject: bool = False) -> str:
     if subject and versions.startswith("==") and "," not in versions and "*" not in versions:
         return f"{name} {versions.lstrip('=')}"
     return f"{name}{versions}"
-
-
-def _listed(items: Sequence[str]) -> str:
-    if len(items) < 2:  # noqa: PLR2004 - one needs no `and`
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"

@@ -6,8 +6,6 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from seatrial.images.story.scene import Call, environment_of
 
 if TYPE_CHECKING:
@@ -147,8 +145,3 @@ def own_variables(words: Sequence[Word]) -> dict[str, str]:
         elif posixpath.basename(word.text) not in ("env", "sudo") and not word.text.startswith("-"):
             break
     return found
-
-
-def without_version(call: Call, program: str) -> Call:
-    """The same call under the name of its tool."""
-    return msgspec.structs.replace(call, program=program)

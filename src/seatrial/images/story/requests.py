@@ -101,10 +101,6 @@ def _at_url(request: Request, url: str, text: str, where: Callable[[int, int], S
     )
 
 
-def _nowhere(_first: int, _last: int) -> None:
-    return None
-
-
 def specifier_range(text: str) -> tuple[int, int]:
     """Where the versions of a requirement stand in its text; an empty range behind the name when there are none."""
     head = _HEAD.match(text)

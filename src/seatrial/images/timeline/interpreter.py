@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from seatrial.images.catalog.systems import known
+from seatrial.images.facts.versions import minor
 from seatrial.images.story.model import Command, Install, SystemInstall
 from seatrial.images.timeline.model import Interpreter
 
@@ -39,12 +40,12 @@ def interpreter(
         return found
     if contents is not None and contents.python:
         at = base.value or base.at if base is not None else None
-        return Interpreter(_minor(contents.python), "the base image has it", at)
+        return Interpreter(minor(contents.python), "the base image has it", at)
     system = _of_system(steps, contents)
     if system is not None:
         return system
     if base is None and story.python:
-        return Interpreter(_minor(story.python), "the project asks for it")
+        return Interpreter(minor(story.python), "the project asks for it")
     return Interpreter("")
 
 
@@ -64,10 +65,6 @@ def _of_system(steps: Iterable[Step], contents: Contents | None) -> Interpreter 
                         Interpreter(version, f"the python3 of {contents.os}", package.at) if version else None
                     )
     return None
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def _installed(steps: Iterable[Step], environment: str) -> Interpreter | None:

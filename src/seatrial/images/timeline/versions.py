@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from seatrial.images import facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
@@ -27,6 +29,13 @@ def higher(one: str, other: str) -> bool:
     """Whether a version is higher than another; false where one of them is no version."""
     first, second = _version(one), _version(other)
     return first is not None and second is not None and first > second
+
+
+def nearest(versions: Sequence[str], to: str) -> list[str]:
+    """The lowest version above another one, and the highest below; `versions` are newest first."""
+    above = [one for one in versions if higher(one, to)]
+    below = [one for one in versions if higher(to, one)]
+    return [*above[-1:], *below[:1]]
 
 
 def pin(specifier: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from seatrial.images.catalog import systems, tables
 from seatrial.images.catalog.model import Contents, Removed
+from seatrial.images.facts.versions import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +123,7 @@ def _removed(cuda: str, word: str, kind: str, system: str) -> Removed | None:
     build = _builds().get((cuda, system))
     if build is not None and word in ("", build.word):
         return None
-    if _order(cuda) >= _order(table["whole_below"]) and cuda.count(".") > 1:
+    if numbers(cuda) >= numbers(table["whole_below"]) and cuda.count(".") > 1:
         return None
     instead = tuple(_nearest(cuda, word, kind, system))
     if cuda.count(".") == 1:
@@ -132,22 +133,22 @@ def _removed(cuda: str, word: str, kind: str, system: str) -> Removed | None:
 
 def _surely_gone(cuda: str) -> bool:
     """What the publisher said it deleted: everything before CUDA 11, and 11.0 without a patch."""
-    return _order(cuda)[0] < 11 or cuda == "11.0"  # noqa: PLR2004 - the version that the policy began with
+    return numbers(cuda)[0] < 11 or cuda == "11.0"  # noqa: PLR2004 - the version that the policy began with
 
 
 def _nearest(cuda: str, word: str, kind: str, system: str) -> list[str]:
     """Up to three tags that exist, nearest first: the same system if one was named, as little newer as possible, the same cuDNN."""
     named, system = bool(system), system or "ubuntu16.04"
-    wanted = _order(cuda)[:2]
+    wanted = numbers(cuda)[:2]
     stale = tables.load("nvidia_cuda")["stale_key"]
     ranked = []
     for build in _builds().values():
-        order = _order(build.cuda)
+        order = numbers(build.cuda)
         same_system = build.system == system
         if (
             order[:2] < wanted
             or (word and not build.word)
-            or not (same_system or _newer(build.system, system))
+            or not (same_system or systems.is_later(build.system, system))
         ):
             continue
         step = (order[0] - wanted[0], order[1] - wanted[1] if order[0] == wanted[0] else order[1])
@@ -176,17 +177,9 @@ def _major(build: Build) -> str:
     return build.word.removeprefix("cudnn") or "9"
 
 
-def _newer(system: str, than: str) -> bool:
-    """Whether it is a later release of the same distribution."""
-    name, other = than.rstrip(".0123456789"), system.rstrip(".0123456789")
-    return (
-        name == other and bool(name) and _order(system.removeprefix(name)) > _order(than.removeprefix(name))
-    )
-
-
 def _newest() -> tuple[str, ...]:
     newest = max(
-        (build for build in _builds().values() if build.word), key=lambda one: (_order(one.cuda), one.system)
+        (build for build in _builds().values() if build.word), key=lambda one: (numbers(one.cuda), one.system)
     )
     return (f"{newest.cuda}-{newest.word}-devel-{newest.system}",)
 
@@ -194,9 +187,5 @@ def _newest() -> tuple[str, ...]:
 def _stale(cuda: str, system: str, removed: Removed | None) -> bool:
     table = tables.load("nvidia_cuda")
     if removed is not None:
-        return system in _OLD_KEY and _order(cuda) < _order(table["key_changed"])
+        return system in _OLD_KEY and numbers(cuda) < numbers(table["key_changed"])
     return f"{cuda} {system}" in table["stale_key"]
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

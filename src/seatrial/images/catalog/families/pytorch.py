@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.images.catalog import systems, tables
 from seatrial.images.catalog.model import Contents
+from seatrial.images.facts.versions import numbers
 
 if TYPE_CHECKING:
     from seatrial.images.catalog.identify import Image
@@ -44,7 +45,7 @@ def read(image: Image) -> Contents | None:
         torch_cuda=match["cuda"],
         conda=interpreter == "conda" if interpreter else None,
         constraint_file="",
-        apt_key_stale=devel and _order(torch) < _order(table["key_changed"]),
+        apt_key_stale=devel and numbers(torch) < numbers(table["key_changed"]),
         sources=(table["sources"]["tags"], table["sources"]["contents"]),
         unverified=unverified,
     )
@@ -55,7 +56,7 @@ def _inside(torch: str) -> tuple[str, str | None, str | None, frozenset[str]]:
     """Python, where it comes from, the system, and which of these fields are not verified."""
     fitting = None
     for row in tables.columns(tables.load("pytorch")["contents"], 4):
-        if _order(torch) >= _order(row[0]):
+        if numbers(torch) >= numbers(row[0]):
             fitting = row
     if fitting is None:
         return "", None, None, frozenset()
@@ -65,7 +66,3 @@ def _inside(torch: str) -> tuple[str, str | None, str | None, frozenset[str]]:
         doubtful |= {"libc", "glibc"}
     python, interpreter, system = (cell.rstrip("?") for cell in fields.values())
     return python, interpreter or None, system or None, frozenset(doubtful)
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
