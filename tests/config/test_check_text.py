@@ -94,11 +94,11 @@ CASES = {
     "two bases": Case(
         "images: {api: {base: {debian: bookworm, oci: x}}}\n", "config/wrong-value", (1, 22), "exactly one"
     ),
-    "packages without Debian": Case(
-        "images: {api: {base: {registry: 'r/x:1', packages: [git]}}}\n",
+    "a platform of a list": Case(
+        "images: {api: {platform: [linux/amd64, windows/amd64]}}\n",
         "config/wrong-value",
-        (1, 22),
-        "packages",
+        (1, 40),
+        "must match",
     ),
     "twice": Case("check: {}\ncheck: {}\n", "config/duplicate-key", (2, 1), "twice"),
     "no such image": Case(

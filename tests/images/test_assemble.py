@@ -220,7 +220,7 @@ def test_bytecode_is_what_the_images_python_uses(project: Path, tmp_path: Path) 
 
 def test_an_image_for_another_processor_needs_no_python_that_runs(project: Path, tmp_path: Path) -> None:
     bases.base(tmp_path / "foreign", architecture="arm64", extra={"/usr/lib/x/libc.so.6": GLIBC})
-    foreign = {"base": str(tmp_path / "foreign"), "platform": "linux/arm64"}
+    foreign = {"base": str(tmp_path / "foreign"), "platforms": ("linux/arm64",)}
     if os.uname().machine == "aarch64":
         pytest.skip("this machine runs arm64 itself")
     done = assemble_project(spec(project, **foreign), out=tmp_path / "out")

@@ -32,7 +32,35 @@ if TYPE_CHECKING:
 @click.option("--tag", metavar="REGISTRY/REPO:TAG", help="What to push it as.")
 @click.option("--push", is_flag=True, help="Push it; needs --tag.")
 @click.option("--insecure", is_flag=True, help="Allow registries without TLS (loopback needs no flag).")
-@click.option("--platform", metavar="OS/ARCH", help="linux/amd64 or linux/arm64.")
+@click.option(
+    "--platform",
+    "platforms",
+    metavar="OS/ARCH",
+    multiple=True,
+    help="linux/amd64 or linux/arm64; given twice, an index of both is made.",
+)
+@click.option(
+    "--extra", "extras", metavar="NAME", multiple=True, help="Optional dependencies of the project."
+)
+@click.option("--group", "groups", metavar="NAME", multiple=True, help="A dependency group of the project.")
+@click.option(
+    "--project/--no-project",
+    default=None,
+    help="Install the project of pyproject.toml itself (the default when it says how it is built), or not.",
+)
+@click.option(
+    "--find-links",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="A folder of wheels to look into as well.",
+)
+@click.option("--offline", is_flag=True, help="Ask no index: take what the cache and --find-links have.")
+@click.option(
+    "--build/--no-build",
+    default=None,
+    help="Build packages that have no wheel in a sandbox (the default), or refuse them.",
+)
 @click.option("--bytecode/--no-bytecode", default=None, help="Compile Python files ahead (the default).")
 @click.option("--refresh", is_flag=True, help="Look for newer versions of what is not pinned.")
 @click.option("--refresh-base", is_flag=True, help="Make or pull the base again.")
@@ -104,7 +132,8 @@ def read_spec(folder: Path, name: str | None, options: dict[str, Any]) -> ImageS
             f"there is no image {name!r}", where=str(folder), fix=f"choose one of: {', '.join(images)}"
         )
     spec = from_config(folder, images[name or next(iter(images))])
-    changes = {key: options[key] for key in ("base", "platform", "bytecode") if options.get(key) is not None}
+    said = ("base", "platforms", "extras", "groups", "project", "find_links", "offline", "build", "bytecode")
+    changes = {key: options[key] for key in said if options.get(key) not in (None, (), "")}
     return msgspec.structs.replace(spec, **changes)
 
 

@@ -79,8 +79,7 @@ class _Decoder:
             case inspect.Metadata():
                 return self.read(node, kind.type, key, {**(extra or {}), **(kind.extra or {})})
             case inspect.UnionType():
-                inner = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
-                return self.read(node, inner, key, extra)
+                return self.read(node, _alternative(kind, node), key, extra)
             case inspect.StructType():
                 return self.struct(node, kind, key)
             case inspect.DictType():
@@ -143,13 +142,6 @@ class _Decoder:
                     key,
                     f"{dotted(key)} needs exactly one of debian, oci and registry, and has {said}",
                 )
-            if values.get("packages") and chosen != ["debian"]:
-                return self.note(
-                    "config/wrong-value",
-                    node.place,
-                    key,
-                    f"{dotted(key)}: packages need `debian`, not {chosen[0]}",
-                )
         return cls(**values)
 
     def unknown(self, name: Scalar, known: Iterable[str], table: Table, key: Path) -> None:
@@ -188,6 +180,8 @@ class _Decoder:
         if not isinstance(node, Listing):
             return self.wrong(node, key, "a list", **_as_list(node))
         self.origins[key] = node.place
+        if len(node.items) < (kind.min_length or 0):
+            return self.note("config/wrong-value", node.place, key, f"{dotted(key)} must not be empty")
         values = [
             self.read(item, kind.item_type, (*key[:-1], f"{key[-1]}[{index}]"))
             for index, item in enumerate(node.items)
@@ -216,6 +210,19 @@ class _Decoder:
         if "exists" in extra:
             self.references.append(Reference(extra["exists"], str(value), node.place, key))
         return value
+
+
+def _alternative(kind: inspect.UnionType, node: Node) -> inspect.Type:
+    """Which of several types a value is read as: a list where it is one, else the first that it may be."""
+    kinds = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+    many = isinstance(node, Listing) or (isinstance(node, Scalar) and node.loose and "," in node.text)
+    lists = [one for one in kinds if isinstance(_plain(one), inspect.VarTupleType)]
+    single = [one for one in kinds if one not in lists]
+    return (lists or single)[0] if many or not single else single[0]
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    return _plain(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
 
 def _wanted(kind: inspect.Type) -> str:

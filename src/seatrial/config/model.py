@@ -25,7 +25,8 @@ class Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="A Debian or Ubuntu suite such as bookworm or noble, made here by mmdebstrap."),
     ] = None
     packages: Annotated[
-        tuple[Text, ...], Meta(description="Packages of that suite to install as well. Only with `debian`.")
+        tuple[Text, ...],
+        Meta(description="Debian packages to install as well; the base must be a Debian or Ubuntu system."),
     ] = ()
     oci: Annotated[FolderName | None, Meta(description="A folder that holds an OCI image layout.")] = None
     registry: Annotated[
@@ -109,6 +110,29 @@ class Push(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = False
 
 
+Platform = Annotated[str, Meta(pattern=r"^linux/[a-z0-9]+(/v[0-9]+)?$")]
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where packages without a wheel are built. Nothing of it gets into the image."""
+
+    base: Annotated[
+        Base | None,
+        Meta(
+            description="The system that builds. Default: that of the image, with a compiler where it is a Debian suite."
+        ),
+    ] = None
+    packages: Annotated[
+        tuple[Text, ...], Meta(description="Debian packages that builds need, such as libpq-dev.")
+    ] = ()
+    allow: Annotated[
+        bool,
+        Meta(
+            description="Build source distributions, local packages and those from repositories, in a sandbox."
+        ),
+    ] = True
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One container image, assembled from a base, locked Python packages and the project's files."""
 
@@ -119,9 +143,24 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requirements: Annotated[
         tuple[FileName, ...],
         Meta(
-            description="Requirement files whose packages are installed. Default: requirements.txt where there is one."
+            description="What is installed: requirements.txt, pyproject.toml, uv.lock, poetry.lock, pylock.toml or an "
+            "environment.yml of pip packages. Default: the lock, else the project file or requirements.txt there is."
         ),
     ] = ()
+    extras: Annotated[
+        tuple[Text, ...], Meta(description="Optional dependencies of the project to install.")
+    ] = ()
+    groups: Annotated[tuple[Text, ...], Meta(description="Dependency groups of the project to install.")] = ()
+    project: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the project of pyproject.toml is installed itself. Default: when it says how it is built."
+        ),
+    ] = None
+    find_links: Annotated[
+        tuple[FolderName, ...], Meta(description="Folders of wheels that are looked into as well.")
+    ] = ()
+    build: Annotated[Build, Meta(description="Where packages without a wheel are built.")] = Build()
     source: Annotated[Source, Meta(description="Which files of the project go into the image.")] = Source()
     workdir: Annotated[
         str, Meta(pattern="^/", description="Folder in the image that holds the project and where it starts.")
@@ -143,14 +182,20 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "1000:1000"
     ports: Annotated[tuple[Port, ...], Meta(description="Ports that the image says it listens on.")] = ()
     labels: Annotated[dict[str, Text], Meta(description="Labels of the image.")] = field(default_factory=dict)
+    owner: Annotated[
+        Literal["root", "user"],
+        Meta(
+            description="Who owns the project's files: root, so that the program cannot change them, or its user."
+        ),
+    ] = "root"
     bytecode: Annotated[
         bool,
         Meta(description="Compile Python files with the image's own interpreter, so that it starts faster."),
     ] = True
     platform: Annotated[
-        str,
+        Platform | Annotated[tuple[Platform, ...], Meta(min_length=1)],
         Meta(
-            pattern=r"^linux/[a-z0-9]+(/v[0-9]+)?$", description="Platform of the image, such as linux/amd64."
+            description="Platform of the image, such as linux/amd64, or a list of them: then an index is made."
         ),
     ] = "linux/amd64"
     test: Annotated[ImageTest, Meta(description="How the image is tested.")] = ImageTest()

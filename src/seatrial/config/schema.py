@@ -39,7 +39,6 @@ def _struct(kind: inspect.StructType, definitions: dict[str, Any]) -> dict[str, 
     }
     if kind.cls is model.Base:
         shape["oneOf"] = [{"required": [name]} for name in ("debian", "oci", "registry")]
-        shape["dependentRequired"] = {"packages": ["debian"]}
     return shape
 
 
@@ -55,14 +54,15 @@ def _type(kind: inspect.Type, definitions: dict[str, Any]) -> dict[str, Any]:
         case inspect.Metadata():
             return {**_type(kind.type, definitions), **(kind.extra_json_schema or {})}
         case inspect.UnionType():
-            inner = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
-            return _type(inner, definitions)
+            kinds = [_type(one, definitions) for one in kind.types if not isinstance(one, inspect.NoneType)]
+            return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
         case inspect.StructType():
             return _reference(kind, definitions)
         case inspect.DictType():
             return _dictionary(kind, definitions)
         case inspect.VarTupleType():
-            return {"type": "array", "items": _type(kind.item_type, definitions)}
+            least = {"minItems": kind.min_length} if kind.min_length else {}
+            return {"type": "array", "items": _type(kind.item_type, definitions), **least}
     return _scalar(kind)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from seatrial.config.model import Image
+    from seatrial.config.model import Base, Image
 
 # Suites that Canonical still serves or archives; every other name is a suite of Debian.
 # Source: https://releases.ubuntu.com/ and https://old-releases.ubuntu.com/
@@ -30,10 +30,14 @@ UBUNTU_SUITES = frozenset(
 
 
 class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One image. Relative paths in `requirements` and `source` are relative to `root`.
+    """One image. Relative paths in `requirements`, `find_links` and `source` are relative to `root`.
 
     `base`: `debian:SUITE`, `ubuntu:SUITE`, an OCI layout folder, or a registry reference.
-    `packages`: further Debian packages, only with `debian:` and `ubuntu:`.
+    `packages`: further Debian packages, for a base that is a Debian or Ubuntu system.
+    `requirements`: requirement files, pyproject.toml, uv.lock, poetry.lock, pylock.toml or environment.yml.
+    `extras`, `groups`: of the project, with pyproject.toml or a lock. `project`: whether it is installed itself;
+    None: when it says how it is built. `find_links`: folders of wheels. `offline`: ask no index.
+    `build`: packages without a wheel are built, in `build_base` (empty: a fitting one) with `build_packages`.
     `source`, `exclude`: patterns of .gitignore; an empty `source` puts no source into the image.
     `user`: a name (made with uid 10001 when the base lacks it), `uid` or `uid:gid`.
     `owner`: who owns the source, `root` or `user`.
@@ -43,6 +47,14 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     base: str = "debian:bookworm"
     packages: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    project: bool | None = None
+    find_links: tuple[str, ...] = ()
+    offline: bool = False
+    build: bool = True
+    build_base: str = ""
+    build_packages: tuple[str, ...] = ()
     source: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     workdir: str = "/app"
@@ -54,22 +66,28 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = ()
     labels: dict[str, str] = {}
     bytecode: bool = True
-    platform: str = "linux/amd64"
+    platforms: tuple[str, ...] = ("linux/amd64",)
+
+    @property
+    def platform(self) -> str:
+        """The platform of an image that has one."""
+        return self.platforms[0]
 
 
 def from_config(root: Path, image: Image) -> ImageSpec:
     """The image that `seatrial.yaml` in `root` describes."""
-    base = image.base.registry or "debian:bookworm"
-    if image.base.oci:
-        base = str((root / image.base.oci).absolute())
-    elif image.base.debian:
-        system = "ubuntu" if image.base.debian in UBUNTU_SUITES else "debian"
-        base = f"{system}:{image.base.debian}"
     return ImageSpec(
         root=root,
-        base=base,
+        base=_base(root, image.base) or "debian:bookworm",
         packages=image.base.packages,
         requirements=image.requirements,
+        extras=image.extras,
+        groups=image.groups,
+        project=image.project,
+        find_links=image.find_links,
+        build=image.build.allow,
+        build_base=_base(root, image.build.base) if image.build.base else "",
+        build_packages=(*(image.build.base.packages if image.build.base else ()), *image.build.packages),
         source=image.source.include,
         exclude=image.source.exclude,
         workdir=image.workdir,
@@ -80,8 +98,18 @@ def from_config(root: Path, image: Image) -> ImageSpec:
         ports=image.ports,
         labels=image.labels,
         bytecode=image.bytecode,
-        platform=image.platform,
+        owner=image.owner,
+        platforms=(image.platform,) if isinstance(image.platform, str) else image.platform,
     )
+
+
+def _base(root: Path, base: Base) -> str:
+    """As `bases.prepare` takes it."""
+    if base.oci:
+        return str((root / base.oci).absolute())
+    if base.debian:
+        return f"{'ubuntu' if base.debian in UBUNTU_SUITES else 'debian'}:{base.debian}"
+    return base.registry or ""
 
 
 class AssembledLayer(msgspec.Struct, frozen=True, kw_only=True):
