@@ -37,6 +37,9 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     os: str = "linux"
     variant: str = ""
 
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A typed reference to a blob; `size` is in bytes."""
@@ -164,31 +167,62 @@ def read_index(layout: Path) -> Index:
 def read_image(layout: Path, *, platform: str = "", digest: str = "") -> Image:
     """Find one image: by manifest digest, by platform (`linux/amd64`), or the only one there is.
 
+    The digest of an index stands for the images that it names.
+
     Raises:
-        SeatrialError: there is no such image, or several fit.
+        SeatrialError: there is no such image, or several fit; says which platforms there are.
     """
-    found = list(_images(layout, read_index(layout).manifests))
-    if digest:
-        found = [d for d in found if d.digest == digest]
-    if platform:
-        found = [
-            d for d in found if d.platform is None or f"{d.platform.os}/{d.platform.architecture}" == platform
-        ]
+    listed = list_images(layout, digest)
+    found = [d for d in listed if not platform or fits(d, platform)]
     if len(found) != 1:
-        what = "no image" if not found else f"{len(found)} images"
-        raise SeatrialError(f"{what} for {digest or platform or 'this layout'}", where=str(layout))
+        raise _not_one(layout, listed, found, digest or platform)
     manifest = read_json(layout, found[0].digest, Manifest)
     return Image(found[0], manifest, read_json(layout, manifest.config.digest, dict))
 
 
-def _images(layout: Path, descriptors: tuple[Descriptor, ...]) -> list[Descriptor]:
+def list_images(layout: Path, digest: str = "") -> list[Descriptor]:
+    """Every image of the layout, also those that an index in it names; each once.
+
+    With `digest` (of a manifest or of an index) only what it names.
+
+    Raises:
+        SeatrialError: the folder is no OCI layout, or damaged.
+    """
+    return list({d.digest: d for d in _images(layout, read_index(layout).manifests, digest)}.values())
+
+
+def _images(layout: Path, descriptors: tuple[Descriptor, ...], digest: str) -> list[Descriptor]:
     found: list[Descriptor] = []
     for descriptor in descriptors:
+        rest = "" if descriptor.digest == digest else digest
         if descriptor.media_type in (INDEX, DOCKER_INDEX):
-            found += _images(layout, read_json(layout, descriptor.digest, Index).manifests)
-        elif descriptor.media_type in (MANIFEST, DOCKER_MANIFEST):
-            found.append(descriptor)
+            found += _images(layout, read_json(layout, descriptor.digest, Index).manifests, rest)
+        elif descriptor.media_type in (MANIFEST, DOCKER_MANIFEST) and not rest:
+            # BuildKit lists what it attests of an image as one more image, for a platform that is none.
+            if digest or descriptor.platform is None or descriptor.platform.os != "unknown":
+                found.append(descriptor)
     return found
+
+
+def fits(descriptor: Descriptor, platform: str) -> bool:
+    """Whether the image is for `platform`; one that does not say fits any."""
+    return descriptor.platform is None or platform in (
+        str(descriptor.platform),
+        f"{descriptor.platform.os}/{descriptor.platform.architecture}",
+        # Every arm64 image is of variant v8, whether it says so or not.
+        f"{descriptor.platform}/v8" if descriptor.platform.architecture == "arm64" else "",
+    )
+
+
+def _not_one(layout: Path, listed: list[Descriptor], found: list[Descriptor], wanted: str) -> SeatrialError:
+    what = "no image" if not found else f"{len(found)} images"
+    there = sorted({str(d.platform) for d in listed if d.platform})
+    return SeatrialError(
+        f"{what} for {wanted}" if wanted else f"{what} in this layout",
+        where=str(layout),
+        why=f"it holds {', '.join(there)}" if there else None,
+        fix="choose one with --platform" if there else "give a folder that holds the image",
+    )
 
 
 def read_json(layout: Path, digest: str, kind: Any) -> Any:

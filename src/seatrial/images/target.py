@@ -5,6 +5,7 @@ The base image decides all three (see `probe.py`); a target can also be named by
 
 from __future__ import annotations
 
+import platform as machine
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # OCI architecture: the name wheels use. Source: PEP 600 and Go's GOARCH values.
 WHEEL_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+# What the kernel calls other machines, and what images call them.
+_OTHER_MACHINES = {"armv7l": "arm", "i686": "386"}
 
 # The glibc minor versions that uv has a `--python-platform` for.
 _UV_GLIBC = (17, 28, *range(31, 41))
@@ -50,6 +54,17 @@ def parse_platform(platform: str) -> str:
         known = " or ".join(f"linux/{name}" for name in WHEEL_ARCHITECTURES)
         raise UsageError(f"images are assembled for {known}, not for {platform!r}", fix=f"use {known}")
     return architecture
+
+
+def normal(platform: str) -> str:
+    """`linux/arm64` for `linux/arm64/v8`: the variant that every arm64 image has says nothing."""
+    return platform.removesuffix("/v8") if platform.endswith("/arm64/v8") else platform
+
+
+def this_platform() -> str:
+    """What this machine runs by itself, as images call it: `linux/amd64`."""
+    names = {kernel: oci for oci, kernel in WHEEL_ARCHITECTURES.items()} | _OTHER_MACHINES
+    return f"linux/{names.get(machine.machine(), machine.machine())}"
 
 
 def uv_platform(target: Target) -> str:
