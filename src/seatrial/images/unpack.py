@@ -150,8 +150,8 @@ def unpack_stream(
         raise SeatrialError(
             "the layer is compressed with zstd, which is not supported", fix="push it with gzip"
         )
-    with _opened(blob) as stream:
-        source = _Verified(stream, blob.stat().st_size, limits)
+    with opened(blob) as stream:
+        source = Verified(stream, blob.stat().st_size, limits)
         index = write_layer(folder, tar.TarStream(source), diff_id, limits)
         source.drain()
         if source.digest() != diff_id:
@@ -164,7 +164,12 @@ def unpack_stream(
 
 
 @contextmanager
-def _opened(blob: Path) -> Iterator[IO[bytes]]:
+def opened(blob: Path) -> Iterator[IO[bytes]]:
+    """Read a layer blob uncompressed, whether it is packed or not.
+
+    Raises:
+        SeatrialError: the file is missing or damaged.
+    """
     from isal import igzip, isal_zlib
 
     broken: Any = isal_zlib.error
@@ -186,7 +191,7 @@ def _opened(blob: Path) -> Iterator[IO[bytes]]:
         raise tar.damaged(str(error)) from error
 
 
-class _Verified:
+class Verified:
     """The uncompressed stream: hashed, counted and bounded as it passes."""
 
     def __init__(self, stream: IO[bytes], packed: int, limits: Limits) -> None:

@@ -1,6 +1,6 @@
-"""Read what the dynamic loader reads of an ELF file: machine, interpreter, needed libraries, search paths.
+"""Read what the dynamic loader reads of an ELF file: machine, interpreter, needed libraries, versions, search paths.
 
-Sources: System V ABI, "Object Files" and "Dynamic Linking"; ld.so(8).
+Sources: System V ABI, "Object Files" and "Dynamic Linking"; LSB Core 5.0, "Symbol Versioning"; ld.so(8).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MAGIC = b"\x7fELF"
@@ -24,11 +25,18 @@ MACHINES = {
 }
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NEEDED, _STRINGS, _SONAME, _RPATH, _RUNPATH = 1, 5, 14, 15, 29
+_VERSIONS_OFFERED, _VERSIONS_WANTED = 0x6FFFFFFC, 0x6FFFFFFE
+_WEAK = 2
+_MOST_VERSIONS = 10_000  # a chain in a damaged file may never end
 _BIG_ENDIAN, _WIDE = 2, 2
 
 
 class Elf(NamedTuple):
-    """`machine` and `width` (1: 32 bit, 2: 64 bit) as in `MACHINES`; paths are not expanded."""
+    """`machine` and `width` (1: 32 bit, 2: 64 bit) as in `MACHINES`; paths are not expanded.
+
+    `wanted` are (library, version) such as (libc.so.6, GLIBC_2.34) without which the loader refuses the object,
+    `offered` the versions that the object itself defines.
+    """
 
     machine: int
     width: int
@@ -37,6 +45,8 @@ class Elf(NamedTuple):
     soname: str
     rpath: str
     runpath: str
+    wanted: tuple[tuple[str, str], ...] = ()
+    offered: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Elf | None:
@@ -51,7 +61,15 @@ def read(path: Path) -> Elf | None:
         return None
 
 
-def _parse(content: mmap.mmap) -> Elf:
+def parse(content: bytes) -> Elf | None:
+    """As `read`, of content that is in memory."""
+    try:
+        return _parse(content) if content.startswith(MAGIC) else None
+    except (ValueError, struct.error, IndexError):
+        return None
+
+
+def _parse(content: mmap.mmap | bytes) -> Elf:
     width, endian = content[4], ">" if content[5] == _BIG_ENDIAN else "<"
     wide = width == _WIDE
     (machine,) = struct.unpack_from(endian + "H", content, 18)
@@ -82,10 +100,39 @@ def _parse(content: mmap.mmap) -> Elf:
         return next((text(value) for found, value in tags if found == tag), "")
 
     needed = tuple(text(value) for tag, value in tags if tag == _NEEDED)
-    return Elf(machine, width, interpreter, needed, one(_SONAME), one(_RPATH), one(_RUNPATH))
+    wanted = _wanted(content, _offset(dict(tags).get(_VERSIONS_WANTED, 0), loads), endian, text)
+    offered = _offered(content, _offset(dict(tags).get(_VERSIONS_OFFERED, 0), loads), endian, text)
+    return Elf(machine, width, interpreter, needed, one(_SONAME), one(_RPATH), one(_RUNPATH), wanted, offered)
 
 
-def _tags(content: mmap.mmap, dynamic: tuple[int, int], endian: str, *, wide: bool) -> list[tuple[int, int]]:
+def _wanted(
+    content: mmap.mmap | bytes, at: int, endian: str, text: Callable[[int], str]
+) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = []
+    while at and len(found) < _MOST_VERSIONS:
+        _, count, file, aux, following = struct.unpack_from(endian + "HHIII", content, at)
+        entry = at + aux
+        for _ in range(count):
+            _, flags, _, name, step = struct.unpack_from(endian + "IHHII", content, entry)
+            if not flags & _WEAK:
+                found.append((text(file), text(name)))
+            entry += step
+        at = at + following if following else 0
+    return tuple(found)
+
+
+def _offered(content: mmap.mmap | bytes, at: int, endian: str, text: Callable[[int], str]) -> tuple[str, ...]:
+    found: list[str] = []
+    while at and len(found) < _MOST_VERSIONS:
+        _, _, _, _, _, aux, following = struct.unpack_from(endian + "HHHHIII", content, at)
+        found.append(text(struct.unpack_from(endian + "I", content, at + aux)[0]))
+        at = at + following if following else 0
+    return tuple(found)
+
+
+def _tags(
+    content: mmap.mmap | bytes, dynamic: tuple[int, int], endian: str, *, wide: bool
+) -> list[tuple[int, int]]:
     offset, size = dynamic
     form = endian + ("qQ" if wide else "iI")
     tags = []
