@@ -188,7 +188,9 @@ def list_images(layout: Path, digest: str = "") -> list[Descriptor]:
     Raises:
         SeatrialError: the folder is no OCI layout, or damaged.
     """
-    return list({d.digest: d for d in _images(layout, read_index(layout).manifests, digest)}.values())
+    found = {d.digest: d for d in _images(layout, read_index(layout).manifests, digest)}
+    # BuildKit lists what it attests of an image as one more image, for a platform that is none.
+    return [d for d in found.values() if digest or d.platform is None or d.platform.os != "unknown"]
 
 
 def _images(layout: Path, descriptors: tuple[Descriptor, ...], digest: str) -> list[Descriptor]:
@@ -198,9 +200,7 @@ def _images(layout: Path, descriptors: tuple[Descriptor, ...], digest: str) -> l
         if descriptor.media_type in (INDEX, DOCKER_INDEX):
             found += _images(layout, read_json(layout, descriptor.digest, Index).manifests, rest)
         elif descriptor.media_type in (MANIFEST, DOCKER_MANIFEST) and not rest:
-            # BuildKit lists what it attests of an image as one more image, for a platform that is none.
-            if digest or descriptor.platform is None or descriptor.platform.os != "unknown":
-                found.append(descriptor)
+            found.append(descriptor)
     return found
 
 
