@@ -76,7 +76,7 @@ def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
         WheelError: a file would land outside of the folder it belongs to.
     """
     root = scheme.purelib if wheel.pure else scheme.platlib
-    wrappers = {name for name, _ in wheel.scripts}
+    wrappers, linked = {name for name, _ in wheel.scripts}, tuple(link + "/" for link, _ in scheme.links)
     found = [
         placed
         for entry in wheel.entries
@@ -89,7 +89,7 @@ def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
     ]
     found.append(Placement(f"{root}/{wheel.dist_info}/INSTALLER", None, _INSTALLER, 0o644))
     by_path = {
-        _through_links(p.path, scheme): p for p in found
+        _through_links(p.path, scheme) if p.path.startswith(linked) else p.path: p for p in found
     }  # later ones win: pip overwrites INSTALLER too
     return [by_path[path]._replace(path=path) for path in sorted(by_path)]
 
@@ -172,13 +172,18 @@ def _write_wheel(
                 digest, size = hashlib.sha256(content).digest(), len(content)
                 overwritten[placed.path] = digest.hex()
             encoded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-            rows.append((posixpath.relpath(placed.path, root), f"sha256={encoded}", str(size)))
+            rows.append((_relative(placed.path, root), f"sha256={encoded}", str(size)))
     finally:
         os.close(descriptor)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))
     writer.add_bytes(record.lstrip("/"), text.getvalue().encode())
     return {**files, record: hashlib.sha256(text.getvalue().encode()).hexdigest()}
+
+
+def _relative(path: str, root: str) -> str:
+    """`posixpath.relpath`, for the common case without its cost."""
+    return path[len(root) + 1 :] if path.startswith(root + "/") else posixpath.relpath(path, root)
 
 
 def record_path(wheel: Wheel, scheme: Scheme) -> str:
@@ -210,7 +215,7 @@ def content_of(wheel: Wheel, placed: Placement, descriptor: int, shebang: str) -
     """
     if placed.entry is None:
         return placed.content
-    content = read_entry(descriptor, placed.entry, wheel.record.get(placed.entry.name), wheel.filename)
+    content, _ = read_entry(descriptor, placed.entry, wheel.record.get(placed.entry.name), wheel.filename)
     if placed.rewrite and content.startswith(b"#!python"):
         _, _, rest = content.partition(b"\n")
         return b"#!" + shebang.encode() + b"\n" + rest
@@ -227,12 +232,16 @@ def scheme_folders(scheme: Scheme) -> set[str]:
 
 def folders_of(files: Iterable[str], scheme: Scheme) -> list[str]:
     """The folders that a layer with these files has to bring, sorted."""
-    return sorted({parent for path in files for parent in parents(path)} - scheme_folders(scheme))
+    folders = {path.rpartition("/")[0] for path in files}
+    return sorted(
+        (folders | {parent for folder in folders for parent in parents(folder)} - {""})
+        - scheme_folders(scheme)
+    )
 
 
 def parents(path: str) -> list[str]:
     """`/a/b/c` → `/a/b`, `/a`."""
     found = []
-    while (path := posixpath.dirname(path)) not in ("/", ""):
+    while path := path.rpartition("/")[0]:
         found.append(path)
     return found

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seatrial.images.lock import LockedWheel
     from seatrial.images.probe import Interpreter
 
-_FORMAT = 1
+_FORMAT = 2
 """Part of every key: raise it when the bytes of a layer change for the same inputs."""
 
 
@@ -92,11 +92,13 @@ def build(
         SeatrialError: one of them cannot be written; those that were are kept for the next run.
     """
     with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(_build_one, plan, use, point) for plan in plans]
+        # The largest first: it decides how long all of it takes.
+        largest_first = sorted(range(len(plans)), key=lambda n: -sum(w.size for w in plans[n].wheels))
+        jobs = {n: pool.submit(_build_one, plans[n], use, point) for n in largest_first}
         try:
-            return [job.result() for job in jobs]
+            return [jobs[n].result() for n in range(len(plans))]
         except BaseException:
-            for job in jobs:
+            for job in jobs.values():
                 job.cancel()
             raise
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK = 1 << 20
+_PIECE = 1 << 18  # of packed bytes: what one of them inflates to mostly fits a chunk, else the rest is copied
+# A member of its own costs every reader more than packing a small file again costs us; and what small files and
+# their headers share is then stored once.
+_PACKED_TOGETHER = 32 << 10
 
 
 def splice(
@@ -35,10 +39,26 @@ def splice(
     Raises:
         WheelError: the stream is not whole or not what RECORD says; the layer is worth nothing then.
     """
-    check = _Check(entry, recorded, filename)
+    if entry.size <= _PACKED_TOGETHER and entry.packed <= _CHUNK:
+        content, digest = read_entry(descriptor, entry, recorded, filename)
+        writer.add_bytes(name, content, mode=mode)
+        return digest
+    if entry.method == DEFLATED and (whole := _whole(descriptor, entry, recorded)) is not None:
+        packed, content, digest = whole
+        with writer.member(name, entry.size, mode=mode):
+            writer.packed(packed)
+            writer.plain(content)
+            writer.close_member(entry.crc, entry.size)
+        return digest
+    return _splice_in_pieces(writer, descriptor, entry, _Check(entry, recorded, filename), name, mode)
+
+
+def _splice_in_pieces(
+    writer: LayerWriter, descriptor: int, entry: Entry, check: _Check, name: str, mode: int
+) -> bytes:
     with writer.member(name, entry.size, mode=mode):
         if entry.method == DEFLATED:
-            for packed, plain in _inflate(descriptor, entry, filename):
+            for packed, plain in _inflate(descriptor, entry, check.filename):
                 if packed:
                     writer.packed(packed)
                 if plain:
@@ -48,7 +68,7 @@ def splice(
             from isal import isal_zlib
 
             packer = isal_zlib.compressobj(PACKING_LEVEL, 8, -15)
-            for plain in _read(descriptor, entry, filename):
+            for plain in _read(descriptor, entry, check.filename):
                 check.update(plain)
                 writer.plain(plain)
                 writer.packed(packer.compress(plain))
@@ -58,12 +78,16 @@ def splice(
     return digest
 
 
-def read_entry(descriptor: int, entry: Entry, recorded: Recorded | None, filename: str) -> bytes:
-    """The content of a file, with the same checks.
+def read_entry(
+    descriptor: int, entry: Entry, recorded: Recorded | None, filename: str
+) -> tuple[bytes, bytes]:
+    """The content of a file and its sha256, with the same checks.
 
     Raises:
         WheelError: the stream is not whole or not what RECORD says.
     """
+    if entry.method == DEFLATED and (whole := _whole(descriptor, entry, recorded)) is not None:
+        return whole[1:]
     check, parts = _Check(entry, recorded, filename), []
     source = (
         (plain for _, plain in _inflate(descriptor, entry, filename))
@@ -73,15 +97,41 @@ def read_entry(descriptor: int, entry: Entry, recorded: Recorded | None, filenam
     for plain in source:
         check.update(plain)
         parts.append(plain)
-    check.finish()
-    return b"".join(parts)
+    return (parts[0] if len(parts) == 1 else b"".join(parts)), check.finish()
+
+
+def _whole(descriptor: int, entry: Entry, recorded: Recorded | None) -> tuple[bytes, bytes, bytes] | None:
+    """Packed bytes, content and sha256 of a file of ordinary size, when all is as it should be.
+
+    Thousands of small files decide how long a wheel takes. What is wrong with one is found out piece by piece.
+    """
+    from isal import isal_zlib
+
+    if entry.size > _CHUNK or entry.packed > _CHUNK:
+        return None
+    packed, inflater = os.pread(descriptor, entry.packed, entry.offset), isal_zlib.decompressobj(-15)
+    try:
+        content = inflater.decompress(packed, entry.size + 1)
+    except cast("type[Exception]", isal_zlib.error):
+        return None
+    if (
+        not inflater.eof
+        or inflater.unused_data
+        or len(content) != entry.size
+        or isal_zlib.crc32(content) != entry.crc
+    ):
+        return None
+    digest = hashlib.sha256(content).digest()
+    if recorded is None or (recorded.digest == digest and recorded.size in (None, entry.size)):
+        return packed, content, digest
+    return None
 
 
 class _Check:
     """Counts, checksums and hashes a content and compares at the end."""
 
     def __init__(self, entry: Entry, recorded: Recorded | None, filename: str) -> None:
-        self._entry, self._recorded, self._filename = entry, recorded, filename
+        self._entry, self._recorded, self.filename = entry, recorded, filename
         self._size = self._crc = 0
         self._sha256 = hashlib.sha256()
         other = recorded.algorithm if recorded and recorded.algorithm != "sha256" else None
@@ -93,7 +143,7 @@ class _Check:
         self._size += len(plain)
         if self._size > self._entry.size:
             raise refuse(
-                self._filename, f"{self._entry.name!r} is longer than the {self._entry.size} bytes it names"
+                self.filename, f"{self._entry.name!r} is longer than the {self._entry.size} bytes it names"
             )
         self._crc = isal_zlib.crc32(plain, self._crc)
         self._sha256.update(plain)
@@ -104,14 +154,14 @@ class _Check:
         entry, recorded = self._entry, self._recorded
         if self._size != entry.size:
             raise refuse(
-                self._filename, f"{entry.name!r} has {self._size} bytes, not the {entry.size} it names"
+                self.filename, f"{entry.name!r} has {self._size} bytes, not the {entry.size} it names"
             )
         if self._crc != entry.crc:
-            raise refuse(self._filename, f"{entry.name!r} is damaged: its checksum does not match")
+            raise refuse(self.filename, f"{entry.name!r} is damaged: its checksum does not match")
         if recorded is not None:
             digest = (self._other or self._sha256).digest()
             if digest != recorded.digest or recorded.size not in (None, self._size):
-                raise refuse(self._filename, f"{entry.name!r} is not the file that RECORD describes")
+                raise refuse(self.filename, f"{entry.name!r} is not the file that RECORD describes")
         return self._sha256.digest()
 
 
@@ -120,14 +170,16 @@ def _inflate(descriptor: int, entry: Entry, filename: str) -> Iterator[tuple[byt
     from isal import isal_zlib
 
     inflater = isal_zlib.decompressobj(-15)
+    # One byte more than there should be, so that a stream that is too long is seen without inflating all of it.
+    limit = min(entry.size + 1, _CHUNK)
     try:
         for packed in _read(descriptor, entry, filename):
             if inflater.eof:
                 raise refuse(filename, f"{entry.name!r} has bytes after its end")
-            yield packed, inflater.decompress(packed, _CHUNK)
+            yield packed, inflater.decompress(packed, limit)
             while inflater.unconsumed_tail and not inflater.eof:
-                yield b"", inflater.decompress(inflater.unconsumed_tail, _CHUNK)
-        while not inflater.eof and (plain := inflater.decompress(b"", _CHUNK)):
+                yield b"", inflater.decompress(inflater.unconsumed_tail, limit)
+        while not inflater.eof and (plain := inflater.decompress(b"", limit)):
             yield b"", plain
     except cast("type[Exception]", isal_zlib.error) as error:
         raise refuse(filename, f"{entry.name!r} is damaged: {error}") from error
@@ -140,7 +192,7 @@ def _inflate(descriptor: int, entry: Entry, filename: str) -> Iterator[tuple[byt
 def _read(descriptor: int, entry: Entry, filename: str) -> Iterator[bytes]:
     place, end = entry.offset, entry.offset + entry.packed
     while place < end:
-        chunk = os.pread(descriptor, min(_CHUNK, end - place), place)
+        chunk = os.pread(descriptor, min(_PIECE, end - place), place)
         if not chunk:
             raise refuse(filename, f"the file ends within {entry.name!r}")
         place += len(chunk)

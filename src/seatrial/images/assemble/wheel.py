@@ -161,12 +161,12 @@ def _entry(info: zipfile.ZipInfo, descriptor: int, filename: str) -> Entry:
         raise refuse(
             filename, f"{name!r} is compressed by method {info.compress_type}, which wheels do not use"
         )
-    head = os.pread(descriptor, _LOCAL_HEADER.size, info.header_offset)
-    if len(head) != _LOCAL_HEADER.size or not head.startswith(b"PK\x03\x04"):
+    raw = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace")
+    head = os.pread(descriptor, _LOCAL_HEADER.size + len(raw), info.header_offset)
+    if len(head) != _LOCAL_HEADER.size + len(raw) or not head.startswith(b"PK\x03\x04"):
         raise refuse(filename, f"{name!r} has no header where the directory says")
-    _, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(head)
-    raw = os.pread(descriptor, name_length, info.header_offset + _LOCAL_HEADER.size)
-    if raw.decode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace") != info.orig_filename:
+    _, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack_from(head)
+    if name_length != len(raw) or head[_LOCAL_HEADER.size :] != raw:
         raise refuse(filename, f"{name!r} has another name in its own header")
     deferred = flags & 0x8  # sizes follow the data
     sizes = (crc, packed, size) == (info.CRC, info.compress_size, info.file_size)
@@ -210,12 +210,12 @@ def _check_overlap(entries: list[Entry], directory: int, filename: str) -> None:
 
 
 def _check_tree(names: set[str], filename: str) -> None:
+    folders: set[str] = set()
     for name in names:
-        parent = name.rpartition("/")[0]
-        while parent:
-            if parent in names:
-                raise refuse(filename, f"{parent!r} is both a file and a folder")
-            parent = parent.rpartition("/")[0]
+        while (name := name.rpartition("/")[0]) and name not in folders:
+            folders.add(name)
+    for name in sorted(folders & names):
+        raise refuse(filename, f"{name!r} is both a file and a folder")
 
 
 def _dist_info(entries: tuple[Entry, ...], name: str, filename: str) -> str:
