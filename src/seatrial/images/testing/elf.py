@@ -61,10 +61,10 @@ def read(path: Path) -> Elf | None:
         return None
 
 
-def parse(content: bytes) -> Elf | None:
-    """As `read`, of content that is in memory."""
+def parse(content: mmap.mmap | bytes) -> Elf | None:
+    """As `read`, of content that is at hand."""
     try:
-        return _parse(content) if content.startswith(MAGIC) else None
+        return _parse(content) if content[:4] == MAGIC else None
     except (ValueError, struct.error, IndexError):
         return None
 
