@@ -48,14 +48,29 @@ def group(wheels: Sequence[LockedWheel], room: int) -> list[tuple[LockedWheel, .
         raise SeatrialError(
             "the base has too many layers to add any", fix=f"choose a base with fewer than {MAX_LAYERS}"
         )
-    buckets = min(_BUCKETS, max(1, room // 2))
-    large = sorted((w for w in wheels if w.size >= _LARGE), key=lambda w: (-w.size, w.name))[: room - buckets]
+    large = sorted((w for w in wheels if is_large(w)), key=lambda w: (-w.size, w.name))
+    large = large[: room - _buckets(room)]
     alone = {w.name for w in large}
     small: dict[int, list[LockedWheel]] = {}
     for wheel in wheels:
         if wheel.name not in alone:
-            small.setdefault(hashlib.sha256(wheel.name.encode()).digest()[0] % buckets, []).append(wheel)
+            small.setdefault(shared(wheel.name, room)[0], []).append(wheel)
     return [(w,) for w in sorted(large, key=lambda w: w.name)] + [tuple(small[n]) for n in sorted(small)]
+
+
+def is_large(wheel: LockedWheel) -> bool:
+    """Whether a wheel gets a layer of its own where there is room."""
+    return wheel.size >= _LARGE
+
+
+def shared(name: str, room: int) -> tuple[int, int]:
+    """Which shared layer takes a small wheel, counted from 1, and how many there are."""
+    buckets = _buckets(room)
+    return hashlib.sha256(name.encode()).digest()[0] % buckets + 1, buckets
+
+
+def _buckets(room: int) -> int:
+    return min(_BUCKETS, max(1, room // 2))
 
 
 def describe(wheels: Sequence[LockedWheel]) -> str:
