@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import directory_option, json_option, note
-from seatrial.cli.findings import counted, hint, prefix_of, print_diff, print_report, target_option
+from seatrial.cli.findings import hint, prefix_of, print_diff, print_report, target_option
 from seatrial.errors import ANSWER_IS_NO, DONE, UsageError
+from seatrial.reports.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

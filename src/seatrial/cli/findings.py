@@ -11,6 +11,7 @@ import click
 
 from seatrial.cli.common import note
 from seatrial.errors import UsageError
+from seatrial.reports.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,10 +122,6 @@ def need_files(report: Report, folder: Path) -> None:
             "also in folders below, where git does not ignore them",
             fix="give the folder that has them",
         )
-
-
-def counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def prefix_of(root: Path) -> str:

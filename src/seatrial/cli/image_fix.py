@@ -10,7 +10,6 @@ import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.findings import (
-    counted,
     hint,
     need_files,
     prefix_of,
@@ -18,6 +17,7 @@ from seatrial.cli.findings import (
     target_option,
 )
 from seatrial.errors import ANSWER_IS_NO, DONE
+from seatrial.reports.units import counted
 
 if TYPE_CHECKING:
     from seatrial.checking.fixing import Choice, Fixed

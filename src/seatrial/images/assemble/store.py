@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.install import Installed
     from seatrial.images.assemble.layer import WrittenLayer
 
-KINDS = ("wheels", "layers", "bases", "resolutions", "sources", "built")
+KINDS = ("wheels", "layers", "bases", "resolutions", "sources", "built", "records")
 
 
 class Use:
@@ -183,6 +183,12 @@ def stored_layer(
         publish(made, entry)
     point("layer/stored")
     return msgspec.structs.replace(layer, folder=str(entry))
+
+
+def find_layer(key: str) -> StoredLayer | None:
+    """The layer with that key if the cache has it whole."""
+    found = _read_layer(entry_path("layers", key))
+    return found and msgspec.structs.replace(found, reused=True)
 
 
 def _read_layer(entry: Path) -> StoredLayer | None:
