@@ -131,7 +131,7 @@ def _make(
         raise _explain(log.read_text("utf-8", "replace"), system, suite)
     point("base/unpacked")
     blob.rename(oci.blob_path(layout, written.digest))
-    _write_image(layout, written, architecture, f"{system}:{suite}")
+    write_image(layout, written, architecture, f"{system}:{suite}")
 
 
 def as_root() -> list[str]:
@@ -234,7 +234,8 @@ def _pack(stream: IO[bytes], out: IO[bytes]) -> WrittenLayer:
     return WrittenLayer(digest=digest, diff_id=diff_id, size=size)
 
 
-def _write_image(layout: Path, layer: WrittenLayer, architecture: str, name: str) -> None:
+def write_image(layout: Path, layer: WrittenLayer, architecture: str, name: str) -> None:
+    """The manifest and configuration of a base with that one layer; the same layer gives the same digest."""
     config = {
         "architecture": architecture,
         "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
