@@ -18,7 +18,7 @@ import msgspec
 from seatrial.images.assemble import tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 # Level 1 of isal gives the same bytes on every processor; level 3 does not.
@@ -99,6 +99,10 @@ class LayerWriter:
             tar.header(name, kind=tar.SYMLINK, target=target, mode=0o777, uid=uid, gid=gid, mtime=mtime)
         )
 
+    def add_hard_link(self, name: str, target: str) -> None:
+        """Another name of the file `target`, which this layer has already."""
+        self._pend(tar.header(name, kind=tar.HARD_LINK, target=target))
+
     def add_bytes(
         self,
         name: str,
@@ -108,22 +112,32 @@ class LayerWriter:
         uid: int = 0,
         gid: int = 0,
         mtime: int = tar.EPOCH,
+        xattrs: Mapping[str, bytes] | None = None,
     ) -> None:
         """A file whose content is at hand."""
-        self._pend(tar.header(name, size=len(content), mode=mode, uid=uid, gid=gid, mtime=mtime))
+        size = len(content)
+        self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=xattrs))
         self._worth_packing = self._worth_packing or len(content) > 0
         self._pend(content + tar.padding(len(content)))
 
     @contextmanager
     def member(
-        self, name: str, size: int, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = tar.EPOCH
+        self,
+        name: str,
+        size: int,
+        *,
+        mode: int = 0o644,
+        uid: int = 0,
+        gid: int = 0,
+        mtime: int = tar.EPOCH,
+        xattrs: Mapping[str, bytes] | None = None,
     ) -> Iterator[None]:
         """A file of `size` bytes that gets a gzip member of its own.
 
         Inside the block call `packed` with its deflate stream, `plain` with the same content inflated, and
         at its end `close_member`.
         """
-        self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime))
+        self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=xattrs))
         self._flush()
         self.packed(_GZIP_HEADER)
         yield

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 BLOCK = 512
 EPOCH = 315532800
 """1980-01-01, the earliest moment a wheel can name: the time of every installed file."""
 
-FILE, DIRECTORY, SYMLINK = b"0", b"5", b"2"
+FILE, HARD_LINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
 _PAX = b"x"
 _LARGEST = 8**11 - 1  # twelve octal digits minus the terminator: 8 GiB
+_LARGEST_ID = 8**7 - 1
 
 
 def header(
@@ -21,8 +27,9 @@ def header(
     uid: int = 0,
     gid: int = 0,
     mtime: int = EPOCH,
+    xattrs: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """The header block, preceded by a pax header when name or size need one. `target` is a link's target."""
+    """The header block, preceded by a pax header when something does not fit into one. `target` is a link's target."""
     path = name.rstrip("/") + "/" if kind == DIRECTORY else name
     raw, link = path.encode("utf-8", "surrogateescape"), target.encode("utf-8", "surrogateescape")
     extra: list[tuple[str, bytes]] = []
@@ -35,7 +42,22 @@ def header(
         link = link[:100]
     if size > _LARGEST:
         extra.append(("size", str(size).encode()))
-    block = _ustar(prefix, last, min(size, _LARGEST), mode, kind, link, uid, gid, mtime)
+    extra += [
+        (key, str(number).encode()) for key, number in (("uid", uid), ("gid", gid)) if number > _LARGEST_ID
+    ]
+    # The name that every image tool reads extended attributes by: https://github.com/opencontainers/image-spec layer.md
+    extra += [(f"SCHILY.xattr.{name}", value) for name, value in sorted((xattrs or {}).items())]
+    block = _ustar(
+        prefix,
+        last,
+        min(size, _LARGEST),
+        mode,
+        kind,
+        link,
+        min(uid, _LARGEST_ID),
+        min(gid, _LARGEST_ID),
+        mtime,
+    )
     if not extra:
         return block
     records = b"".join(_record(key, value) for key, value in extra)

@@ -57,11 +57,14 @@ def who(root: Root, user: str) -> Who:
         uid, gid, home = _id(match[2], user), _id(match[3], user), match[5] or "/"
     if group:
         gid = _group(root, group, user)
-    return _with_range(Who(uid, gid, home)) if uid == gid == 0 else Who(uid, gid, home)
+    return with_range(Who(uid, gid, home)) if uid == gid == 0 else Who(uid, gid, home)
 
 
-def _with_range(root: Who) -> Who:
-    """Add the ids that this process may give to other users of an image. Source: subuid(5), newuidmap(1)."""
+def with_range(root: Who) -> Who:
+    """Add the ids that this process may give to other users of an image, or nothing without a right to any.
+
+    Source: subuid(5), newuidmap(1).
+    """
     if os.geteuid() == 0:
         return msgspec.structs.replace(root, uids=_CONTAINER_IDS, gids=_CONTAINER_IDS)
     programs = shutil.which("newuidmap"), shutil.which("newgidmap")
