@@ -7,37 +7,46 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
 from seatrial.images.assemble import accounts, groups, layers
-from seatrial.images.assemble.config import image_config
 from seatrial.images.assemble.fetch import fetch
 from seatrial.images.assemble.source import select
 from seatrial.images.assemble.source_layer import read_source
-from seatrial.images.assemble.spec import Assembled, AssembledLayer, ImageSpec
-from seatrial.images.assemble.store import StoredLayer, Use, using
+from seatrial.images.assemble.spec import Assembled, AssembledImage, AssembledLayer, ImageSpec
+from seatrial.images.assemble.store import StoredLayer, Use, find_layer, using
 from seatrial.images.assemble.tar import EPOCH
+from seatrial.images.outputs import account, layout, parts, records
+from seatrial.images.outputs.layout import check_output
+from seatrial.images.target import normal, parse_platform
+from seatrial.reports.units import counted, megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from seatrial.images.assemble.accounts import Account
     from seatrial.images.assemble.layers import LayerPlan
     from seatrial.images.bases import Base
+    from seatrial.images.lock import LockedWheel
+    from seatrial.images.outputs.names import Name
+    from seatrial.images.outputs.parts import Part
+    from seatrial.images.outputs.records import Record
     from seatrial.images.probe import Probed
     from seatrial.images.resolve import Resolution
 
 __all__ = [
     "Assembled",
+    "AssembledImage",
     "AssembledLayer",
     "ImageSpec",
     "Prepared",
-    "assemble",
     "assemble_project",
+    "plan_project",
     "prepare_project",
 ]
 
@@ -50,6 +59,19 @@ class Prepared(NamedTuple):
     resolution: Resolution
 
 
+class Decided(NamedTuple):
+    """One platform's image that is decided but not made: who runs in it, and its layers above the base."""
+
+    spec: ImageSpec
+    prepared: Prepared
+    base: oci.Image
+    user: Account
+    parts: list[Part]
+    notes: list[str]
+    former: Record | None
+    created: int
+
+
 def assemble_project(
     spec: ImageSpec,
     *,
@@ -58,21 +80,72 @@ def assemble_project(
     refresh: bool = False,
     refresh_base: bool = False,
     threads: int | None = None,
+    names: Sequence[Name] = (),
+    say: Callable[[str], None] = lambda _what: None,
     point: Callable[[str], None] = lambda _name: None,
 ) -> Assembled:
-    """From a specification to an image in the layout `out`: base, resolving, fetching, layers.
+    """From a specification to an image in the layout `out`, which holds nothing else afterwards.
 
-    `refresh` looks for newer versions, `refresh_base` makes or pulls the base again.
+    Several platforms make several images and an index that names them; what is the same for both is made once.
+    `refresh` looks for newer versions, `refresh_base` makes or pulls the base again. The first of `names` is
+    noted in the layout. `say` hears what is being done now.
 
     Raises:
         SeatrialError: something of it cannot be had or must not be in an image; `out` is as it was.
         MissingToolError: a program or permission is missing.
     """
+    started = time.monotonic()
+    check_output(out, [spec.base])
     with using() as use:
-        prepared = prepare_project(
-            spec, use, insecure=insecure, refresh=refresh, refresh_base=refresh_base, point=point
-        )
-        return assemble(spec, prepared, use, out=out, threads=threads, point=point)
+        images = _decide(
+            spec, use, out=out, insecure=insecure, refresh=refresh, refresh_base=refresh_base, threads=threads,
+            say=say, point=point,
+        )  # fmt: skip
+        plans = _plans(images)
+        _fetch_missing(images, use, say, point)
+        new = sum(find_layer(plan.key) is None for plan in plans)
+        say(f"making layers, {new} of {len(plans)} new")
+        made = layers.build(plans, use, threads=threads or layers.processors(), point=point)
+        built = dict(zip((plan.key for plan in plans), made, strict=True))
+        say(f"writing {out}")
+        ready = []
+        for image in images:
+            stored = [built[part.plan.key] for part in image.parts]
+            image.notes.extend(_disagreements([part.plan for part in image.parts], stored))
+            ready.append(account.put_together(image, stored))
+        digest, described = layout.write(out, ready, names=names, point=point)
+        for image, one in zip(images, described, strict=True):
+            records.remember(image.spec, one.top.digest, account.record(image))
+    return account.assembled(images, ready, described, digest, time.monotonic() - started)
+
+
+def plan_project(
+    spec: ImageSpec,
+    *,
+    out: Path,
+    insecure: bool = False,
+    refresh: bool = False,
+    refresh_base: bool = False,
+    say: Callable[[str], None] = lambda _what: None,
+    point: Callable[[str], None] = lambda _name: None,
+) -> Assembled:
+    """What `assemble_project` would make, and which of it the cache has; no layer and no image is written.
+
+    The base and the resolved requirements, without which nobody can say, come into the cache. `digest` and the
+    size of a layer are empty and 0 as long as a layer has to be made first.
+
+    Raises:
+        SeatrialError: something of it cannot be had or must not be in an image.
+        MissingToolError: a program or permission is missing.
+    """
+    started = time.monotonic()
+    check_output(out, [spec.base])
+    with using() as use:
+        images = _decide(
+            spec, use, out=out, insecure=insecure, refresh=refresh, refresh_base=refresh_base, threads=None,
+            say=say, point=point,
+        )  # fmt: skip
+        return account.foreseen(images, _wanted_wheels(images, use), time.monotonic() - started)
 
 
 def prepare_project(
@@ -110,88 +183,87 @@ def prepare_project(
     return Prepared(base, probed, resolution)
 
 
-def assemble(
+def _decide(
     spec: ImageSpec,
-    prepared: Prepared,
     use: Use,
     *,
     out: Path,
-    threads: int | None = None,
-    point: Callable[[str], None] = lambda _name: None,
-) -> Assembled:
-    """Write the image into the layout `out`, which holds nothing else afterwards.
-
-    Raises:
-        SeatrialError: a wheel is refused, a source file must not be in an image, or `out` is something else.
-        MissingToolError: bytecode is wanted, and the base's Python cannot run here.
-    """
-    started = time.monotonic()
-    base = oci.read_image(prepared.base.layout, digest=prepared.base.digest)
-    check_output(out)
-    mtime = source_date_epoch()
-    prepared = _with_sizes(prepared, use, point)
-    user, plans, notes = plan(
-        spec, prepared, out, len(base.manifest.layers), threads or layers.processors(), mtime
-    )
-    _fetch_missing(plans, prepared.resolution.urls, use, point)
-    built = layers.build(plans, use, threads=threads or layers.processors(), point=point)
-    notes += _disagreements(plans, built)
-    config = image_config(
-        spec, base.config, user, prepared.base, len(base.manifest.layers),
-        [(p.what, b.diff_id) for p, b in zip(plans, built, strict=True)], mtime,
-    )  # fmt: skip
-    digest = _write_layout(out, prepared.base, base, built, config, point)
-    return Assembled(
-        digest=digest,
-        size=sum(d.size for d in base.manifest.layers) + sum(b.size for b in built),
-        layers=(
-            *(AssembledLayer(digest=d.digest, size=d.size, what=f"base {spec.base}", reused=not prepared.base.made_now)
-              for d in base.manifest.layers),
-            *(AssembledLayer(digest=b.digest, size=b.size, what=p.what, reused=b.reused)
-              for p, b in zip(plans, built, strict=True)),
-        ),
-        seconds=round(time.monotonic() - started, 3),
-        notes=tuple(notes),
-    )  # fmt: skip
+    insecure: bool,
+    refresh: bool,
+    refresh_base: bool,
+    threads: int | None,
+    say: Callable[[str], None],
+    point: Callable[[str], None],
+) -> list[Decided]:
+    """Prepare every platform and plan its layers, platforms in the order of their names."""
+    mtime, found = source_date_epoch(), []
+    platforms = sorted({normal(platform) for platform in spec.platforms})
+    for platform in platforms:
+        parse_platform(platform)
+    for platform in platforms:
+        one = msgspec.structs.replace(spec, platforms=(platform,))
+        say(f"preparing {spec.base} for {platform}, and resolving")
+        try:
+            prepared = prepare_project(
+                one, use, insecure=insecure, refresh=refresh, refresh_base=refresh_base, point=point
+            )
+            prepared = _with_sizes(prepared, spec, use, point)
+            found.append(_decide_one(one, prepared, out, threads or layers.processors(), mtime))
+        except SeatrialError as error:
+            if len(platforms) > 1:
+                error.what = f"{platform}: {error.what}"
+            raise
+    return found
 
 
-def plan(
-    spec: ImageSpec, prepared: Prepared, out: Path, base_layers: int, threads: int, mtime: int
-) -> tuple[accounts.Account, list[LayerPlan], list[str]]:
+def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mtime: int) -> Decided:
     """Which layers the image gets on top of its base, lowest first, and what is worth knowing about them.
 
     Raises:
         SeatrialError: the specification contradicts the base, or a source file must not be in an image.
     """
+    base = oci.read_image(prepared.base.layout, digest=prepared.base.digest)
     interpreter, tree = prepared.probed.interpreter, prepared.probed.tree
     scheme, wheels = interpreter.scheme, prepared.resolution.lock.wheels
     decided = groups.replaced(tree, scheme, wheels)
     wheels = tuple(w for w in wheels if w.name not in decided.kept)
     user = accounts.account(tree, spec.user)
     workdir = accounts.working_folder(tree, spec.workdir)
-    room = groups.MAX_LAYERS - base_layers - 2  # the accounts' and the source's
-    grouped = groups.group(wheels, room // 2 if spec.bytecode else room)
+    room = groups.MAX_LAYERS - len(base.manifest.layers) - 2  # the accounts' and the source's
+    room = room // 2 if spec.bytecode else room
+    grouped = groups.group(wheels, room)
     ground = accounts.ground(tree, user, workdir, interpreter.missing, decided.removed)
-    plans = [layers.plan_ground(ground), *(layers.plan_wheels(g, scheme) for g in grouped)]
+    found = [parts.ground_part(layers.plan_ground(ground), ground)]
+    found += [parts.packages_part(layers.plan_wheels(g, scheme), g, room, interpreter) for g in grouped]
     if spec.bytecode:
-        plans += [layers.plan_bytecode(g, interpreter, threads) for g in grouped]
+        found += [
+            parts.bytecode_part(layers.plan_bytecode(g, interpreter, threads), g, room, interpreter)
+            for g in grouped
+        ]
     if spec.source:
         files = read_source(
             select(spec.root, spec.source, (*spec.exclude, *_inside(spec.root, out))), workdir
         )
         owner = (user.uid, user.gid) if spec.owner == "user" else (0, 0)
-        plans.append(layers.plan_source(files, *owner, mtime))
-    return user, plans, list(decided.notes)
+        plan = layers.plan_source(files, *owner, mtime)
+        found.append(parts.source_part(plan, files, workdir, owner, mtime))
+    former = records.former(spec, out)
+    return Decided(spec, prepared, base, user, found, list(decided.notes), former, mtime)
 
 
-def _with_sizes(prepared: Prepared, use: Use, point: Callable[[str], None]) -> Prepared:
+def _plans(images: Iterable[Decided]) -> list[LayerPlan]:
+    """Every layer once, also when several platforms have it."""
+    return list({part.plan.key: part.plan for image in images for part in image.parts}.values())
+
+
+def _with_sizes(prepared: Prepared, spec: ImageSpec, use: Use, point: Callable[[str], None]) -> Prepared:
     """Plain HTML indexes say no sizes, but what shares a layer depends on them: those wheels are fetched first."""
     lock, urls = prepared.resolution.lock, prepared.resolution.urls
     unknown = [wheel for wheel in lock.wheels if not wheel.size]
     if not unknown:
         return prepared
     places = {wheel.sha256: use.hold("wheels", wheel.sha256) for wheel in unknown}
-    fetch(unknown, urls, point=point)
+    fetch(unknown, urls, offline=spec.offline, point=point)
     wheels = tuple(
         msgspec.structs.replace(w, size=places[w.sha256].stat().st_size) if w.sha256 in places else w
         for w in lock.wheels
@@ -208,19 +280,27 @@ def _inside(root: Path, out: Path) -> list[str]:
         return []
 
 
-def _fetch_missing(
-    plans: Sequence[LayerPlan], urls: dict[str, str], use: Use, point: Callable[[str], None]
-) -> None:
-    """Only wheels whose layer is not in the cache have to be here."""
+def _wanted_wheels(images: Sequence[Decided], use: Use) -> dict[str, LockedWheel]:
+    """Only wheels whose layer is not in the cache have to be here; those that are not yet, by hash."""
     wanted = {
         wheel.sha256: wheel
-        for plan in plans
+        for plan in _plans(images)
         if plan.wheels and not (use.hold("layers", plan.key) / "layer.json").exists()
         for wheel in plan.wheels
     }
-    for sha256 in wanted:
-        use.hold("wheels", sha256)
-    fetch(wanted.values(), urls, point=point)
+    return {sha: wheel for sha, wheel in wanted.items() if not use.hold("wheels", sha).exists()}
+
+
+def _fetch_missing(
+    images: Sequence[Decided], use: Use, say: Callable[[str], None], point: Callable[[str], None]
+) -> None:
+    wanted = _wanted_wheels(images, use)
+    if not wanted:
+        return
+    size = sum(wheel.size for wheel in wanted.values())
+    say(f"fetching {counted(len(wanted), 'wheel')}, {megabytes(size)}")
+    urls = {sha: url for image in images for sha, url in image.prepared.resolution.urls.items()}
+    fetch(wanted.values(), urls, offline=images[0].spec.offline, point=point)
 
 
 def _disagreements(plans: Sequence[LayerPlan], built: Sequence[StoredLayer]) -> list[str]:
@@ -248,50 +328,3 @@ def source_date_epoch() -> int:
     if text and not (text.isascii() and text.isdigit()):
         raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds", fix="unset or correct it")
     return int(text) if text else EPOCH
-
-
-def check_output(out: Path) -> None:
-    """Raise unless `out` may be written: absent, empty, or a layout with at most one image.
-
-    Raises:
-        SeatrialError: it holds something else.
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not out.is_dir() or not (out / "oci-layout").exists():
-        raise SeatrialError(
-            "this is not an empty folder", where=str(out), fix="give a folder that does not exist yet"
-        )
-    if len(oci.read_index(out).manifests) > 1:
-        raise SeatrialError("this layout holds several images", where=str(out), fix="give another folder")
-
-
-def _write_layout(
-    out: Path, base: Base, image: oci.Image, built: Sequence[StoredLayer], config: dict[str, Any],
-    point: Callable[[str], None],
-) -> str:  # fmt: skip
-    """Blobs first, the index last; blobs that the former image alone needed go."""
-    oci.create(out)
-    for layer in image.manifest.layers:
-        oci.link_blob(out, layer.digest, oci.blob_path(base.layout, layer.digest))
-    for stored in built:
-        oci.link_blob(out, stored.digest, stored.blob)
-    described = oci.add_blob(out, oci.encode(config), oci.CONFIG)
-    manifest = oci.Manifest(
-        config=described,
-        layers=(
-            *(oci.Descriptor(oci.LAYER_GZIP if "gzip" in d.media_type else d.media_type, d.digest, d.size)
-              for d in image.manifest.layers),
-            *(oci.Descriptor(oci.LAYER_GZIP, b.digest, b.size) for b in built),
-        ),
-    )  # fmt: skip
-    platform = oci.Platform(architecture=config["architecture"], os=config["os"])
-    top = oci.add_blob(out, oci.encode(manifest), oci.MANIFEST, platform=platform)
-    point("image/blobs-written")
-    oci.set_index(out, oci.Index(manifests=(top,)))
-    point("image/indexed")
-    needed = {d.digest.removeprefix("sha256:") for d in (top, described, *manifest.layers)}
-    for blob in (out / "blobs" / "sha256").iterdir():
-        if blob.name not in needed:
-            blob.unlink(missing_ok=True)
-    return top.digest

@@ -113,18 +113,39 @@ def _base(root: Path, base: Base) -> str:
 
 
 class AssembledLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer of the result. `what` says what is in it, `reused` that it came from the cache or the base."""
+    """One layer of the result. `what` says what is in it, `reused` that it came from the cache or the base.
+
+    `why` says why it is a layer of its own, `reason` why it is new: what changed since the image before. Of an
+    image that was not made, `digest` and `size` are empty and 0 where nobody knows them yet.
+    """
 
     digest: str
     size: int
     what: str
     reused: bool
+    why: str = ""
+    reason: str = ""
+
+
+class AssembledImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The image for one platform: manifest digest, bytes of its layers, layers lowest first.
+
+    `settings_changed` names what its configuration says otherwise than that of the image before.
+    """
+
+    platform: str
+    digest: str
+    size: int
+    layers: tuple[AssembledLayer, ...]
+    settings_changed: tuple[str, ...] = ()
 
 
 class Assembled(msgspec.Struct, frozen=True, kw_only=True):
-    """An image in a layout: manifest digest, bytes of all layers, layers lowest first, seconds it took.
+    """An image in a layout: digest, bytes of all layers, layers lowest first, seconds it took.
 
-    `notes` are things worth knowing, such as two packages that disagree about a file.
+    For several platforms the digest is that of the index that names them, and each layer counts once. `images`
+    has an entry for every platform. `notes` are things worth knowing, such as two packages that disagree about a
+    file. `missing_wheels` and `missing_bytes` are what has to be fetched first when nothing was made.
     """
 
     digest: str
@@ -132,3 +153,6 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[AssembledLayer, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    images: tuple[AssembledImage, ...] = ()
+    missing_wheels: int = 0
+    missing_bytes: int = 0

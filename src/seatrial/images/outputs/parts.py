@@ -1,0 +1,110 @@
+"""The layers of an image before they are made, and why each is a layer of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from seatrial.images.assemble import groups
+from seatrial.images.outputs.records import LayerRecord, hashed
+from seatrial.reports.units import counted, megabytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seatrial.images.assemble.accounts import Ground
+    from seatrial.images.assemble.layers import LayerPlan
+    from seatrial.images.assemble.source_layer import SourceFile
+    from seatrial.images.lock import LockedWheel
+    from seatrial.images.probe import Interpreter
+
+
+class Part(NamedTuple):
+    """A layer to be: its plan, why it is a layer, what is remembered of it; `files` of the source with hashes."""
+
+    plan: LayerPlan
+    why: str
+    record: LayerRecord
+    files: dict[str, str]
+
+
+def ground_part(plan: LayerPlan, ground: Ground) -> Part:
+    """Accounts, folders and removals."""
+    user = ground.account
+    facts = {
+        "user": f"{user.name} ({user.uid}:{user.gid})",
+        "working folder": ground.workdir,
+        "folders": ", ".join(ground.folders),
+        "removed files of the base": hashed(ground.removed) if ground.removed else "",
+        "accounts of the base": hashed([user.passwd.decode("latin-1"), user.group.decode("latin-1")]),
+    }
+    why = "the account that the program runs as, and the folders that packages and program need"
+    if ground.removed:
+        why += "; it hides what other packages replace"
+    return _part("ground", plan, why, facts=facts)
+
+
+def packages_part(
+    plan: LayerPlan, wheels: tuple[LockedWheel, ...], room: int, interpreter: Interpreter
+) -> Part:
+    """The installed files of some wheels."""
+    return _part(
+        "packages", plan, _why_together(wheels, room), wheels, _group_facts(wheels, room, interpreter)
+    )
+
+
+def bytecode_part(
+    plan: LayerPlan, wheels: tuple[LockedWheel, ...], room: int, interpreter: Interpreter
+) -> Part:
+    """The bytecode of some wheels."""
+    why = (
+        f"compiled by the image's own Python {interpreter.version}, so that no container compiles on its first "
+        "import; apart from the packages, which do not depend on that version"
+    )
+    facts = {**_group_facts(wheels, room, interpreter), "Python": interpreter.version}
+    return _part("bytecode", plan, why, wheels, facts)
+
+
+def source_part(
+    plan: LayerPlan, files: Sequence[SourceFile], workdir: str, owner: tuple[int, int], mtime: int
+) -> Part:
+    """The project's own files."""
+    hashes = {file.path: file.content for file in files if file.kind == "file"}
+    facts = {
+        "working folder": workdir,
+        "owner": "{}:{}".format(*owner),
+        "SOURCE_DATE_EPOCH": str(mtime),
+        "executable files": hashed([f.path for f in files if f.kind == "file" and f.mode & 0o111]),
+        "folders and links": hashed([(f.path, f.content) for f in files if f.kind != "file"]),
+    }  # fmt: skip
+    why = f"{counted(len(hashes), 'file')} of the project, last because they change most often"
+    return _part("source", plan, why, facts=facts)._replace(files=hashes)
+
+
+def _part(
+    kind: str,
+    plan: LayerPlan,
+    why: str,
+    wheels: tuple[LockedWheel, ...] = (),
+    facts: dict[str, str] | None = None,
+) -> Part:
+    record = LayerRecord(kind=kind, key=plan.key, what=plan.what, wheels=wheels, facts=facts or {})
+    return Part(plan, why, record, {})
+
+
+def _why_together(wheels: tuple[LockedWheel, ...], room: int) -> str:
+    if len(wheels) == 1 and groups.is_large(wheels[0]):
+        return (
+            f"one large package, a wheel of {megabytes(wheels[0].size)}: another version of anything else "
+            "leaves it where it is"
+        )
+    number, of = groups.shared(wheels[0].name, room)
+    return (
+        f"small packages share layers: group {number} of {of}, by a hash of each name, so that another version "
+        "of one changes one layer"
+    )
+
+
+def _group_facts(wheels: tuple[LockedWheel, ...], room: int, interpreter: Interpreter) -> dict[str, str]:
+    alone = len(wheels) == 1 and groups.is_large(wheels[0])
+    group = wheels[0].name if alone else "shared {} of {}".format(*groups.shared(wheels[0].name, room))
+    return {"group": group, "folders of the base's Python": hashed(interpreter.scheme)}
