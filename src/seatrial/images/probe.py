@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_VERSION = 3
+_VERSION = 4
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What CPython itself is linked against, and the loader.
 _LIBRARIES = (
@@ -175,6 +175,7 @@ def _interpreter(answer: dict[str, Any], glibc: str, tree: Tree, base: Base, *, 
         headers=headers,
         data=data,
         shebang=answer["executable"],
+        python=minor,
         links=tuple(
             (link, resolve(tree, link)) for link in sorted(tree.links)
             if link.startswith(data.rstrip("/") + "/") and resolve(tree, link) in tree.folders

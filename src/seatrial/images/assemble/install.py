@@ -12,35 +12,37 @@ import hashlib
 import io
 import os
 import posixpath
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from seatrial.images.assemble.refusal import refuse
 from seatrial.images.assemble.splice import read_entry, splice
-from seatrial.images.assemble.wheel import Entry, Wheel, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from seatrial.images.assemble.layer import LayerWriter
+    from seatrial.images.assemble.wheel import Entry, Wheel
 
 _INSTALLER = b"seatrial\n"
+# As pip writes it.
 _SCRIPT = """\
-#!{shebang}
-# -*- coding: utf-8 -*-
-import re
 import sys
 from {module} import {first}
 if __name__ == '__main__':
-    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
+    sys.argv[0] = sys.argv[0].removesuffix('.exe')
     sys.exit({call}())
 """
+_LONGEST_SHEBANG = 127
+_MAX_PATH = 4095
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute folders of the image's interpreter, and its own path for `#!` lines.
 
-    `links` are folders of the base that are symbolic links, with what they point to.
+    `links` are folders of the base that are symbolic links, with what they point to; `python` is `3.11`.
     """
 
     purelib: str
@@ -50,6 +52,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     shebang: str
     links: tuple[tuple[str, str], ...] = ()
+    python: str = ""
 
 
 class Placement(NamedTuple):
@@ -76,7 +79,8 @@ def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
         WheelError: a file would land outside of the folder it belongs to.
     """
     root = scheme.purelib if wheel.pure else scheme.platlib
-    wrappers, linked = {name for name, _ in wheel.scripts}, tuple(link + "/" for link, _ in scheme.links)
+    scripts = _programs(wheel.scripts, scheme)
+    wrappers, linked = {name for name, _ in scripts}, tuple(link + "/" for link, _ in scheme.links)
     found = [
         placed
         for entry in wheel.entries
@@ -85,28 +89,30 @@ def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
     ]
     found += [
         Placement(f"{scheme.scripts}/{name}", None, entry_script(target, scheme.shebang), 0o755)
-        for name, target in wheel.scripts
+        for name, target in scripts
     ]
     found.append(Placement(f"{root}/{wheel.dist_info}/INSTALLER", None, _INSTALLER, 0o644))
     by_path = {
         _through_links(p.path, scheme) if p.path.startswith(linked) else p.path: p for p in found
     }  # later ones win: pip overwrites INSTALLER too
+    _check_places(wheel, by_path, scheme)
     return [by_path[path]._replace(path=path) for path in sorted(by_path)]
 
 
 def _place(wheel: Wheel, entry: Entry, scheme: Scheme, root: str, wrappers: set[str]) -> Placement | None:
     mode = 0o755 if entry.executable else 0o644
-    if not entry.name.startswith(wheel.data + "/"):
+    top, _, inner = entry.name.partition("/")
+    if not (inner and top.endswith(".data")):
         return Placement(f"{root}/{entry.name}", entry, b"", mode)
-    key, _, rest = entry.name.removeprefix(wheel.data + "/").partition("/")
+    key, _, rest = inner.partition("/")
     folders = {
         "purelib": scheme.purelib,
         "platlib": scheme.platlib,
         "scripts": scheme.scripts,
-        "headers": f"{scheme.headers}/{wheel.data.removesuffix('.data').rsplit('-', 1)[0]}",
+        "headers": f"{scheme.headers}/{wheel.project}",
         "data": scheme.data,
     }
-    if key not in folders or not rest:
+    if top != wheel.data or key not in folders or not rest:
         raise refuse(wheel.filename, f"{entry.name!r} belongs to no known installation folder")
     if key != "scripts":
         return Placement(f"{folders[key]}/{rest}", entry, b"", mode)
@@ -114,6 +120,36 @@ def _place(wheel: Wheel, entry: Entry, scheme: Scheme, root: str, wrappers: set[
     if name in wrappers:
         return None  # the entry point makes it
     return Placement(f"{folders[key]}/{rest}", entry, b"", 0o755, rewrite=True)
+
+
+def _check_places(wheel: Wheel, paths: Iterable[str], scheme: Scheme) -> None:
+    """What a wheel brings as data can reach the folders in which packages say what belongs to them."""
+    own = f"{scheme.purelib if wheel.pure else scheme.platlib}/{wheel.dist_info}/"
+    for path in paths:
+        if len(path) > _MAX_PATH // 4 and len(path.encode()) > _MAX_PATH:
+            raise refuse(wheel.filename, f"{path[:80] + '…'!r} is longer than a path may be")
+        if (".dist-info/" in path or ".egg-info" in path) and not path.startswith(own):
+            for library in (scheme.purelib, scheme.platlib):
+                top = (
+                    path.removeprefix(library + "/").partition("/")[0]
+                    if path.startswith(library + "/")
+                    else ""
+                )
+                if top.endswith((".dist-info", ".egg-info")):
+                    raise refuse(wheel.filename, f"it writes {path}, which says what another package is")
+
+
+def _programs(scripts: tuple[tuple[str, str], ...], scheme: Scheme) -> tuple[tuple[str, str], ...]:
+    """Entry points as programs; pip and old setuptools name theirs after the Python that they are installed for."""
+    found = dict(scripts)
+    for name, versioned, pattern in (
+        ("pip", ("pip", f"pip{scheme.python.partition('.')[0]}", f"pip{scheme.python}"), r"pip\d+(\.\d+)?"),
+        ("easy_install", ("easy_install", f"easy_install-{scheme.python}"), r"easy_install-\d+\.\d+"),
+    ):
+        if name in found and scheme.python:
+            kept = {n: t for n, t in found.items() if not re.fullmatch(pattern, n)}
+            found = {**kept, **dict.fromkeys(versioned, found[name])}
+    return tuple(sorted(found.items()))
 
 
 def _through_links(path: str, scheme: Scheme) -> str:
@@ -127,7 +163,19 @@ def entry_script(target: str, shebang: str) -> bytes:
     """The program that pip writes for `module:attribute`."""
     module, _, attribute = target.partition(":")
     first = attribute.partition(".")[0]
-    return _SCRIPT.format(shebang=shebang, module=module, first=first, call=attribute).encode()
+    return first_line(shebang) + _SCRIPT.format(module=module, first=first, call=attribute).encode()
+
+
+def first_line(interpreter: str) -> bytes:
+    """How a program names its interpreter; the kernel takes no long path and none with a space.
+
+    Source: execve(2), and distlib's `scripts.py`, which pip uses.
+    """
+    if " " not in interpreter and len(interpreter.encode()) + len("#!\n") <= _LONGEST_SHEBANG:
+        return f"#!{interpreter}\n".encode()
+    quoted = f'"{interpreter}"' if " " in interpreter else interpreter
+    # To sh the first two quotes are empty, and it becomes Python; to Python all of it is a string.
+    return f"#!/bin/sh\n'''exec' {quoted} \"$0\" \"$@\"\n' '''\n".encode()
 
 
 def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -> Installed:
@@ -218,7 +266,7 @@ def content_of(wheel: Wheel, placed: Placement, descriptor: int, shebang: str) -
     content, _ = read_entry(descriptor, placed.entry, wheel.record.get(placed.entry.name), wheel.filename)
     if placed.rewrite and content.startswith(b"#!python"):
         _, _, rest = content.partition(b"\n")
-        return b"#!" + shebang.encode() + b"\n" + rest
+        return first_line(shebang) + rest
     return content
 
 

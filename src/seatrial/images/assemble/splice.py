@@ -12,7 +12,8 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from seatrial.images.assemble.layer import PACKING_LEVEL, LayerWriter
-from seatrial.images.assemble.wheel import DEFLATED, Entry, Recorded, refuse
+from seatrial.images.assemble.refusal import refuse
+from seatrial.images.assemble.wheel import DEFLATED, Entry, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
