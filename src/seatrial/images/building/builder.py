@@ -6,6 +6,7 @@ It costs nothing until the first thing is built: then the building system is pre
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from seatrial.errors import SeatrialError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.spec import ImageSpec
     from seatrial.images.assemble.store import Use
     from seatrial.images.bases import Base
+    from seatrial.images.building.model import Limits, System
     from seatrial.images.inputs.model import Build, Built, Unbuilt
     from seatrial.images.probe import Probed
 
@@ -28,6 +30,7 @@ def builder(
     *,
     insecure: bool = False,
     refresh: bool = False,
+    limits: Limits | None = None,
     env: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda _text: None,
     point: Callable[[str], None] = lambda _name: None,
@@ -35,18 +38,27 @@ def builder(
     """Return what builds wheels for the image that `spec`, its `base` and the `probed` interpreter describe.
 
     `env` (default: this process's) is what uv and git are started with; nothing of it reaches a build. `say` is told
-    what is being built, one line at a time. `refresh` builds again what was built before.
+    what is being built, one line at a time. `refresh` builds again what was built before. `limits` are for each step.
 
     The result raises:
         SeatrialError: the source cannot be had or is refused, or its build failed; the whole log is in a named file.
         MissingToolError: git, bubblewrap or the right to make namespaces is missing.
     """
     environment = dict(os.environ if env is None else env)
+    systems: dict[str, System] = {}
+    preparing = Lock()
 
     def build(unbuilt: Unbuilt) -> Built:
-        from seatrial.images.building.make import Workshop, make
+        from seatrial.images.building.make import make
+        from seatrial.images.building.model import Limits, Workshop
 
-        return make(Workshop(spec, base, probed, use, insecure, refresh, environment, say, point), unbuilt)
+        given = limits or Limits()
+        return make(
+            Workshop(
+                spec, base, probed, use, insecure, refresh, environment, say, point, given, systems, preparing
+            ),
+            unbuilt,
+        )
 
     if not spec.build:
 
