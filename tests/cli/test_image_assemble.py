@@ -84,7 +84,7 @@ def test_an_empty_folder_says_what_to_write(project: Path, tmp_path: Path) -> No
 def test_the_cache_is_shown_and_pruned(project: Path, tmp_path: Path) -> None:
     seatrial(project, "image", "assemble", str(project), "--base", str(tmp_path / "base"), "--no-bytecode")
     shown = json.loads(seatrial(project, "cache", "show", "--json").stdout)
-    assert {"wheels", "layers", "bases", "resolutions"} == set(shown["kinds"])
+    assert {"wheels", "layers", "bases", "resolutions"} <= set(shown["kinds"])
     assert "total" in seatrial(project, "cache", "show").stdout
     pruned = json.loads(seatrial(project, "cache", "prune", "--max-size", "0", "--json").stdout)
     assert pruned["removed_bytes"] == shown["bytes"]

@@ -5,18 +5,47 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from seatrial.cli.assembled import explain, foresee, summarise
 from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.reports.units import megabytes
+from seatrial.cli.waiting import Waiting
+from seatrial.reports.units import size
 
 if TYPE_CHECKING:
+    from seatrial.config import Image
     from seatrial.images.assemble.spec import Assembled, ImageSpec
+    from seatrial.images.outputs.delivery import Delivered, Destination
+    from seatrial.images.outputs.engines import Program
+    from seatrial.images.outputs.names import Name
 
 
-@click.command(epilog="Example: seatrial image assemble . --tag 127.0.0.1:5000/models/iris:1 --push")
+_EXAMPLES = """\b
+Examples:
+  seatrial image assemble . --oci ./image --explain
+  seatrial image assemble . --tag 127.0.0.1:5000/models/iris:1 --push
+  seatrial image assemble . --platform linux/amd64 --platform linux/arm64 --push
+  seatrial image assemble . --tag iris:1 --load
+  seatrial image assemble . --docker-archive - | ssh HOST docker load
+  seatrial image assemble . --dry-run
+"""
+
+
+class EngineName(click.Choice[str]):
+    """docker, podman or auto; says what went wrong when DIR was taken for it."""
+
+    def __init__(self) -> None:
+        super().__init__(["auto", "docker", "podman"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            self.fail(f"{value!r} is not auto, docker or podman; write DIR before --load", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument(
     "folder", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
@@ -29,8 +58,29 @@ if TYPE_CHECKING:
 @click.option(
     "--oci", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Write the image here."
 )
-@click.option("--tag", metavar="REGISTRY/REPO:TAG", help="What to push it as.")
-@click.option("--push", is_flag=True, help="Push it; needs --tag.")
+@click.option(
+    "--tag",
+    "tags",
+    metavar="[REGISTRY/]REPO:TAG",
+    multiple=True,
+    help="What to push it as, or to call it in an archive, an engine or the folder; may be given again.",
+)
+@click.option("--push", is_flag=True, help="Push it as --tag says, or to where seatrial.yaml says.")
+@click.option(
+    "--docker-archive",
+    "archive",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write a tar that `docker load`, `podman load` and skopeo read; - is stdout.",
+)
+@click.option(
+    "--load",
+    metavar="[ENGINE]",
+    type=EngineName(),
+    is_flag=False,
+    flag_value="auto",
+    help="Load it into docker or podman on this machine; alone: into the one that runs.",
+)
 @click.option("--insecure", is_flag=True, help="Allow registries without TLS (loopback needs no flag).")
 @click.option(
     "--platform",
@@ -65,8 +115,11 @@ if TYPE_CHECKING:
 @click.option("--refresh", is_flag=True, help="Look for newer versions of what is not pinned.")
 @click.option("--refresh-base", is_flag=True, help="Make or pull the base again.")
 @click.option(
-    "--explain", is_flag=True, help="Say for each layer what is in it, how large it is and whether it is new."
+    "--explain",
+    is_flag=True,
+    help="Say for each layer what is in it, why it is a layer, how large it is, and why it is new.",
 )
+@click.option("--dry-run", is_flag=True, help="Say which layers it would have and make none of them.")
 @json_option
 @directory_option
 def assemble(folder: Path, name: str | None, **options: Any) -> None:
@@ -75,46 +128,46 @@ def assemble(folder: Path, name: str | None, **options: Any) -> None:
     Nothing of DIR is executed. The same inputs give the same digest on any machine. Wheels, layers and
     resolutions are kept in the cache, so the next time only what changed is made.
     """
-    if options["push"] != bool(options["tag"]):
-        raise click.UsageError("--push and --tag belong together: --tag REGISTRY/REPO:TAG --push")
-    from seatrial.images.assemble.image import assemble_project
-
-    spec = read_spec(folder, name, options)
+    chosen, image = choose_image(folder, name)
+    spec = with_options(folder, image, options)
+    wanted = _wanted(chosen, image, options)
     out = options["oci"] or _default_layout(folder, name)
-    done = assemble_project(
-        spec,
-        out=out,
-        insecure=options["insecure"],
-        refresh=options["refresh"],
-        refresh_base=options["refresh_base"],
-    )
-    pushed = _push(out, options, done) if options["push"] else 0
+    if options["dry_run"]:
+        _foresee(spec, out, wanted, options)
+        return
+    done, delivered = _work(spec, out, wanted, options)
     if options["as_json"]:
-        print_json({**_as_dict(done), "pushed_bytes": pushed, "layout": str(out)})
+        found = {**_as_dict(done, explained=options["explain"]), **_plain(delivered)}
+        print_json({**found, "layout": str(out)})
         return
     if options["explain"]:
-        _explain(done)
-    for line in done.notes:
-        note(f"note: {line}")
-    new = sum(layer.size for layer in done.layers if not layer.reused)
-    note(
-        f"{len(done.layers)} layers, {megabytes(done.size)}, of which {megabytes(new)} new, in {done.seconds:.1f} s"
-    )
-    note(f"pushed {megabytes(pushed)} to {options['tag']}" if options["push"] else f"written to {out}")
-    sys.stdout.write(done.digest + "\n")
+        explain(done)
+    summarise(done)
+    _tell(delivered, out, wanted)
+    if options["archive"] == "-":
+        note(done.digest)
+    else:
+        sys.stdout.write(done.digest + "\n")
 
 
-def read_spec(folder: Path, name: str | None, options: dict[str, Any]) -> ImageSpec:
-    """The image that DIR's settings describe, with what the command line says instead.
+class Wanted(NamedTuple):
+    """Where the image is to go. `names` are what --tag says, `called` is what an archive or engine calls it."""
+
+    names: tuple[Name, ...]
+    called: tuple[Name, ...]
+    targets: tuple[Destination, ...]
+    archive: str | None
+    program: Program | None
+
+
+def choose_image(folder: Path, name: str | None) -> tuple[str, Image]:
+    """The image of DIR that is meant, and what it is called there.
 
     Raises:
         UsageError: DIR describes no image, or several and none was named.
     """
-    import msgspec
-
     from seatrial.config.load import load
     from seatrial.errors import UsageError
-    from seatrial.images.assemble.spec import from_config
 
     images = load(folder).images
     if not images:
@@ -131,10 +184,116 @@ def read_spec(folder: Path, name: str | None, options: dict[str, Any]) -> ImageS
         raise UsageError(
             f"there is no image {name!r}", where=str(folder), fix=f"choose one of: {', '.join(images)}"
         )
-    spec = from_config(folder, images[name or next(iter(images))])
+    chosen = name or next(iter(images))
+    return chosen, images[chosen]
+
+
+def with_options(folder: Path, image: Image, options: dict[str, Any]) -> ImageSpec:
+    """The image that DIR's settings describe, with what the command line says instead."""
+    import msgspec
+
+    from seatrial.images.assemble.spec import from_config
+
     said = ("base", "platforms", "extras", "groups", "project", "find_links", "offline", "build", "bytecode")
     changes = {key: options[key] for key in said if options.get(key) not in (None, (), "")}
-    return msgspec.structs.replace(spec, **changes)
+    return msgspec.structs.replace(from_config(folder, image), **changes)
+
+
+def _wanted(chosen: str, image: Image, options: dict[str, Any]) -> Wanted:
+    """Everything about the way out that can be refused before any work is done."""
+    from seatrial.errors import UsageError
+    from seatrial.images.outputs.delivery import destinations
+    from seatrial.images.outputs.engines import choose
+    from seatrial.images.outputs.names import name_of
+
+    archive, tags = options["archive"], options["tags"]
+    if archive == "-" and options["as_json"]:
+        raise UsageError("--docker-archive - and --json both need stdout", fix="give the archive a file name")
+    if archive == "-" and not options["dry_run"] and sys.stdout.isatty():
+        raise UsageError("an archive is not for a terminal", fix="redirect stdout, or give a file name")
+    names = tuple(dict.fromkeys(name_of(tag) for tag in tags))
+    targets = destinations(tags, image.push, insecure=options["insecure"]) if options["push"] else ()
+    program = choose(options["load"]) if options["load"] else None
+    return Wanted(names, names or (name_of(f"{chosen}:latest"),), targets, archive, program)
+
+
+def _work(spec: ImageSpec, out: Path, wanted: Wanted, options: dict[str, Any]) -> tuple[Assembled, Delivered]:
+    """Assemble and hand out. Nobody else may write the layout meanwhile, so what leaves is what was made."""
+    from seatrial.images.assemble.image import assemble_project
+    from seatrial.images.outputs.layout import locked_output
+
+    with Waiting(quiet=options["as_json"]) as waiting:
+        waiting.say(f"another command is writing {out}; waiting for it")
+        with locked_output(out):
+            done = assemble_project(
+                spec,
+                out=out,
+                insecure=options["insecure"],
+                refresh=options["refresh"],
+                refresh_base=options["refresh_base"],
+                names=wanted.names,
+                say=waiting.say,
+                point=waiting.reach,
+            )
+            return done, _deliver(done, out, wanted, waiting)
+
+
+def _deliver(done: Assembled, out: Path, wanted: Wanted, waiting: Waiting) -> Delivered:
+    import msgspec
+
+    from seatrial.images.outputs.delivery import Delivered, load_into, push_to, save_to
+
+    found = Delivered()
+    if wanted.targets:
+        waiting.say(f"pushing to {', '.join(target.repository for target in wanted.targets)}")
+        found = push_to(out, done.digest, wanted.targets, point=waiting.reach)
+    if wanted.archive is not None:
+        waiting.say("writing the archive")
+        path = None if wanted.archive == "-" else Path(wanted.archive)
+        written = save_to(out, path, sys.stdout.buffer, wanted.called)
+        found = msgspec.structs.replace(found, archive=wanted.archive, archive_bytes=written)
+    if wanted.program is not None:
+        waiting.say(f"loading into {wanted.program.engine}")
+        loaded = load_into(out, wanted.program, wanted.called)
+        found = msgspec.structs.replace(found, loaded=loaded)
+    return found
+
+
+def _tell(delivered: Delivered, out: Path, wanted: Wanted) -> None:
+    for reference in delivered.references:
+        note(f"pushed {reference.partition('@')[0]}")
+    if delivered.references:
+        note(f"sent {size(delivered.pushed_bytes)}")
+    if delivered.archive is not None and delivered.archive != "-":
+        note(f"written to {delivered.archive}, {size(delivered.archive_bytes)}")
+    if delivered.loaded is not None:
+        note(f"loaded into {delivered.loaded.engine}; run it with: {delivered.loaded.run}")
+    named = f" as {wanted.names[0].familiar}" if wanted.names else ""
+    if not (delivered.references or delivered.archive or delivered.loaded):
+        note(f"written to {out}{named}")
+
+
+def _foresee(spec: ImageSpec, out: Path, wanted: Wanted, options: dict[str, Any]) -> None:
+    from seatrial.images.assemble.image import plan_project
+
+    with Waiting(quiet=options["as_json"]) as waiting:
+        done = plan_project(
+            spec,
+            out=out,
+            insecure=options["insecure"],
+            refresh=options["refresh"],
+            refresh_base=options["refresh_base"],
+            say=waiting.say,
+            point=waiting.reach,
+        )
+    if options["as_json"]:
+        fetch = {"wheels": done.missing_wheels, "bytes": done.missing_bytes}
+        print_json({**_as_dict(done, explained=True), "dry_run": True, "fetch": fetch, "layout": str(out)})
+        return
+    explain(done)
+    foresee(done)
+    for target in wanted.targets:
+        note(f"would push to {target.repository}, {' and '.join(target.tags) or 'by a tag of its digest'}")
 
 
 def _default_layout(folder: Path, name: str | None) -> Path:
@@ -145,26 +304,24 @@ def _default_layout(folder: Path, name: str | None) -> Path:
     return paths.home() / "images" / key
 
 
-def _push(out: Path, options: dict[str, Any], done: Assembled) -> int:
-    from seatrial.errors import SeatrialError
-    from seatrial.images.registry import push
-
-    pushed = push(out, options["tag"], insecure=options["insecure"])
-    if pushed.digest != done.digest:
-        raise SeatrialError(
-            f"the registry has {pushed.digest}, not {done.digest}", where=options["tag"], fix="push again"
-        )
-    return pushed.pushed_bytes
-
-
-def _as_dict(done: Assembled) -> dict[str, Any]:
-    import msgspec
-
-    found: dict[str, Any] = msgspec.to_builtins(done)
+def _as_dict(done: Assembled, *, explained: bool) -> dict[str, Any]:
+    """As JSON: what nobody knows yet, because it was not made, is null; explanations only when they are wanted."""
+    found = _plain(done)
+    del found["missing_wheels"], found["missing_bytes"]
+    for image in (found, *found["images"]):
+        image["digest"] = image["digest"] or None
+        if not explained:
+            image.pop("settings_changed", None)
+        for layer in image["layers"]:
+            if not layer["digest"]:
+                layer["digest"] = layer["size"] = None
+            if not explained:
+                del layer["why"], layer["reason"]
     return found
 
 
-def _explain(done: Assembled) -> None:
-    for layer in done.layers:
-        state = "reused" if layer.reused else "new"
-        note(f"  {layer.digest[7:19]}  {layer.size / 1e6:9.2f} MB  {state:6}  {layer.what}")
+def _plain(value: Any) -> dict[str, Any]:
+    import msgspec
+
+    found: dict[str, Any] = msgspec.to_builtins(value)
+    return found

@@ -9,9 +9,11 @@ import click
 
 from seatrial.cli.common import directory_option, json_option, print_json
 from seatrial.cli.image_source import find_image, source_options
-from seatrial.reports.units import megabytes
+from seatrial.reports.units import size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from seatrial.images.layout import Image
 
 
@@ -25,18 +27,20 @@ def inspect(source: str, platform: str, insecure: bool, as_json: bool) -> None:
     from seatrial.images.layout import read_image
 
     layout, digest = find_image(source, platform=platform, insecure=insecure)
-    found = describe(read_image(layout, digest=digest))
+    found = {**describe(read_image(layout, digest=digest)), **_index(layout, digest)}
     if as_json:
         print_json(found)
         return
     out = sys.stdout
     out.write(
-        f"digest      {found['digest']}\nplatform    {found['platform']}\nsize        {megabytes(found['size'])}\n"
+        f"digest      {found['digest']}\nplatform    {found['platform']}\nsize        {size(found['size'])}\n"
     )
+    if found["index"]:
+        out.write(f"index       {found['index']}\nof          {', '.join(found['platforms'])}\n")
     for key, value in found["config"].items():
         out.write(f"{key.lower():<11} {_line(value)}\n")
     for layer in found["layers"]:
-        out.write(f"layer       {layer['digest'][7:19]} {layer['size'] / 1e6:9.2f} MB  {layer['what']}\n")
+        out.write(f"layer       {layer['digest'][7:19]} {size(layer['size']):>10}  {layer['what']}\n")
 
 
 def describe(image: Image) -> dict[str, Any]:
@@ -60,6 +64,17 @@ def describe(image: Image) -> dict[str, Any]:
             for layer, text in zip(layers, said, strict=True)
         ],
     }  # fmt: skip
+
+
+def _index(layout: Path, digest: str) -> dict[str, Any]:
+    """The index that names the image besides others, when the layout has one, and its platforms."""
+    from seatrial.images.layout import list_images, read_index
+
+    named = next((top for top in read_index(layout).manifests if top.digest != digest), None)
+    images = list_images(layout, named.digest) if named else []
+    if named is None or digest not in [image.digest for image in images]:
+        return {"index": None, "platforms": []}
+    return {"index": named.digest, "platforms": sorted(str(i.platform) for i in images if i.platform)}
 
 
 def _line(value: Any) -> str:

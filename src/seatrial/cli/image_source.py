@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform as machine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,33 +19,36 @@ def source_options(function: F) -> F:
     insecure = click.option(
         "--insecure", is_flag=True, help="Allow a registry without TLS (loopback needs no flag)."
     )
-    platform = click.option("--platform", default="", metavar="OS/ARCH", help="Which image of several.")
+    platform = click.option(
+        "--platform", default="", metavar="OS/ARCH", help="Which image of several; default: this machine's."
+    )
     return insecure(platform(function))
 
 
 def find_image(source: str, *, platform: str, insecure: bool) -> tuple[Path, str]:
     """The layout and the manifest's digest; a reference is pulled into the cache first.
 
+    Of several images that for `platform` is meant, or else the one for this machine.
+
     Raises:
         SeatrialError: there is no such image.
         TransportError: the registry cannot be reached or refuses.
     """
     from seatrial.images import layout as oci
+    from seatrial.images.target import this_platform
 
     folder = Path(source)
     if folder.is_dir() or source.startswith(("/", "./", "../")):
+        several = len(oci.list_images(folder)) > 1
+        platform = platform or (this_platform() if several else "")
         return folder, oci.read_image(folder, platform=platform).digest
     from seatrial import locks, paths
     from seatrial.images import registry
     from seatrial.images.reference import parse
 
     parse(source)
-    platform = platform or f"linux/{ARCHITECTURES.get(machine.machine(), machine.machine())}"
+    platform = platform or this_platform()
     place = paths.cache() / "pulled" / hashlib.sha256(f"{source} {platform}".encode()).hexdigest()[:32]
     place.mkdir(parents=True, exist_ok=True)
     with locks.locked(place.with_suffix(".lock")):
         return place, registry.pull(source, place, platform=platform, insecure=insecure)
-
-
-# What the kernel calls a machine, and what images call it.
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}

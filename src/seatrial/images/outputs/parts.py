@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.images.assemble import groups
 from seatrial.images.outputs.records import LayerRecord, hashed
-from seatrial.reports.units import counted, megabytes
+from seatrial.reports.units import counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +37,9 @@ def ground_part(plan: LayerPlan, ground: Ground) -> Part:
         "removed files of the base": hashed(ground.removed) if ground.removed else "",
         "accounts of the base": hashed([user.passwd.decode("latin-1"), user.group.decode("latin-1")]),
     }
-    why = "the account that the program runs as, and the folders that packages and program need"
+    why = "the program's account, and folders that it needs"
     if ground.removed:
-        why += "; it hides what other packages replace"
+        why += "; hides what of the base is replaced"
     return _part("ground", plan, why, facts=facts)
 
 
@@ -56,10 +56,7 @@ def bytecode_part(
     plan: LayerPlan, wheels: tuple[LockedWheel, ...], room: int, interpreter: Interpreter
 ) -> Part:
     """The bytecode of some wheels."""
-    why = (
-        f"compiled by the image's own Python {interpreter.version}, so that no container compiles on its first "
-        "import; apart from the packages, which do not depend on that version"
-    )
+    why = f"compiled by the image's own Python {interpreter.version}"
     facts = {**_group_facts(wheels, room, interpreter), "Python": interpreter.version}
     return _part("bytecode", plan, why, wheels, facts)
 
@@ -76,7 +73,7 @@ def source_part(
         "executable files": hashed([f.path for f in files if f.kind == "file" and f.mode & 0o111]),
         "folders and links": hashed([(f.path, f.content) for f in files if f.kind != "file"]),
     }  # fmt: skip
-    why = f"{counted(len(hashes), 'file')} of the project, last because they change most often"
+    why = f"{counted(len(hashes), 'file')} of the project; last, as they change most"
     return _part("source", plan, why, facts=facts)._replace(files=hashes)
 
 
@@ -93,15 +90,9 @@ def _part(
 
 def _why_together(wheels: tuple[LockedWheel, ...], room: int) -> str:
     if len(wheels) == 1 and groups.is_large(wheels[0]):
-        return (
-            f"one large package, a wheel of {megabytes(wheels[0].size)}: another version of anything else "
-            "leaves it where it is"
-        )
+        return f"alone, as its wheel is large: {size(wheels[0].size)}"
     number, of = groups.shared(wheels[0].name, room)
-    return (
-        f"small packages share layers: group {number} of {of}, by a hash of each name, so that another version "
-        "of one changes one layer"
-    )
+    return f"small packages, group {number} of {of} by a hash of the name"
 
 
 def _group_facts(wheels: tuple[LockedWheel, ...], room: int, interpreter: Interpreter) -> dict[str, str]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from seatrial.images.outputs.records import LayerRecord, Record
 
 _MOST = 5
-_FIRST = "not made before on this machine"
+FIRST = "not made before on this machine"
 
 
 def reason(part: Part, parts: Sequence[Part], former: Record | None) -> str:
     """Why the layer of `part` has to be made; `parts` are all layers of the new image, `former` the image before."""
     if former is None:
-        return _FIRST
+        return FIRST
     before = [layer for layer in former.layers if layer.kind == part.record.kind]
     if not before:
         return "the image before had no such layer"
@@ -42,7 +42,7 @@ def base_reason(base: Base, former: Record | None) -> str:
         return f"base changed: {former.base} → {base.name}"
     if former is not None and former.base_digest != base.digest:
         return f"base changed: {base.name} was {_short(former.base_digest)}, is now {_short(base.digest)}"
-    return _FIRST if base.made_now else ""
+    return FIRST if base.made_now else ""
 
 
 def changed_settings(now: Mapping[str, str], former: Record | None) -> tuple[str, ...]:
