@@ -106,7 +106,13 @@ def _add_python(archive: tarfile.TarFile) -> None:
     entry.type, entry.mode = tarfile.DIRTYPE, 0o755
     archive.addfile(entry)
     listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True).stdout
-    for library in sorted(set(re.findall(r"(/\S+\.so\S*)", listed))):
+    libraries = sorted(set(re.findall(r"(/\S+\.so\S*)", listed)))
+    # Engines make folders that no layer has, and not every engine lets other users into them.
+    for folder in sorted({str(parent) for library in libraries for parent in Path(library).parents} - {"/"}):
+        entry = tarfile.TarInfo(folder.lstrip("/"))
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(entry)
+    for library in libraries:
         archive.add(Path(library).resolve(), library.lstrip("/"))
 
 
