@@ -11,7 +11,7 @@ import msgspec
 
 from seatrial.errors import SeatrialError
 from seatrial.files import atomic_writer, remove_tree, write_atomic
-from seatrial.images.assemble.store import scratch
+from seatrial.images.assemble.store import publish, scratch
 from seatrial.images.building import diagnosis, furnish, sandbox, sources
 from seatrial.images.building.environment import variables
 from seatrial.images.building.model import RECIPE, BuildError, Made, Source, System, Workshop
@@ -141,11 +141,11 @@ def _finish(work: _Work, required: Requirements, entry: Path) -> Built:
     """Build the wheel, check it, put it into the store, and remember it."""
     name = _call(work, "wheel")
     work.shop.point("building/built")
-    with atomic_writer(work.bench.folder / "wheel") as out:
-        wheel, metadata = accept(work.bench.out, name, out, work.shop, work.source, work.system)
+    normal = work.bench.folder / "wheel"
+    wheel, metadata = accept(work.bench.out, name, normal, work.shop, work.source, work.system)
     target = work.shop.use.hold("wheels", wheel.sha256)
     if not target.exists():
-        (work.bench.folder / "wheel").rename(target)
+        publish(normal, target)
     made = Made(
         wheel=wheel, metadata=metadata, source=work.source.digest, system=work.system.base.digest,
         python=work.system.interpreter.version, requirements=required.wheels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from seatrial.images.assemble.wheel import Wheel, WheelError, read_wheel
 from seatrial.images.building.model import BuildError, Source, System, Workshop
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
     from packaging.tags import Tag
 
-_CHUNK = 1 << 20
-
 
 def accept(
-    out: Path, name: object, stream: IO[bytes], shop: Workshop, source: Source, system: System
+    out: Path, name: object, target: Path, shop: Workshop, source: Source, system: System
 ) -> tuple[LockedWheel, str]:
-    """Write the normal form of the wheel `name` in the folder `out` to `stream`; returns it with its metadata.
+    """Write the normal form of the wheel `name` in the folder `out` to the file `target`; returns it with its metadata.
 
     Raises:
         BuildError: it is not there, is damaged, or is not what was asked for.
@@ -35,16 +33,16 @@ def accept(
         wheel = read_wheel(out / name, name)
         _check_identity(wheel, source)
         _check_tags(name, shop, system, source)
-        metadata = write_normal(wheel, stream).decode("utf-8", "replace")
+        with target.open("wb") as stream:
+            metadata = write_normal(wheel, stream).decode("utf-8", "replace")
     except WheelError as error:
         raise _refused(source, error.why or error.what) from error
     except OSError as error:
         raise _refused(source, f"{name} cannot be read: {error.strerror}") from error
-    size = stream.tell()
-    stream.flush()
-    locked = LockedWheel(
-        name=wheel.name, version=wheel.version, filename=name, sha256=_hash(stream.name), size=size
-    )
+    with target.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    size = target.stat().st_size
+    locked = LockedWheel(name=wheel.name, version=wheel.version, filename=name, sha256=sha256, size=size)
     try:
         return check(locked), metadata
     except ValueError as error:
@@ -91,11 +89,6 @@ def _check_tags(filename: str, shop: Workshop, system: System, source: Source) -
 
 def _pure(tag: Tag) -> bool:
     return tag.platform == "any" and tag.abi == "none"
-
-
-def _hash(name: str) -> str:
-    with open(name, "rb") as stream:  # noqa: PTH123 - the name of an open file
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _refused(source: Source, why: str) -> BuildError:
