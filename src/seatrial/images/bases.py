@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.locks import locked
 
@@ -22,13 +21,19 @@ _SUITE = re.compile(r"(?P<system>debian|ubuntu):(?P<suite>[a-z][a-z0-9-]*)")
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """A base image: the layout that holds it, its manifest digest, its platform, and `name` as it was asked for."""
+    """A base image: the layout that holds it, its manifest digest, its platform, and `name` as it was asked for.
+
+    `added` says what is in the layers that were put on top of it here, lowest first; `origin` is then the digest
+    of the image without them.
+    """
 
     layout: Path
     digest: str
     platform: str
     name: str
     made_now: bool = False
+    origin: str = ""
+    added: tuple[str, ...] = ()
 
 
 def prepare(
@@ -45,11 +50,11 @@ def prepare(
 
     `debian:SUITE` and `ubuntu:SUITE` are made by mmdebstrap once and used again until `refresh`; a folder is
     read where it is; anything else is a registry reference whose layers are copied as they are. `packages` are
-    installed besides, which only the first kind can do.
+    Debian packages to be installed besides: the last two kinds get one more layer that holds them.
 
     Raises:
         SeatrialError: the base cannot be made, read or pulled.
-        MissingToolError: mmdebstrap or a permission it needs is missing.
+        MissingToolError: a program or a permission that making it needs is missing.
     """
     if match := _SUITE.fullmatch(base):
         from seatrial.images.debian import prepare_debian
@@ -63,15 +68,16 @@ def prepare(
             refresh=refresh,
             point=point,
         )
-    if packages:
-        raise SeatrialError(
-            f"packages cannot be installed into {base}", why="only a base made from Debian packages can take more",
-            fix="leave `packages` out, or use `debian: SUITE` as base",
-        )  # fmt: skip
     folder = Path(base).expanduser()
     if base.startswith((".", "/", "~")) or (folder / "oci-layout").is_file():
-        return _from_layout(folder, base, platform)
-    return _from_registry(base, use, platform=platform, insecure=insecure, refresh=refresh)
+        found = _from_layout(folder, base, platform)
+    else:
+        found = _from_registry(base, use, platform=platform, insecure=insecure, refresh=refresh)
+    if not packages:
+        return found
+    from seatrial.images.system.packages import with_packages
+
+    return with_packages(found, packages, use, refresh=refresh, point=point)
 
 
 def _from_layout(folder: Path, name: str, platform: str, digest: str = "") -> Base:

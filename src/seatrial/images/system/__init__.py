@@ -1,0 +1,1 @@
+"""Debian packages on top of any base, and what it takes to run programs of another processor."""
