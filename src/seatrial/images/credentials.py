@@ -1,4 +1,4 @@
-"""User names and passwords for registries, from the places where other tools keep them.
+"""User names and passwords for registries, from the places where other tools keep them, and from AWS for its own.
 
 Sources: containers-auth.json(5), and Docker's `docker login` and docker-credential-helpers documentation.
 """
@@ -17,18 +17,22 @@ from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images.reference import DOCKER_HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", DOCKER_HUB, "registry-1.docker.io")
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """A user name and password, or an identity token. `source` says where they were found; it holds no secret."""
+    """A user name and password, or an identity token. `source` says where they were found; it holds no secret.
+
+    `life` is how many seconds they are good for from when they were found; 0 when that is not known.
+    """
 
     username: str = ""
     password: str = ""
     identity_token: str = ""
     source: str = ""
+    life: float = 0.0
 
     def __repr__(self) -> str:
         return f"Credentials(source={self.source!r})"
@@ -55,6 +59,26 @@ def find(registry: str, repository: str = "", *, env: Mapping[str, str] | None =
         if found is not None:
             return found
     return None
+
+
+def on_request(registry: str) -> Callable[[], Credentials] | None:
+    """How to get a password for a registry that hands one out for other credentials; None when it is not such a one."""
+    from seatrial.cloud import ecr
+
+    amazon = ecr.parse_host(registry)
+    if amazon is None:
+        return None
+
+    def log_in() -> Credentials:
+        login = ecr.login(amazon)
+        return Credentials(
+            username=login.username,
+            password=login.password,
+            source=f"AWS ({amazon.region})",
+            life=login.life,
+        )
+
+    return log_in
 
 
 def places(env: Mapping[str, str]) -> list[Path]:

@@ -111,22 +111,31 @@ def put_manifest(session: Session, content: bytes, media_type: str) -> str:
     return digest
 
 
-def put_tag(session: Session, tag: str, content: bytes, media_type: str) -> bool:
-    """Point `tag` to a manifest that is already stored; returns whether it had to be moved or made.
+def put_tag(
+    session: Session, tag: str, content: bytes, media_type: str, *, before: str | None = None
+) -> None:
+    """Point `tag` to a manifest that is already stored; `before` is where it pointed. See `check_tag` for afterwards.
 
     Raises:
         TransportError: the registry refuses, for example because its tags cannot be moved.
-        SeatrialError: the tag points elsewhere afterwards.
     """
-    digest = content_digest(content)
-    before = tag_digest(session, tag, actions=PUSH)
-    if before == digest:
-        return False
     answer = _try_put(session, tag, content, media_type)
-    if answer.status_code not in (_CREATED, _OK, _ACCEPTED):
-        raise _immutable(session, answer, tag, before, digest) or refusal(
+    if answer.status_code in (_CREATED, _OK, _ACCEPTED):
+        return
+    digest = content_digest(content)
+    now = tag_digest(session, tag, actions=PUSH)
+    if now != digest:
+        raise _immutable(session, answer, tag, now or before, digest) or refusal(
             session, answer, f"the registry does not take the tag {tag}"
         )
+
+
+def check_tag(session: Session, tag: str, digest: str) -> None:
+    """Ask where `tag` points now.
+
+    Raises:
+        SeatrialError: it points elsewhere.
+    """
     after = tag_digest(session, tag, actions=PUSH)
     if after != digest:
         raise SeatrialError(
@@ -135,7 +144,6 @@ def put_tag(session: Session, tag: str, content: bytes, media_type: str) -> bool
             why="somebody else has moved it at the same moment, or the registry is damaged",
             fix="push again",
         )
-    return True
 
 
 def delete(session: Session, digest: str) -> bool:
@@ -179,16 +187,20 @@ def _try_put(session: Session, name: str, content: bytes, media_type: str) -> ht
 def _immutable(
     session: Session, answer: httpx.Response, tag: str, before: str | None, digest: str
 ) -> SeatrialError | None:
-    """Registries say it in different ways: ECR 400 TAG_INVALID, Harbor 412, others 403, 409 or 405."""
-    told = re.search(r"immutab|cannot be overwritten|already exists", said(answer), re.IGNORECASE)
+    """Registries say it in different ways: ECR 400 TAG_INVALID or ImageTagAlreadyExistsException, Harbor 412, others
+    403, 409 or 405.
+    """
+    told = re.search(
+        r"immutab|cannot be overwritten|already ?exists|TAG_INVALID", said(answer), re.IGNORECASE
+    )
     if not told and not (before and answer.status_code in (409, 412)):
         return None
     return refusal(
         session,
         answer,
         f"the tag {tag} exists and this registry does not let tags move",
-        fix=f"push under another tag; the image itself is there as {session.reference.name}@{digest}, "
-        f"{tag} stays at {before or 'what it was'}",
+        fix=f"push under another tag, or allow this one to move in the registry's settings; the image itself is "
+        f"there as {session.reference.name}@{digest}, {tag} stays at {before or 'what it was'}",
     )
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from seatrial import transport
+from seatrial.cloud import ecr
+from seatrial.cloud.session import denied_action
 from seatrial.errors import SeatrialError
 from seatrial.images import credentials
 from seatrial.images.reference import Reference, api_host, is_loopback
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 
 PULL, PUSH = "pull", "pull,push"
 DELETE = "pull,push,delete"
+NO_REPOSITORY = frozenset({"NAME_UNKNOWN"})
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
+CONNECTIONS = 16
 _SHORTEST_LIFE = 60.0  # seconds a token lives when its server does not say, by the specification
 
 
@@ -49,7 +53,11 @@ class _Token(NamedTuple):
 
 
 class Session:
-    """One repository on one registry for as long as a push or pull takes. Threads may share it."""
+    """One repository on one registry for as long as a push or pull takes. Threads may share it.
+
+    `log_in` gets new credentials where the registry's are made on request; `user` is then only known when they are
+    needed. `make_repository`, when set, makes the repository that the registry says it does not have.
+    """
 
     def __init__(self, link: Link, reference: Reference, *, plain: bool, user: Credentials | None) -> None:
         self.link = link
@@ -60,6 +68,10 @@ class Session:
         self.challenge: Challenge | None = None
         self.tokens: dict[str, _Token] = {}
         self.lock = threading.Lock()
+        self.log_in: Callable[[], Credentials] | None = None
+        self.renew_at = float("inf")  # when `user` is to be asked for anew
+        self.user_lock = threading.Lock()
+        self.make_repository: Callable[[Session], None] | None = None
 
     def url(self, path: str) -> str:
         """An address below the repository, such as `blobs/uploads/`."""
@@ -81,8 +93,11 @@ def open_session(
         SeatrialError: credentials or certificates cannot be read.
     """
     user = credentials.find(reference.registry, reference.repository)
-    with transport.connect(clock=clock, retry=retry, timeout=timeout) as link:
-        yield Session(link, reference, plain=insecure or is_loopback(reference.registry), user=user)
+    with transport.connect(clock=clock, retry=retry, timeout=timeout, connections=CONNECTIONS) as link:
+        session = Session(link, reference, plain=insecure or is_loopback(reference.registry), user=user)
+        if user is None:
+            session.log_in = credentials.on_request(reference.registry)
+        yield session
 
 
 def authenticate(session: Session, actions: str) -> None:
@@ -95,6 +110,7 @@ def authenticate(session: Session, actions: str) -> None:
     answer = _send(session, "GET", session.root, {}, None, repeatable=True)
     if answer.status_code == _UNAUTHORIZED:
         session.challenge = _challenge(answer)
+        _log_in(session, actions)
         if session.challenge.scheme == "bearer":
             _token(session, _scope(session, actions))
             return
@@ -123,10 +139,12 @@ def call(
     """
     scope = _scope(session, actions, also)
     for renewed in (False, True):
+        user = session.user
         allowed = {**(headers or {}), **_authorization(session, url, scope, renew=renewed)}
         answer = _send(session, method, url, allowed, content, repeatable=repeatable)
         if answer.status_code == _UNAUTHORIZED and not renewed:
             session.challenge = _challenge(answer)
+            _log_in(session, actions, instead_of=user)
             continue
         break
     if answer.status_code in (_UNAUTHORIZED, _FORBIDDEN):
@@ -145,10 +163,12 @@ def open_stream(
     """
     scope = _scope(session, actions)
     for renewed in (False, True):
+        user = session.user
         allowed = {**headers, **_authorization(session, url, scope, renew=renewed)}
         with transport.stream(session.link, "GET", url, headers=allowed) as answer:
             if answer.status_code == _UNAUTHORIZED and not renewed:
                 session.challenge = _challenge(answer)
+                _log_in(session, actions, instead_of=user)
                 continue
             if answer.status_code in (_UNAUTHORIZED, _FORBIDDEN):
                 raise _denied(session, answer, actions)
@@ -226,9 +246,29 @@ def _authorization(session: Session, url: str, scope: str, *, renew: bool) -> di
     challenge = session.challenge
     if challenge is None or urlsplit(url)[:2] != urlsplit(session.root)[:2]:
         return {}
+    if session.link.clock.now() >= session.renew_at:
+        _log_in(session, PUSH, instead_of=session.user)
     if challenge.scheme == "bearer":
         return {"Authorization": f"Bearer {_token(session, scope, renew=renew)}"}
     return _basic(session.user)
+
+
+def _log_in(session: Session, actions: str, *, instead_of: Credentials | None = None) -> None:
+    """Get credentials that are made on request, unless another thread has done so meanwhile.
+
+    Public repositories are read by anybody, so reading asks for none.
+    """
+    if session.log_in is None or (
+        actions == PULL and session.challenge and session.challenge.scheme == "bearer"
+    ):
+        return
+    with session.user_lock:
+        if session.user is not instead_of:
+            return
+        asked = session.link.clock.now()
+        session.user = session.log_in()
+        # Well before its end: a large chunk takes its time.
+        session.renew_at = asked + session.user.life * 0.9 if session.user.life else float("inf")
 
 
 def _basic(user: Credentials | None) -> dict[str, str]:
@@ -330,6 +370,16 @@ def _read_token(answer: httpx.Response, now: float) -> _Token:
 def _denied(session: Session, answer: httpx.Response, actions: str) -> TransportError:
     verb = "push to" if "push" in actions else "pull from"
     registry = session.reference.registry
+    missing = denied_action(said(answer))
+    if missing is not None:
+        return TransportError(
+            f"{registry} does not let us do {missing[0]}",
+            where=place(str(answer.request.url)),
+            why=said(answer),
+            fix=f"allow {missing[0]} on {missing[1]} in the policy of that user or role",
+            kind="status",
+            status=answer.status_code,
+        )
     if session.user is None:
         why = "no credentials were found for it"
         fix = f"log in, for example with `skopeo login {registry}` or `docker login {registry}`"
@@ -343,6 +393,28 @@ def _denied(session: Session, answer: httpx.Response, actions: str) -> Transport
         fix=fix,
         kind="status",
         status=answer.status_code,
+    )
+
+
+def unknown_repository(session: Session, answer: httpx.Response) -> TransportError | None:
+    """What to do when the registry answers that it has no such repository; None when it says something else."""
+    if not codes(answer) & NO_REPOSITORY:
+        return None
+    amazon = ecr.parse_host(session.reference.registry)
+    if amazon is None:
+        fix = "make the repository (or its project) in the registry, and check the spelling"
+    elif amazon.public:
+        fix = "add --create, or make it with `aws ecr-public create-repository`; the first part is your account's alias"
+    else:
+        fix = (
+            "add --create (or `push.create: true`), or run `aws ecr create-repository "
+            f"--repository-name {session.reference.repository} --region {amazon.region}`"
+        )
+    return refusal(
+        session,
+        answer,
+        f"{session.reference.registry} has no repository {session.reference.repository}",
+        fix=fix,
     )
 
 

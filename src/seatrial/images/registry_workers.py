@@ -17,6 +17,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS = 6
+"""How many blobs are on their way at a time."""
+ASKING = 16
+"""How many small questions are."""
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: another transfer's failure ends this one
