@@ -25,6 +25,7 @@ class ImageGroup(LazyGroup):
             "assemble",
             "Assemble an image from a base, wheels and source.",
         ),
+        "rebase": ("seatrial.cli.image_rebase", "rebase", "Move an image onto a patched base."),
         "inspect": ("seatrial.cli.image_inspect", "inspect", "Show what an image is made of."),
         "run": ("seatrial.cli.image_run", "run", "Run a program in an image."),
         "test": ("seatrial.cli.image_test", "test", "Test that an image does what it is for."),
