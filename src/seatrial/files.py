@@ -63,28 +63,34 @@ def remove_tree(path: Path) -> None:
 
     Symbolic links are removed, never followed.
     """
+    tried: set[str] = set()
 
     def make_writable(function: Callable[[str], object], name: str, error: BaseException) -> None:
         if isinstance(error, FileNotFoundError):
             return
+        if name in tried:
+            raise error
+        tried.add(name)
         parent = os.path.dirname(name)  # noqa: PTH120 - rmtree hands out strings
         for place in (parent, name):
             with suppress(OSError):
                 if not os.path.islink(place):  # noqa: PTH114
                     os.chmod(place, 0o700)  # noqa: PTH101
-        function(name)
-
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-        return
-    if not path.exists():
-        return
+        if function in (os.unlink, os.rmdir):
+            function(name)
+        else:
+            shutil.rmtree(name, onerror=on_error)  # a folder that could not be opened
 
     def on_error(
         function: Callable[[str], object], name: str, info: tuple[object, BaseException, object]
     ) -> None:
         make_writable(function, name, info[1])
 
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+        return
+    if not path.exists():
+        return
     shutil.rmtree(path, onerror=on_error)
 
 
