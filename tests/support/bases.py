@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("collections", "encodings", "importlib", "json", "re", "lib-dynload")
 PURELIB = f"/usr/local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+_LIBRARY_FOLDERS = ("usr/local/lib", PURELIB.lstrip("/").removesuffix("/site-packages"))
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33:web:/srv:/bin/false\n"
 
 
@@ -73,7 +74,9 @@ def base(
 def _layer(files: Mapping[str, bytes], links: Mapping[str, str], *, python: bool) -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for folder in ("usr", "usr/local", "usr/local/bin", "etc", "tmp") if python else ():
+        for folder in (
+            ("usr", "usr/local", "usr/local/bin", *_LIBRARY_FOLDERS, "etc", "tmp") if python else ()
+        ):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
