@@ -14,7 +14,7 @@ import pytest
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images.assemble.fetch import fetch, wheel_path
 from seatrial.images.lock import from_text, to_text
-from seatrial.images.resolve import requirement_files, resolve
+from seatrial.images.resolve import resolve
 from seatrial.images.target import Target, tags, uv_platform
 from support import wheels
 
@@ -129,13 +129,13 @@ def test_a_missing_include_names_the_line_that_wants_it(wheelhouse: Path, tmp_pa
     assert caught.value.where == str(tmp_path / "more" / "nowhere.txt")
 
 
-def test_includes_are_followed_once(tmp_path: Path) -> None:
-    path = requirements(
-        tmp_path, "-r a.txt  # first\n--requirement=b.txt\n-c 'c d.txt'\n-r https://x/y.txt\n"
-    )
-    for name in ("a.txt", "b.txt", "c d.txt"):
-        requirements(tmp_path, "-r requirements.txt\n", name)
-    assert [p.name for p in requirement_files([path])] == ["requirements.txt", "a.txt", "b.txt", "c d.txt"]
+def test_includes_are_followed_once(wheelhouse: Path, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        wheels.wheel(wheelhouse, name, "1.0")
+    path = requirements(tmp_path, "-r a.txt  # first\n--requirement=b.txt\n-c 'c d.txt'\n")
+    for name, line in (("a.txt", "one\n"), ("b.txt", "two\n"), ("c d.txt", "")):
+        requirements(tmp_path, f"-r requirements.txt\n{line}" if line else "three==1.0\n", name)
+    assert [w.name for w in resolve([path], TARGET).lock.wheels] == ["one", "two"]
 
 
 def test_what_was_resolved_is_remembered_by_content_of_every_file(wheelhouse: Path, tmp_path: Path) -> None:

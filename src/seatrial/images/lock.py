@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from typing import Any
 
 import msgspec
 
@@ -19,13 +20,17 @@ _FILENAME = re.compile(r"[A-Za-z0-9_.!+-]+\.whl")
 
 
 class LockedWheel(msgspec.Struct, frozen=True, kw_only=True):
-    """One wheel. `name` is normalised (PEP 503), `sha256` is 64 hexadecimal digits, `size` bytes or 0 if unknown."""
+    """One wheel. `name` is normalised (PEP 503), `sha256` is 64 hexadecimal digits, `size` bytes or 0 if unknown.
+
+    `direct_url` is what its direct_url.json says, empty for a package that was named by its version.
+    """
 
     name: str
     version: str
     filename: str
     sha256: str
     size: int = 0
+    direct_url: str = ""
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +60,8 @@ def to_text(lock: Lock) -> str:
                 f"hashes = {{ sha256 = {q(wheel.sha256)} }} }}]"
             ),
         ]
+        if wheel.direct_url:
+            lines.append(f"tool.seatrial.direct-url = {q(wheel.direct_url)}")
     lines += [
         "",
         "[tool.seatrial]",
@@ -86,7 +93,7 @@ def from_text(text: str, *, where: str = "lock") -> Lock:
     return Lock(target=target, wheels=wheels)
 
 
-def _wheel(package: dict[str, object]) -> LockedWheel:
+def _wheel(package: dict[str, Any]) -> LockedWheel:
     wheels = package["wheels"]
     if not isinstance(wheels, list) or len(wheels) != 1:
         raise ValueError(f"{package['name']} has no single wheel")
@@ -98,6 +105,7 @@ def _wheel(package: dict[str, object]) -> LockedWheel:
             filename=wheel["name"],
             sha256=wheel["hashes"]["sha256"],
             size=int(wheel.get("size", 0)),
+            direct_url=str(package.get("tool", {}).get("seatrial", {}).get("direct-url", "")),
         )
     )
 
