@@ -295,6 +295,16 @@ def test_read_only_means_everywhere_but_tmp(root: Root) -> None:
     assert "Read-only file system" in done.stderr
 
 
+@pytest.mark.parametrize("user", ["", "app"])
+def test_the_kernels_settings_cannot_be_changed_by_whomever(root: Root, user: str) -> None:
+    setting = "/proc/sys/kernel/core_pattern"  # written with what it holds, in case this fails
+    done = runtime.run(
+        root, ["sh", "-c", f"was=$(cat {setting}) && echo $was > {setting}"], Launch(user=user)
+    )
+    assert done.code != 0
+    assert "Read-only file system" in done.stderr
+
+
 def test_binds_are_writable_only_when_asked(root: Root, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()

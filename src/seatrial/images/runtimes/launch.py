@@ -191,6 +191,10 @@ def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[st
 
     options = [*_isolation(launch, who), "--bind", source, "/"]
     options += ["--proc", inside("/proc"), "--dev", inside("/dev")]
+    # Started by root, a program is still root to these files, whatever its number inside: one of them names a
+    # program that the kernel runs outside of every namespace (core(5)).
+    for settings in ("/proc/sys", "/proc/sysrq-trigger"):
+        options += ["--ro-bind-try", settings, inside("/proc") + settings.removeprefix("/proc")]
     # The processors: numerical libraries read them to choose their kernels and thread counts.
     options += ["--ro-bind-try", "/sys/devices/system", inside("/sys/devices/system")]
     options += ["--perms", "1777", "--tmpfs", inside("/tmp")]  # noqa: S108 - the image's own
