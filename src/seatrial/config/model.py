@@ -93,8 +93,27 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ()
 
 
+class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a repository is made in Amazon's registry, where it does not appear by being pushed to."""
+
+    scan_on_push: Annotated[bool, Meta(description="Have images scanned when they are pushed.")] = True
+    immutable: Annotated[bool, Meta(description="Let no tag move, `latest` included.")] = False
+    encryption: Annotated[
+        Literal["AES256", "KMS"], Meta(description="How images are encrypted where they are kept.")
+    ] = "AES256"
+    kms_key: Annotated[
+        Text | None, Meta(description="ARN of the key for KMS. Default: the one that AWS keeps.")
+    ] = None
+    tags: Annotated[dict[str, Text], Meta(description="Tags of the repository, such as a cost centre.")] = (
+        field(default_factory=dict)
+    )
+
+
+Strategy = Literal["auto", "semantic", "latest", "git-sha", "branch"]
+
+
 class Push(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an image is pushed to."""
+    """Where an image is pushed to, and under which tags."""
 
     to: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
@@ -102,9 +121,27 @@ class Push(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             description="Repositories: REGISTRY/REPOSITORY. Default: a registry of the run's own on this machine."
         ),
     ] = ()
+    regions: Annotated[
+        tuple[Text, ...],
+        Meta(description="More regions of AWS to push to, for each repository in Amazon's registry."),
+    ] = ()
     tags: Annotated[
         tuple[Text, ...], Meta(description="Tags to give it. Default: one made of its digest.")
     ] = ()
+    strategy: Annotated[
+        Strategy | Annotated[tuple[Strategy, ...], Meta(min_length=1)] | None,
+        Meta(
+            description="Tags made from the state of git, beside `tags`: auto, semantic (the next version), latest, "
+            "git-sha, branch, or a list of them."
+        ),
+    ] = None
+    floating: Annotated[bool, Meta(description="Have a version 1.2.3 move the tags 1.2 and 1 as well.")] = (
+        False
+    )
+    create: Annotated[bool, Meta(description="Make a repository that Amazon's registry does not have.")] = (
+        False
+    )
+    repository: Annotated[Repository, Meta(description="How such a repository is made.")] = Repository()
     insecure: Annotated[
         bool, Meta(description="Speak plain HTTP to these registries. Loopback addresses need no such leave.")
     ] = False
