@@ -155,16 +155,20 @@ def prepare_project(
     insecure: bool = False,
     refresh: bool = False,
     refresh_base: bool = False,
+    say: Callable[[str], None] = lambda _what: None,
     point: Callable[[str], None] = lambda _name: None,
 ) -> Prepared:
-    """Bring the base, ask it for its Python, and resolve the requirements for it.
+    """Bring the base, ask it for its Python, resolve what is wanted for it, and build what has no wheel.
 
     Raises:
         SeatrialError: the base or the requirements cannot be had.
+        MissingToolError: uv, or what a build needs, is missing.
     """
     from seatrial.images.bases import prepare
+    from seatrial.images.building.builder import builder
+    from seatrial.images.inputs.model import wanted_by
     from seatrial.images.probe import probe
-    from seatrial.images.resolve import resolve
+    from seatrial.images.resolve import resolve_wanted
 
     base = prepare(
         spec.base,
@@ -177,8 +181,17 @@ def prepare_project(
     )
     probed = probe(base, use)
     point("image/base-ready")
-    requirements = [spec.root / name for name in spec.requirements]
-    resolution = resolve(requirements, probed.interpreter.target, refresh=refresh)
+    resolution = resolve_wanted(
+        wanted_by(spec),
+        probed.interpreter.target,
+        python=probed.interpreter.version,
+        build=builder(spec, base, probed, use, insecure=insecure, say=say, point=point)
+        if spec.build
+        else None,
+        builder=" ".join((base.digest, spec.build_base, *spec.build_packages)),
+        refresh=refresh,
+        hold=use.hold,
+    )
     point("image/resolved")
     return Prepared(base, probed, resolution)
 
@@ -205,7 +218,7 @@ def _decide(
         say(f"preparing {spec.base} for {platform}, and resolving")
         try:
             prepared = prepare_project(
-                one, use, insecure=insecure, refresh=refresh, refresh_base=refresh_base, point=point
+                one, use, insecure=insecure, refresh=refresh, refresh_base=refresh_base, say=say, point=point
             )
             prepared = _with_sizes(prepared, spec, use, point)
             found.append(_decide_one(one, prepared, out, threads or layers.processors(), mtime))
@@ -248,7 +261,8 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
         plan = layers.plan_source(files, *owner, mtime)
         found.append(parts.source_part(plan, files, workdir, owner, mtime))
     former = records.former(spec, out)
-    return Decided(spec, prepared, base, user, found, list(decided.notes), former, mtime)
+    notes = [*prepared.resolution.notes, *decided.notes]
+    return Decided(spec, prepared, base, user, found, notes, former, mtime)
 
 
 def _plans(images: Iterable[Decided]) -> list[LayerPlan]:
@@ -263,7 +277,7 @@ def _with_sizes(prepared: Prepared, spec: ImageSpec, use: Use, point: Callable[[
     if not unknown:
         return prepared
     places = {wheel.sha256: use.hold("wheels", wheel.sha256) for wheel in unknown}
-    fetch(unknown, urls, offline=spec.offline, point=point)
+    fetch(unknown, urls, logins=prepared.resolution.logins, offline=spec.offline, point=point)
     wheels = tuple(
         msgspec.structs.replace(w, size=places[w.sha256].stat().st_size) if w.sha256 in places else w
         for w in lock.wheels
@@ -300,7 +314,8 @@ def _fetch_missing(
     size = sum(wheel.size for wheel in wanted.values())
     say(f"fetching {counted(len(wanted), 'wheel')}, {megabytes(size)}")
     urls = {sha: url for image in images for sha, url in image.prepared.resolution.urls.items()}
-    fetch(wanted.values(), urls, offline=images[0].spec.offline, point=point)
+    logins = tuple(login for image in images for login in image.prepared.resolution.logins)
+    fetch(wanted.values(), urls, logins=logins, offline=images[0].spec.offline, point=point)
 
 
 def _disagreements(plans: Sequence[LayerPlan], built: Sequence[StoredLayer]) -> list[str]:

@@ -92,6 +92,9 @@ def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
         for name, target in scripts
     ]
     found.append(Placement(f"{root}/{wheel.dist_info}/INSTALLER", None, _INSTALLER, 0o644))
+    if wheel.direct_url:
+        origin = wheel.direct_url.encode()
+        found.append(Placement(f"{root}/{wheel.dist_info}/direct_url.json", None, origin, 0o644))
     by_path = {
         _through_links(p.path, scheme) if p.path.startswith(linked) else p.path: p for p in found
     }  # later ones win: pip overwrites INSTALLER too

@@ -40,7 +40,8 @@ class LayerPlan(NamedTuple):
 
 def plan_wheels(wheels: tuple[LockedWheel, ...], scheme: Scheme) -> LayerPlan:
     """The installed files of some wheels."""
-    key = _key("wheels", [(w.sha256, w.filename) for w in wheels], scheme)
+    named = [(w.sha256, w.filename, *([w.direct_url] if w.direct_url else [])) for w in wheels]
+    key = _key("wheels", named, scheme)
     return LayerPlan(
         describe(wheels), key, wheels, lambda out: write_wheels(out, [_open(w) for w in wheels], scheme)
     )
@@ -113,7 +114,8 @@ def _build_one(plan: LayerPlan, use: Use, point: Callable[[str], None]) -> Store
 
 
 def _open(wheel: LockedWheel) -> Wheel:
-    return read_wheel(wheel_path(wheel.sha256), wheel.filename)
+    found = read_wheel(wheel_path(wheel.sha256), wheel.filename)
+    return msgspec.structs.replace(found, direct_url=wheel.direct_url) if wheel.direct_url else found
 
 
 def _key(*parts: object) -> str:

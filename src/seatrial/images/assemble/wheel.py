@@ -55,6 +55,7 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
     """A wheel whose structure holds; the contents are compared with `record` while they are read.
 
     `name` is normalised (PEP 503), `project` as METADATA writes it; `scripts` are (name, `module:attribute`).
+    `direct_url` is the content of its direct_url.json, empty for none.
     """
 
     path: str
@@ -68,6 +69,7 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     record: dict[str, Recorded]
     scripts: tuple[tuple[str, str], ...]
+    direct_url: str = ""
 
 
 def read_wheel(path: Path, filename: str) -> Wheel:
