@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.assemble.layer import LayerWriter
     from seatrial.images.lock import LockedWheel
+    from seatrial.images.resolve import Resolution
 
 _INSIDE = "/build/env"
 # PEP 517: what a project without `[build-system]` means. setuptools before 70.1 needs wheel besides.
@@ -96,16 +97,16 @@ def empty(folder: Path, system: System) -> None:
 
 
 def install(
-    shop: Workshop, wheels: Sequence[LockedWheel], urls: dict[str, str], folder: Path, system: System
+    shop: Workshop, needed: Resolution, wheels: Sequence[LockedWheel], folder: Path, system: System
 ) -> None:
-    """Fetch `wheels` and place them into the environment in `folder`.
+    """Fetch `wheels`, some of what is `needed`, and place them into the environment in `folder`.
 
     Raises:
         SeatrialError: one cannot be had, or is refused.
     """
     for wheel in wheels:
         shop.use.hold("wheels", wheel.sha256)
-    fetch(wheels, urls, point=shop.point)
+    fetch(wheels, needed.urls, logins=needed.logins, point=shop.point)
     read = [read_wheel(wheel_path(wheel.sha256), wheel.filename) for wheel in wheels]
     # It takes the same calls, and the bytes go to files instead of an archive.
     write_wheels(cast("LayerWriter", _Placer(folder)), read, _scheme(system))

@@ -15,18 +15,18 @@ from seatrial.images.assemble.store import publish, scratch
 from seatrial.images.building import diagnosis, furnish, sandbox, sources
 from seatrial.images.building.environment import variables
 from seatrial.images.building.model import RECIPE, BuildError, Made, Source, System, Workshop
-from seatrial.images.building.requirements import Requirements, resolved
+from seatrial.images.building.requirements import resolved
 from seatrial.images.building.result import accept
 from seatrial.images.building.system import can_compile, system, wants_compiler
 from seatrial.images.inputs.model import Built
 from seatrial.locks import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from seatrial.images.building.furnish import Recipe
     from seatrial.images.inputs.model import Unbuilt
+    from seatrial.images.lock import LockedWheel
 
 
 def make(shop: Workshop, unbuilt: Unbuilt) -> Built:
@@ -113,31 +113,37 @@ def _attempt(
         remove_tree(place)
 
 
-def _furnished(work: _Work) -> Requirements:
+def _furnished(work: _Work) -> tuple[LockedWheel, ...]:
     """Place what the project says that it is built with, then what its backend asks for besides."""
-    required = _install(work, work.recipe.requires, Requirements())
+    first = _install(work, work.recipe.requires, ())
     asked = _call(work, "requires")
-    more = [str(one) for one in asked] if isinstance(asked, list) else []
-    return _install(work, (*work.recipe.requires, *more), required) if more else required
+    more = tuple(str(one) for one in asked) if isinstance(asked, list) else ()
+    return _install(work, (*work.recipe.requires, *more), first) if more else first
 
 
-def _install(work: _Work, requires: Sequence[str], there: Requirements) -> Requirements:
+def _install(
+    work: _Work, requires: tuple[str, ...], there: tuple[LockedWheel, ...]
+) -> tuple[LockedWheel, ...]:
+    if not requires:
+        return ()
     try:
         needed = resolved(work.shop, requires, work.system, work.source)
     except SeatrialError as error:
-        raise _failed(work, "its build requirements", error.why or error.what, error.fix) from error
-    have = {wheel.sha256 for wheel in there.wheels}
-    new = [wheel for wheel in needed.wheels if wheel.sha256 not in have]
-    if there.wheels and any(wheel.name in {w.name for w in there.wheels} for wheel in new):
+        raise _failed(
+            work, f"finding what it is built with ({', '.join(requires)})", str(error), error.fix
+        ) from error
+    have, names = {wheel.sha256 for wheel in there}, {wheel.name for wheel in there}
+    new = [wheel for wheel in needed.lock.wheels if wheel.sha256 not in have]
+    if any(wheel.name in names for wheel in new):
         remove_tree(work.bench.env)  # another version of what is there: begin anew
         furnish.empty(work.bench.env, work.system)
-        new = list(needed.wheels)
-    furnish.install(work.shop, new, needed.urls, work.bench.env, work.system)
+        new = list(needed.lock.wheels)
+    furnish.install(work.shop, needed, new, work.bench.env, work.system)
     work.shop.point("building/furnished")
-    return needed
+    return needed.lock.wheels
 
 
-def _finish(work: _Work, required: Requirements, entry: Path) -> Built:
+def _finish(work: _Work, required: tuple[LockedWheel, ...], entry: Path) -> Built:
     """Build the wheel, check it, put it into the store, and remember it."""
     name = _call(work, "wheel")
     work.shop.point("building/built")
@@ -148,7 +154,7 @@ def _finish(work: _Work, required: Requirements, entry: Path) -> Built:
         publish(normal, target)
     made = Made(
         wheel=wheel, metadata=metadata, source=work.source.digest, system=work.system.base.digest,
-        python=work.system.interpreter.version, requirements=required.wheels,
+        python=work.system.interpreter.version, requirements=required,
     )  # fmt: skip
     work.shop.point("building/wheel-stored")
     write_atomic(entry / "made.json", msgspec.json.encode(made))
