@@ -10,7 +10,10 @@ from seatrial.config.tree import Listing, Node, Place, Scalar, Table, at, put
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Exact before loose, and what somebody wrote to be installed before what describes a project.
+LOCKS = ("uv.lock", "poetry.lock", "pylock.toml")
 REQUIREMENTS = ("requirements.txt", "requirements/base.txt", "requirements/prod.txt", "requirements.in")
+ENVIRONMENTS = ("environment.yml", "environment.yaml")
 PROGRAMS = ("serve.py", "server.py", "app.py", "main.py")
 _PING = re.compile(r"""["']/ping["']""")
 
@@ -18,9 +21,9 @@ _PING = re.compile(r"""["']/ping["']""")
 def detected(directory: Path, said: Table) -> Table:
     """`said` completed with what the files of `directory` show, without contradicting it.
 
-    A requirements file makes an image; a program that answers `/ping` makes a service of it.
+    A file that says which packages are installed makes an image; a program that answers `/ping` makes a service of it.
     """
-    requirements = next((name for name in REQUIREMENTS if (directory / name).is_file()), None)
+    requirements = requirements_of(directory)
     images = said.get("images")
     if images is None:
         if requirements is None:
@@ -32,6 +35,34 @@ def detected(directory: Path, said: Table) -> Table:
     for name, image in images.entries:
         said = _completed_image(directory, said, name.text, image, requirements)
     return _completed_services(directory, said)
+
+
+def requirements_of(directory: Path) -> str | None:
+    """The file that says what the project installs: a lock, requirements.txt, pyproject.toml, or conda's environment.yml."""
+    for name in (*LOCKS, *REQUIREMENTS):
+        if (directory / name).is_file():
+            return name
+    if _has_dependencies(directory / "pyproject.toml"):
+        return "pyproject.toml"
+    return next((name for name in ENVIRONMENTS if (directory / name).is_file()), None)
+
+
+def _has_dependencies(path: Path) -> bool:
+    """Whether a pyproject.toml describes what a project needs; many only configure tools."""
+    import tomllib
+
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    project = data.get("project")
+    poetry = data.get("tool", {}).get("poetry", {}) if isinstance(data.get("tool"), dict) else {}
+    if isinstance(project, dict):
+        dynamic = project.get("dynamic")
+        if project.get("dependencies") or (isinstance(dynamic, list) and "dependencies" in dynamic):
+            return True
+    needed = poetry.get("dependencies") if isinstance(poetry, dict) else None
+    return isinstance(needed, dict) and bool(set(needed) - {"python"})
 
 
 def project_name(directory: Path) -> str:
