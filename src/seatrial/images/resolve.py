@@ -132,7 +132,7 @@ def _resolution(settled: Settled, target: Target, builder: str) -> Resolution:
         wheels[made.wheel.name] = made.wheel
     if settled.made:
         names = sorted(f"{made.wheel.name} {made.wheel.version}" for made in settled.made)
-        notes.append(f"built because there is no wheel: {', '.join(names)}")
+        notes.append(f"built here, as there is no wheel: {', '.join(names)}")
     return Resolution(
         lock=Lock(target=target, wheels=tuple(wheels[name] for name in sorted(wheels))),
         urls=urls,
@@ -168,17 +168,21 @@ def _renewed(kept: Resolution, means: Means, builder: str) -> Resolution | None:
     from seatrial.images.assemble.fetch import wheel_path
     from seatrial.images.inputs.fingerprints import fingerprint
     from seatrial.images.inputs.logins import with_login
-    from seatrial.images.inputs.making import make
+    from seatrial.images.inputs.making import make, refused
 
+    if means.build is None and kept.origins:
+        raise refused([one.source for one in kept.origins])
     changed: list[tuple[Origin, Origin, Made]] = []
     for one in kept.origins:
         whole = wheel_path(one.sha256).exists() and kept.builder == builder
         same = one.source.kind != "folder" or fingerprint(one.source.url) == one.fingerprint
         if whole and same:
             continue
-        if means.build is None:
-            return None
-        url = with_login(one.source.url, means.logins, means.env) if one.source.kind == "git" else one.source.url
+        url = (
+            with_login(one.source.url, means.logins, means.env)
+            if one.source.kind == "git"
+            else one.source.url
+        )
         source = msgspec.structs.replace(one.source, url=url, sha256=one.archive or one.source.sha256)
         made = make(source, means, filename=one.filename, indexed=one.indexed)
         made = msgspec.structs.replace(made, source=one.source)

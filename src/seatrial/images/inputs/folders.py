@@ -53,6 +53,6 @@ def _reading(gap: Gap, place: Place) -> Reading | None:
     path = Path(gap.unbuilt.url) / gap.unbuilt.subfolder / "pyproject.toml"
     if not path.is_file():
         return None
-    reading = read_project(path, place, extras=gap.extras, install=True)
+    reading = read_project(path, place, extras=gap.extras, install=True, lenient=True)
     says = any(need.location is not None or need.index for need in reading.needs)
     return reading if says and reading.complete and reading.name else None

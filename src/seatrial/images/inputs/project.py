@@ -37,10 +37,12 @@ def read_project(
     extras: Iterable[str] = (),
     groups: Iterable[str] = (),
     install: bool | None = None,
+    lenient: bool = False,
 ) -> Reading:
     """What is installed of the project with that pyproject.toml, with these extras and dependency groups.
 
-    `install`: whether the project itself is; None: when it says how it is built.
+    `install`: whether the project itself is; None: when it says how it is built. `lenient` passes over unknown extras, as
+    pip does where somebody else asks for the project.
 
     Raises:
         SourceError: it is not TOML.
@@ -48,7 +50,7 @@ def read_project(
         SeatrialError: something that it asks for cannot be read or is not there.
     """
     project = load(path)
-    chosen = _chosen(project, extras, groups)
+    chosen = _chosen(project, extras, groups, lenient=lenient)
     packaged = is_packaged(project)
     found = list(_needs(project, place, chosen))
     own = {extra for need in found if need.name == project.name for extra in need.extras} - set(chosen.extras)
@@ -161,7 +163,9 @@ def _stated_files(project: Project) -> list[str]:
     return [files] if isinstance(files, str) else [one for one in files or () if isinstance(one, str)]
 
 
-def _chosen(project: Project, extras: Iterable[str], groups: Iterable[str]) -> pyproject.Wanted:
+def _chosen(
+    project: Project, extras: Iterable[str], groups: Iterable[str], *, lenient: bool
+) -> pyproject.Wanted:
     known_extras = {
         *map(normalised, poetry.table_of(project.data, "project", "optional-dependencies")),
         *poetry.poetry_extras(project),
@@ -173,7 +177,9 @@ def _chosen(project: Project, extras: Iterable[str], groups: Iterable[str]) -> p
     }
     wanted = tuple(dict.fromkeys(map(normalised, extras)))
     chosen = tuple(dict.fromkeys(map(normalised, groups)))
-    if _complete(project):
+    if lenient:
+        wanted = tuple(one for one in wanted if one in known_extras)
+    elif _complete(project):
         _refuse_unknown(project, "extra", wanted, known_extras)
     _refuse_unknown(project, "group", chosen, known_groups)
     return pyproject.Wanted(extras=wanted, groups=chosen, without=())

@@ -80,7 +80,7 @@ def read_lines(source: Source, path: Path, place: Place, name: str) -> Asked:
 def draft_name(path: Path) -> str:
     """What a file is called where uv reads its copy."""
     mark = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    return f"{mark}-{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)[:80]}"
+    return f"{mark}-{re.sub(r'[^A-Za-z0-9_-]', '_', path.name)[:80]}.txt"
 
 
 def _line(
