@@ -19,7 +19,7 @@ import pytest
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images import rootfs, runtime, unpack
-from seatrial.images.runtimes.writing import Limits
+from seatrial.images.runtimes.writing import Limits, write_layer
 from support.debian import Item, digest_of, folder, hardlink, image, symlink, tar
 from support.waiting import until
 
@@ -70,7 +70,9 @@ def test_a_layer_of_many_gzip_members_and_a_plain_one_give_the_same(tmp_path: Pa
     for name, blob in (("members", pieces), ("plain", content)):
         (tmp_path / name).write_bytes(blob)
         (tmp_path / f"{name}-out").mkdir()
-        unpack.unpack_stream(tmp_path / name, tmp_path / f"{name}-out", digest_of(content), Limits())
+        layer = oci.Descriptor(oci.LAYER_GZIP, digest_of(blob), len(blob))
+        with unpack.verified(tmp_path / name, layer, digest_of(content)) as stream:
+            write_layer(tmp_path / f"{name}-out", stream, digest_of(content), Limits())
     for number in range(40):
         assert (tmp_path / "members-out" / f"f{number}").read_text() == str(number) * 5000
         assert (tmp_path / "plain-out" / f"f{number}").read_text() == str(number) * 5000
@@ -269,8 +271,12 @@ def test_a_cut_gzip_stream_is_damaged(tmp_path: Path) -> None:
     blob = gzip.compress(content)[:-50_000]
     (tmp_path / "blob").write_bytes(blob)
     (tmp_path / "out").mkdir()
-    with pytest.raises(SeatrialError, match="damaged"):
-        unpack.unpack_stream(tmp_path / "blob", tmp_path / "out", digest_of(content), Limits())
+    layer = oci.Descriptor(oci.LAYER_GZIP, digest_of(blob), len(blob))
+    with (
+        pytest.raises(SeatrialError, match="damaged"),
+        unpack.verified(tmp_path / "blob", layer, digest_of(content)) as stream,
+    ):
+        write_layer(tmp_path / "out", stream, digest_of(content), Limits())
 
 
 def test_content_that_is_not_what_the_configuration_says_is_refused(tmp_path: Path, cache: Path) -> None:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 import posixpath
-import tarfile
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import shutil
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from seatrial.errors import SeatrialError
-from seatrial.images.layout import Descriptor, Image, blob_path
+from seatrial.images.layout import blob_path, diff_ids
+from seatrial.images.runtimes import tar
+from seatrial.images.unpack import verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from seatrial.images.layout import Image
+
 _CAPTURED = ("/etc/passwd", "/etc/group", "/etc/os-release", "/usr/lib/os-release")
-_CAPTURE_LIMIT = 32 << 20
+_RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
+_CAPTURE_LIMIT, _CAPTURE_TOTAL = 32 << 20, 256 << 20
+_MAX_NAMES, _MAX_NAME_BYTES = 1_500_000, 256 << 20
+_MAX_EXTRACTED = 4 << 30
 _MAX_LINKS = 40  # as the kernel's
 
 
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
-    """Absolute paths of a root file system: folders, symbolic links with their targets, programs and packages.
+    """Absolute paths of a root file system: folders, symbolic links with their targets, files, and packages.
 
-    `programs` are files in folders named `bin`; `texts` the content of account files, os-release and of every
-    Python distribution's RECORD; `eggs` are distributions that have none.
+    `programs` are files in folders named `bin`, `files` all that are not folders or symbolic links; `texts` the
+    content of account files, os-release and of what lists the files of Python distributions; `eggs` are
+    distributions in the old form.
     """
 
     folders: set[str]
@@ -34,88 +41,101 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     programs: set[str]
     texts: dict[str, bytes]
     eggs: set[str]
+    files: set[str] = set()
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """What a layer does: paths it deletes, folders whose former content it hides, and path → (kind, value)."""
+
+    deleted: set[str]
+    opaque: set[str]
+    added: dict[str, tuple[str, bytes]]
 
 
 def read_tree(layout: Path, image: Image) -> Tree:
-    """Read all layers, lowest first, honouring whiteouts.
+    """Read all layers, lowest first, honouring whiteouts, and compare each with its digests.
 
     Raises:
-        SeatrialError: a layer is damaged or compressed in a way that is not known.
+        SeatrialError: a layer is damaged, hostile, or compressed in a way that is not known.
     """
-    tree = Tree(folders=set(), links={}, programs=set(), texts={}, eggs=set())
-    for layer in image.manifest.layers:
-        deleted, opaque, added = _read_layer(layout, layer)
-        for path in deleted:
-            _forget(tree, path, itself=True)
-        for path in opaque:
-            _forget(tree, path, itself=False)
-        for kind, path, value in added:
-            _add(tree, kind, path, value)
-    return tree
-
-
-def _read_layer(layout: Path, layer: Descriptor) -> tuple[list[str], list[str], list[tuple[str, str, bytes]]]:
-    deleted: list[str] = []
-    opaque: list[str] = []
-    added: list[tuple[str, str, bytes]] = []
-    with open_layer(layout, layer) as archive:
-        for member in archive:
-            path = absolute(member.name)
-            folder, name = posixpath.split(path)
-            if name == ".wh..wh..opq":
-                opaque.append(folder)
-            elif name.startswith(".wh."):
-                deleted.append(f"{folder}/{name[4:]}")
-            elif member.isdir():
-                added.append(("folder", path, b""))
-            elif member.issym():
-                added.append(("link", path, os.fsencode(member.linkname)))
-            else:
-                added.append(("file", path, _capture(archive, member, path)))
-    return deleted, opaque, added
-
-
-def _capture(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bytes:
-    wanted = path in _CAPTURED or path.endswith(".dist-info/RECORD")
-    stream = (
-        archive.extractfile(member) if wanted and member.isreg() and member.size < _CAPTURE_LIMIT else None
+    known: dict[str, tuple[str, bytes]] = {}
+    for stream in _layers(layout, image):
+        known = _over(known, _read_layer(stream))
+        if len(known) > _MAX_NAMES or sum(map(len, known)) > _MAX_NAME_BYTES:
+            raise SeatrialError(f"the base has more than {_MAX_NAMES} files", why="it looks like a bomb")
+    files = {path for path, (kind, _) in known.items() if kind == "file"}
+    return Tree(
+        folders={path for path, (kind, _) in known.items() if kind == "folder"},
+        links={path: os.fsdecode(value) for path, (kind, value) in known.items() if kind == "link"},
+        programs={path for path in files if posixpath.basename(posixpath.dirname(path)) == "bin"},
+        texts={path: value for path, (kind, value) in known.items() if kind == "file" and value},
+        eggs={path for path, (kind, _) in known.items() if path.endswith(".egg-info") and kind != "link"},
+        files=files,
     )
-    return stream.read() if stream else b""
 
 
-def _add(tree: Tree, kind: str, path: str, value: bytes) -> None:
-    parent = posixpath.dirname(path)
-    while parent not in tree.folders and parent not in tree.links and parent != "/":
-        tree.folders.add(parent)  # engines make the folders that an archive leaves out
-        parent = posixpath.dirname(parent)
-    if kind == "folder":
-        tree.links.pop(path, None)
-        tree.folders.add(path)
-        if path.endswith(".egg-info"):
-            tree.eggs.add(path)
-        return
-    if path in tree.folders or path in tree.links:
-        _forget(tree, path, itself=True)
-    if kind == "link":
-        tree.links[path] = os.fsdecode(value)
-        return
-    if value:
-        tree.texts[path] = value
-    if posixpath.basename(posixpath.dirname(path)) == "bin":
-        tree.programs.add(path)
-    if path.endswith(".egg-info"):
-        tree.eggs.add(path)
+def _layers(layout: Path, image: Image) -> Iterator[tar.TarStream]:
+    for layer, diff_id in zip(image.manifest.layers, diff_ids(image), strict=True):
+        with verified(blob_path(layout, layer.digest), layer, diff_id) as stream:
+            yield stream
 
 
-def _forget(tree: Tree, path: str, *, itself: bool) -> None:
-    def gone(known: str) -> bool:
-        return known.startswith(path + "/") or (itself and known == path)
+def _read_layer(stream: tar.TarStream) -> _Found:
+    found = _Found(set(), set(), {})
+    names = captured = 0
+    for member in stream.members():
+        path = absolute(member.name)
+        folder, name = posixpath.split(path)
+        names += len(path)
+        if len(found.added) > _MAX_NAMES or names > _MAX_NAME_BYTES:
+            raise SeatrialError(f"the layer has more than {_MAX_NAMES} files", why="it looks like a bomb")
+        if name == ".wh..wh..opq":
+            found.opaque.add(folder)
+        elif name.startswith(".wh."):
+            found.deleted.add(f"{folder.rstrip('/')}/{name[4:]}")
+        elif member.kind == tar.FOLDER:
+            found.added[path] = ("folder", b"")
+        elif member.kind == tar.SYMLINK:
+            found.added[path] = ("link", os.fsencode(member.link))
+        elif member.kind in (tar.REGULAR, tar.HARD_LINK):
+            text = _capture(stream, member, path)
+            captured += len(text)
+            if captured > _CAPTURE_TOTAL:
+                raise SeatrialError(
+                    "the layer's lists of installed files are too large", why="it looks like a bomb"
+                )
+            found.added[path] = ("file", text)
+    return found
 
-    for paths in (tree.folders, tree.programs, tree.eggs):
-        paths.difference_update([p for p in paths if gone(p)])
-    for table in (tree.links, tree.texts):
-        for known in [p for p in table if gone(p)]:
-            del table[known]
+
+def _capture(stream: tar.TarStream, member: tar.Member, path: str) -> bytes:
+    if path not in _CAPTURED and not path.endswith(_RECORDS):
+        return b""
+    if member.kind != tar.REGULAR or member.size > _CAPTURE_LIMIT:
+        return b""
+    return b"".join(stream.content())
+
+
+def _over(known: dict[str, tuple[str, bytes]], found: _Found) -> dict[str, tuple[str, bytes]]:
+    """The tree with one more layer on top. What is no folder hides all that was below its path."""
+    gone = found.deleted | {path for path, (kind, _) in found.added.items() if kind != "folder"}
+    hidden = {path for path in gone | found.opaque if known.get(path, ("", b""))[0] == "folder"}
+    for path in gone:
+        known.pop(path, None)
+    if hidden:
+        known = {path: value for path, value in known.items() if not any(f in hidden for f in _above(path))}
+    known.update(found.added)
+    for path in found.added:
+        for folder in _above(path):
+            if folder in known and known[folder][0] != "file":
+                break
+            known[folder] = ("folder", b"")  # engines make the folders that an archive leaves out
+    return known
+
+
+def _above(path: str) -> Iterable[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def resolve(tree: Tree, path: str) -> str:
@@ -149,18 +169,26 @@ def extract(layout: Path, image: Image, tree: Tree, root: Path, wanted: Callable
     """Write the regular files and links of the image for which `wanted(path)` holds below `root`.
 
     No path is followed through a link while writing: parents are resolved beforehand, links come last.
+
+    Raises:
+        SeatrialError: the links go in a circle, or the files are more than any interpreter's.
     """
     links: dict[str, str] = {}
-    for layer in image.manifest.layers:
-        with open_layer(layout, layer) as archive:
-            for member in archive:
-                path = absolute(member.name)
-                if not wanted(path):
-                    continue
-                if member.issym():
-                    links[path] = member.linkname
-                elif member.isreg() or member.islnk():
-                    _extract_file(archive, member, root, resolve(tree, posixpath.dirname(path)), path)
+    size = 0
+    for stream in _layers(layout, image):
+        for member in stream.members():
+            path = absolute(member.name)
+            if not wanted(path):
+                continue
+            if member.kind == tar.SYMLINK:
+                links[path] = member.link
+            elif member.kind in (tar.REGULAR, tar.HARD_LINK) and path in tree.files:
+                size += member.size if member.kind == tar.REGULAR else 0
+                if size > _MAX_EXTRACTED:
+                    raise SeatrialError(
+                        "the base's Python is too large", why=f"more than {_MAX_EXTRACTED} bytes"
+                    )
+                _extract_file(stream, member, root, resolve(tree, posixpath.dirname(path)), path)
     # A link that a wanted path goes through is needed too, such as /lib → usr/lib.
     links |= {path: target for path, target in tree.links.items() if path.count("/") == 1}
     for path, target in links.items():
@@ -170,50 +198,23 @@ def extract(layout: Path, image: Image, tree: Tree, root: Path, wanted: Callable
             place.symlink_to(target)
 
 
-def _extract_file(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, folder: str, path: str
-) -> None:
-    import shutil
-
+def _extract_file(stream: tar.TarStream, member: tar.Member, root: Path, folder: str, path: str) -> None:
     place = root / folder.lstrip("/") / posixpath.basename(path)
     place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir():
+        raise SeatrialError("the layer has a file and a folder of the same name", where=path)
     place.unlink(missing_ok=True)
-    if member.islnk():
-        source = root / absolute(member.linkname).lstrip("/")
+    if member.kind == tar.HARD_LINK:
+        source = root / absolute(member.link).lstrip("/")
         if source.is_file() and not source.is_symlink():
             shutil.copy2(source, place)
         return
-    stream = archive.extractfile(member)
-    if stream is not None:
-        with place.open("wb") as out:
-            shutil.copyfileobj(stream, out, 1 << 20)
-        place.chmod(0o755 if member.mode & 0o111 else 0o644)
+    with place.open("wb") as out:
+        for piece in stream.content():
+            out.write(piece)
+    place.chmod(0o755 if member.mode & 0o111 else 0o644)
 
 
 def absolute(name: str) -> str:
     """The member `./usr/bin/` as `/usr/bin`, never outside of the root."""
     return posixpath.normpath("/" + name).replace("//", "/")
-
-
-@contextmanager
-def open_layer(layout: Path, layer: Descriptor) -> Iterator[tarfile.TarFile]:
-    """Read a layer as a stream of members.
-
-    Raises:
-        SeatrialError: it is damaged or compressed in a way that is not known.
-    """
-    from isal import igzip
-
-    if not layer.media_type.endswith((".tar", ".tar+gzip", ".tar.gzip")):
-        raise SeatrialError(
-            f"layer {layer.digest} of the base has the type {layer.media_type}",
-            why="only plain and gzip layers are read",
-            fix="choose another tag of the base, or convert it with `skopeo copy --dest-compress-format gzip`",
-        )
-    with blob_path(layout, layer.digest).open("rb") as raw:
-        stream: Any = igzip.IGzipFile(None, "rb", fileobj=raw) if "gzip" in layer.media_type else raw  # type: ignore[no-untyped-call]
-        try:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
-                yield archive
-        except (tarfile.TarError, EOFError, igzip.BadGzipFile) as error:
-            raise SeatrialError(f"layer {layer.digest} of the base is damaged: {error}") from error

@@ -27,6 +27,10 @@ LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+MAX_LAYERS = 500
+"""More than any engine mounts: Docker 125, Podman 500."""
+_MAX_JSON = 16 << 20
+_MAX_DEPTH = 4
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -71,6 +75,13 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: dict[str, str] = {}
 
 
+# What each says of itself, and what only the other one has. Source: image-spec, "manifest.md" and CVE-2021-41190.
+_DOCUMENTS: dict[Any, tuple[tuple[str, ...], set[str]]] = {
+    Manifest: ((MANIFEST, DOCKER_MANIFEST), {"manifests"}),
+    Index: ((INDEX, DOCKER_INDEX), {"layers", "config"}),
+}
+
+
 class Image(msgspec.Struct, frozen=True):
     """A manifest found in a layout. `config` is the image configuration as JSON."""
 
@@ -81,6 +92,32 @@ class Image(msgspec.Struct, frozen=True):
     @property
     def digest(self) -> str:
         return self.descriptor.digest
+
+
+class _Started(msgspec.Struct, frozen=True, rename="pascal"):
+    """What is read of how an image starts, with the types that it must have."""
+
+    env: list[str] | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    user: str | None = None
+    working_dir: str | None = None
+    labels: dict[str, str] | None = None
+    exposed_ports: dict[str, Any] | None = None
+    volumes: dict[str, Any] | None = None
+
+
+class _Layers(msgspec.Struct, frozen=True):
+    diff_ids: list[str] = []
+
+
+class _Config(msgspec.Struct, frozen=True):
+    rootfs: _Layers
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+    config: _Started | None = None
+    history: list[dict[str, Any]] | None = None
 
 
 def check_digest(digest: str) -> str:
@@ -140,6 +177,13 @@ def link_blob(layout: Path, digest: str, source: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _check_document(found: Any, kind: Any) -> None:
+    """A document that is both a manifest and an index is read as one by some and as the other by others."""
+    types, others = _DOCUMENTS[kind]
+    if isinstance(found, dict) and (found.get("mediaType", types[0]) not in types or others & found.keys()):
+        raise msgspec.ValidationError(f"it is no {kind.__name__.lower()}, or more than that")
+
+
 def set_index(layout: Path, index: Index) -> None:
     """Say which images the layout holds; written last, so that everything it names is there."""
     write_atomic(layout / "index.json", encode(index))
@@ -152,7 +196,11 @@ def read_index(layout: Path) -> Index:
         SeatrialError: the folder is no OCI layout, or the file is damaged.
     """
     try:
-        return msgspec.json.decode((layout / "index.json").read_bytes(), type=Index)
+        if (layout / "index.json").stat().st_size > _MAX_JSON:
+            raise SeatrialError(f"index.json has more than {_MAX_JSON} bytes", where=str(layout))
+        content = (layout / "index.json").read_bytes()
+        _check_document(msgspec.json.decode(content), Index)
+        return msgspec.json.decode(content, type=Index)
     except FileNotFoundError as error:
         raise SeatrialError(
             "this folder is not an OCI image layout",
@@ -160,7 +208,7 @@ def read_index(layout: Path) -> Index:
             why="it has no index.json",
             fix="give a folder written by `seatrial image assemble --oci FOLDER`",
         ) from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SeatrialError(f"index.json is damaged: {error}", where=str(layout)) from error
 
 
@@ -177,7 +225,29 @@ def read_image(layout: Path, *, platform: str = "", digest: str = "") -> Image:
     if len(found) != 1:
         raise _not_one(layout, listed, found, digest or platform)
     manifest = read_json(layout, found[0].digest, Manifest)
-    return Image(found[0], manifest, read_json(layout, manifest.config.digest, dict))
+    image = Image(found[0], manifest, read_json(layout, manifest.config.digest, dict))
+    diff_ids(image)
+    return image
+
+
+def diff_ids(image: Image) -> list[str]:
+    """The digests of the uncompressed layers, lowest first, one for each layer of the manifest.
+
+    Raises:
+        SeatrialError: the configuration is none, or does not fit the manifest.
+    """
+    try:
+        config = msgspec.convert(image.config, _Config)
+    except msgspec.ValidationError as error:
+        raise SeatrialError(f"the image's configuration is none: {error}", where=image.digest) from error
+    found, layers = config.rootfs.diff_ids, len(image.manifest.layers)
+    if layers > MAX_LAYERS:
+        raise SeatrialError(
+            f"the image has {layers} layers", where=image.digest, why=f"no engine runs more than {MAX_LAYERS}"
+        )
+    if len(found) != layers:
+        raise SeatrialError(f"the image has {layers} layers and {len(found)} diff_ids", where=image.digest)
+    return [check_digest(one) for one in found]
 
 
 def list_images(layout: Path, digest: str = "") -> list[Descriptor]:
@@ -193,12 +263,16 @@ def list_images(layout: Path, digest: str = "") -> list[Descriptor]:
     return [d for d in found.values() if digest or d.platform is None or d.platform.os != "unknown"]
 
 
-def _images(layout: Path, descriptors: tuple[Descriptor, ...], digest: str) -> list[Descriptor]:
+def _images(
+    layout: Path, descriptors: tuple[Descriptor, ...], digest: str, depth: int = 0
+) -> list[Descriptor]:
     found: list[Descriptor] = []
+    if depth > _MAX_DEPTH:
+        raise SeatrialError(f"indexes are nested more than {_MAX_DEPTH} deep", where=str(layout))
     for descriptor in descriptors:
         rest = "" if descriptor.digest == digest else digest
         if descriptor.media_type in (INDEX, DOCKER_INDEX):
-            found += _images(layout, read_json(layout, descriptor.digest, Index).manifests, rest)
+            found += _images(layout, read_json(layout, descriptor.digest, Index).manifests, rest, depth + 1)
         elif descriptor.media_type in (MANIFEST, DOCKER_MANIFEST) and not rest:
             found.append(descriptor)
     return found
@@ -233,12 +307,16 @@ def read_json(layout: Path, digest: str, kind: Any) -> Any:
     """
     path = blob_path(layout, digest)
     try:
+        if path.stat().st_size > _MAX_JSON:
+            raise SeatrialError(f"blob {digest} has more than {_MAX_JSON} bytes", where=str(layout))
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise SeatrialError(f"blob {digest} is missing", where=str(layout)) from error
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise SeatrialError(f"blob {digest} is damaged: its content has another digest", where=str(layout))
     try:
+        if kind in _DOCUMENTS:
+            _check_document(msgspec.json.decode(content), kind)
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SeatrialError(f"blob {digest} is not what it should be: {error}", where=str(layout)) from error

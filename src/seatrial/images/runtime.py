@@ -44,14 +44,8 @@ def prepare(layout: Path, digest: str = "", *, platform: str = "") -> Root:
         SeatrialError: the image is damaged or unsafe, or the disk is full.
     """
     image = oci.read_image(layout, digest=digest, platform=platform)
-    diff_ids = (image.config.get("rootfs") or {}).get("diff_ids") or []
-    if len(diff_ids) != len(image.manifest.layers):
-        raise SeatrialError(
-            f"the image has {len(image.manifest.layers)} layers and {len(diff_ids)} diff_ids",
-            where=image.digest,
-        )
     unpack.sweep()
-    names = unpack.unpack_all(layout, list(zip(image.manifest.layers, diff_ids, strict=True)))
+    names = unpack.unpack_all(layout, list(zip(image.manifest.layers, oci.diff_ids(image), strict=True)))
     return Root(image.digest, str(rootfs.store()), tuple(names), image.config)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import secrets
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from seatrial import locks
 from seatrial.errors import SeatrialError
 from seatrial.files import remove_tree, write_atomic
 from seatrial.images import layout as oci
-from seatrial.images.rootfs import FORMAT, LayerIndex, forget, layer_id, read_layer_index, store
+from seatrial.images.rootfs import FORMAT, forget, layer_id, read_layer_index, store
 from seatrial.images.runtimes import tar
 from seatrial.images.runtimes.writing import Limits, write_layer
 
@@ -121,7 +122,8 @@ def _unpack_new(place: Path, layout: Path, layer: oci.Descriptor, diff_id: str, 
     temporary.mkdir(mode=0o755)
     blob = oci.blob_path(layout, layer.digest)
     try:
-        index = unpack_stream(blob, temporary, diff_id, limits, zstd="zstd" in layer.media_type)
+        with verified(blob, layer, diff_id, limits) as stream:
+            index = write_layer(temporary, stream, diff_id, limits)
         write_atomic(place / "index" / identity, msgspec.msgpack.encode(index))
         final = place / "layers" / identity
         if final.exists():
@@ -142,53 +144,96 @@ def _unpack_new(place: Path, layout: Path, layer: oci.Descriptor, diff_id: str, 
             remove_tree(temporary)
 
 
-def unpack_stream(
-    blob: Path, folder: Path, diff_id: str, limits: Limits, *, zstd: bool = False
-) -> LayerIndex:
-    """Unpack one layer blob (tar, or tar in any number of gzip members) into the empty `folder`."""
-    if zstd:
+@contextmanager
+def verified(
+    blob: Path,
+    layer: oci.Descriptor,
+    diff_id: str,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[tar.TarStream]:
+    """The members of a layer (tar, or tar in any number of gzip members); check all of it at the end of the block.
+
+    Raises:
+        SeatrialError: it is missing, damaged, of a kind that is not read, grows beyond `limits`, or has another
+            size, digest or content than manifest and configuration say.
+    """
+    try:
+        _check_kind(layer)
+        with opened(blob, layer) as stream:
+            source = Verified(stream, layer.size, limits)
+            yield tar.TarStream(source)
+            source.drain()
+            source.check(diff_id)
+    except SeatrialError as error:
+        error.where = error.where or f"layer {layer.digest}"
+        raise
+
+
+def _check_kind(layer: oci.Descriptor) -> None:
+    kind = layer.media_type
+    if "foreign" in kind or "nondistributable" in kind:
         raise SeatrialError(
-            "the layer is compressed with zstd, which is not supported", fix="push it with gzip"
-        )
-    with opened(blob) as stream:
-        source = Verified(stream, blob.stat().st_size, limits)
-        index = write_layer(folder, tar.TarStream(source), diff_id, limits)
-        source.drain()
-        if source.digest() != diff_id:
-            raise SeatrialError(
-                "the layer's content is not what the image's configuration says",
-                why=f"its digest is {source.digest()}, not {diff_id}",
-                fix="pull or assemble the image again",
-            )
-    return index
+            "the layer may not be distributed, so the image does not hold it", why=f"its type is {kind}",
+            fix="use a base whose layers can be pulled from its registry",
+        )  # fmt: skip
+    if not kind.endswith((".tar", ".tar+gzip", ".tar.gzip")):
+        raise SeatrialError(
+            f"the layer has the type {kind}", why="only plain and gzip layers are read",
+            fix="choose another tag, or convert it with `skopeo copy --dest-compress-format gzip`",
+        )  # fmt: skip
 
 
 @contextmanager
-def opened(blob: Path) -> Iterator[IO[bytes]]:
-    """Read a layer blob uncompressed, whether it is packed or not.
+def opened(blob: Path, layer: oci.Descriptor | None = None) -> Iterator[IO[bytes]]:
+    """Read a layer blob uncompressed, whether it is packed or not; the size and digest of `layer` are compared.
 
     Raises:
-        SeatrialError: the file is missing or damaged.
+        SeatrialError: the file is missing, damaged or another one.
     """
     from isal import igzip, isal_zlib
 
     broken: Any = isal_zlib.error
     gzip_file: Any = igzip.IGzipFile
     try:
-        with blob.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if not packed:
+        with blob.open("rb", buffering=0) as file:
+            counted = _Counted(file)
+            raw = io.BufferedReader(counted, 1 << 20)
+            if raw.peek(2)[:2] == b"\x1f\x8b":
+                with gzip_file(fileobj=raw, mode="rb") as stream:
+                    yield stream
+            else:
                 yield raw
-                return
-            with gzip_file(fileobj=raw, mode="rb") as stream:
-                yield stream
+            if layer is not None:
+                counted.check(layer)
     except FileNotFoundError as error:
         raise SeatrialError(
             "a layer is missing", where=str(blob), fix="pull or assemble the image again"
         ) from error
     except (EOFError, broken, igzip.BadGzipFile) as error:
         raise tar.damaged(str(error)) from error
+
+
+class _Counted(io.RawIOBase):
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file, self._hash, self._size = file, hashlib.sha256(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        size = self._file.readinto(buffer) or 0
+        self._hash.update(memoryview(buffer)[:size])
+        self._size += size
+        return size
+
+    def check(self, layer: oci.Descriptor) -> None:
+        digest = f"sha256:{self._hash.hexdigest()}"
+        if self._size != layer.size:
+            raise tar.damaged(f"it has {self._size} bytes, the manifest says {layer.size}")
+        if digest != layer.digest:
+            raise tar.damaged(f"its content has the digest {digest}")
 
 
 class Verified:
@@ -228,3 +273,12 @@ class Verified:
 
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
+
+    def check(self, diff_id: str) -> None:
+        """Raise unless everything that passed has that digest."""
+        if self.digest() != diff_id:
+            raise SeatrialError(
+                "the layer's content is not what the image's configuration says",
+                why=f"its digest is {self.digest()}, not {diff_id}",
+                fix="pull or assemble the image again",
+            )

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 BLOCK = 512
 # Long enough for any path Linux accepts and any extended attribute; short enough to hold in memory.
 MAX_EXTENDED = 1 << 20
+# PATH_MAX: the kernel takes no longer one.
+MAX_PATH = 4096
+_MAX_ID = (1 << 32) - 1
 
 REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = "0", "1", "2", "3", "4", "5", "6"
 _EXTENDED = {"x", "g", "L", "K"}
 _REGULAR_TYPES = {"0", "\0", "7"}
+_HEADER_ONLY = {HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO}
 
 
 class Source(Protocol):
@@ -70,7 +74,8 @@ class TarStream:
                 continue
             member = _member(header, kind, {**self._global, **extended})
             extended = {}
-            self._left = member.size if member.kind == REGULAR else 0
+            # Links, folders and devices have no content whatever their size says; what is not known has.
+            self._left = 0 if member.kind in _HEADER_ONLY else member.size
             self._padding = -self._left % BLOCK
             yield member
 
@@ -149,7 +154,20 @@ def _member(header: bytes, kind: str, extended: dict[str, str]) -> Member:
     if size < 0:
         raise damaged("a negative size")
     link = extended.get("linkpath", _text(header[157:257]))
+    _check(name, link, mtime, uid, gid)
     return Member(name, kind, _number(header, 100, 8) & 0o7777, uid, gid, size, mtime, link)
+
+
+def _check(name: str, link: str, mtime: float, uid: int, gid: int) -> None:
+    """Refuse what no file system takes, and names that climb up: no image tool writes those."""
+    if ".." in name.split("/"):
+        raise SeatrialError("the layer names a path outside of itself", where=name[:200])
+    if "\0" in name or "\0" in link:
+        raise damaged("a name with a zero byte in it")
+    if len(name) > MAX_PATH or len(link) > MAX_PATH:
+        raise damaged(f"a name of {max(len(name), len(link))} characters")
+    if not abs(mtime) < _MAX_ID * 4 or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+        raise damaged(f"{name[:200]} has a time or an owner that cannot be")
 
 
 def _number(header: bytes, start: int, length: int) -> int:
