@@ -14,24 +14,30 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from seatrial.errors import MissingToolError, SeatrialError, UsageError
+from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images.assemble.layer import PACKING_LEVEL, Lane, WrittenLayer
 from seatrial.images.assemble.store import Use, publish, scratch
 from seatrial.images.assemble.tar import EPOCH
+from seatrial.images.system import machine
+from seatrial.images.system.apt import EXCLUDED, check_names
+from seatrial.images.system.processors import architecture as own_architecture
+from seatrial.images.system.processors import is_foreign, registrations
+from seatrial.images.system.running import in_namespaces
+from seatrial.images.system.sources import render
 from seatrial.images.target import parse_platform
-from seatrial.processes import find, run
+from seatrial.processes import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from seatrial.images.bases import Base
+    from seatrial.images.system.sources import Source
 
 _RECIPE = 7
 # Python, certificates, and what wheels with compiled code expect from the system (OpenMP, C++).
 PACKAGES = ("ca-certificates", "libgomp1", "libstdc++6", "python3")
-_EXCLUDED = ("doc", "man", "info", "locale", "lintian", "bug", "groff", "linda")
 _MIRRORS = {"debian": "http://deb.debian.org/debian", "ubuntu": "http://archive.ubuntu.com/ubuntu"}
 # The first argument of a hook is the new root. No data is ever put into these lines. Nothing is removed from its
 # /tmp: mmdebstrap keeps its apt configuration there, without which it would clean up this machine's apt instead.
@@ -48,8 +54,6 @@ _CLEAN = (
 # This machine's mirrors, and what it takes to reach them, are nobody's business in an image.
 _SOURCES = 'printf "%s\\n" "$SEATRIAL_SOURCES" > "$1"/etc/apt/sources.list'
 _HOOKS = (_COMPILE, _CLEAN, _SOURCES, ':> "$1"/etc/machine-id')
-# Source: Debian Policy 5.6.1, with an optional version or architecture as apt takes it.
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 _TIME_LIMIT = 1800
 _CHUNK = 1 << 20
 
@@ -73,11 +77,7 @@ def prepare_debian(
     from seatrial.images.bases import Base
 
     architecture, packages = parse_platform(platform), sorted({*PACKAGES, *packages})
-    for package in packages:
-        if not _PACKAGE.fullmatch(package):
-            raise UsageError(
-                f"{package!r} is not the name of a Debian package", fix="give names such as libgl1"
-            )
+    check_names(packages)
     key = hashlib.sha256(msgspec.json.encode([_RECIPE, system, suite, architecture, packages])).hexdigest()
     entry = use.hold("bases", f"{system}-{suite}-{key[:32]}")
     name, made_now = f"{system}:{suite}", False
@@ -105,14 +105,20 @@ def _make(
     program = find("mmdebstrap")
     layout, blob, log = folder / "layout", folder / "blob", folder / "log"
     oci.create(layout)
-    argv = [*as_root(), *command(program, suite, architecture, packages, sources(system, suite))]
+    settings = machine.apt_settings()
+    found = mirrors(system, suite, architecture, settings.sources)
+    listed, options = folder / "mirrors.sources", folder / "apt.conf"
+    machine.write_private(listed, render(found))
+    machine.write_private(options, machine.conf(settings.options))
+    call = command(program, suite, architecture, packages, listed if found else None, options)
+    argv = as_root(f"linux/{architecture}", call)
     with blob.open("wb") as out, log.open("wb") as errors:
         env = {
             **os.environ,
             "SOURCE_DATE_EPOCH": str(EPOCH),
             "TMPDIR": str(folder),
             "LC_ALL": "C.UTF-8",
-            "SEATRIAL_SOURCES": f"deb {_MIRRORS[system]} {suite} main",
+            "SEATRIAL_SOURCES": _official(system, suite, architecture),
         }
         with subprocess.Popen(
             argv,
@@ -134,85 +140,61 @@ def _make(
     write_image(layout, written, architecture, f"{system}:{suite}")
 
 
-def as_root() -> list[str]:
-    """What makes the rest of a command line run as root; nothing for those who are.
+def as_root(platform: str, argv: list[str]) -> list[str]:
+    """The command line that runs `argv` as root, or as root of a namespace in which programs of `platform` run.
 
     mmdebstrap can do so itself, but its root is then another user, who may not enter private folders such as
     the cache. Here the caller is root, and the other users come from their range in /etc/subuid.
-    Source: unshare(1), `--map-auto` (util-linux 2.38).
+
+    Raises:
+        MissingToolError: there is no range of ids, or no emulator for the platform.
     """
-    if os.geteuid() == 0:
-        return []
-    maps = ["--user", "--map-root-user", "--map-auto"]
-    return [find("unshare"), *maps, "--mount", "--pid", "--fork", "--kill-child"]
+    if os.geteuid() == 0 and not is_foreign(platform):
+        return argv
+    return in_namespaces(argv, registrations(platform))
 
 
 def command(
-    program: str, suite: str, architecture: str, packages: Sequence[str], lines: Sequence[str]
+    program: str, suite: str, architecture: str, packages: Sequence[str], sources: Path | None, options: Path
 ) -> list[str]:
-    """The mmdebstrap call that writes the root file system as a tar to stdout."""
-    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED]
+    """The mmdebstrap call that writes the root file system as a tar to stdout.
+
+    `sources` and `options` are files, since both may hold the password of a mirror or proxy.
+    """
+    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in EXCLUDED]
     return [
         program, "--mode=root", "--variant=minbase", "--quiet", "--skip=output/dev", f"--architectures={architecture}",
         f"--include={','.join(packages)}",
-        *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        *(f"--aptopt={option}" for option in _apt_options()),
+        *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright", f"--aptopt={options}",
         *(f"--customize-hook={hook}" for hook in _HOOKS),
-        "--format=tar", suite, "-", *lines,
+        "--format=tar", suite, "-", *([str(sources)] if sources else []),
     ]  # fmt: skip
 
 
-def sources(system: str, suite: str) -> tuple[str, ...]:
-    """The lines of this machine's own apt sources for `suite`, so that a company's mirror is used; else none.
+def mirrors(system: str, suite: str, architecture: str, machine: Sequence[Source]) -> list[Source]:
+    """The sources of this machine for `suite`, so that a company's mirror is used; else none.
 
-    With none, mmdebstrap takes the distribution's own servers.
+    With none, mmdebstrap takes the distribution's own servers. Ubuntu keeps other architectures on other servers.
     """
-    from pathlib import Path
-
-    root = Path("/etc/apt")
-    listed = [root / "sources.list", *sorted((root / "sources.list.d").glob("*.list"))]
-    found: list[str] = []
-    for path in listed:
-        if path.is_file():
-            found += [
-                line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("deb ")
-            ]
-    for path in sorted((root / "sources.list.d").glob("*.sources")):
-        found += one_line(path.read_text("utf-8", "replace"))
-    archive = re.compile(
-        rf"(deb (\[[^\]]*\] )?)(\S*{system}\S*|\S+) ({suite}|{suite}-(updates|security)) .*\bmain\b.*"
-    )
-    return tuple(dict.fromkeys(line for line in found if archive.fullmatch(line) and system in line))
-
-
-def one_line(text: str) -> list[str]:
-    """Sources in the deb822 format (`sources.list(5)`) as one-line sources."""
+    if system == "ubuntu" and architecture != own_architecture():
+        return []
+    suites = {suite, f"{suite}-updates", f"{suite}-security"}
     found = []
-    for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
-        fields = {
-            k.strip().lower(): v.strip() for k, _, v in (li.partition(":") for li in stanza.splitlines())
-        }
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes") == "no":
-            continue
-        signed = fields.get("signed-by", "")
-        option = f"[signed-by={signed}] " if signed.startswith("/") else ""
-        found += [
-            f"deb {option}{uri} {suite} {fields.get('components', '')}"
-            for uri in fields.get("uris", "").split()
-            for suite in fields.get("suites", "").split()
-        ]
+    for source in machine:
+        wanted = [one for one in source.get("suites", "").split() if one in suites]
+        named = system in source.get("uris", "") + source.get("signed-by", "")
+        if wanted and named and "main" in source.get("components", "").split():
+            found.append(source | {"suites": " ".join(wanted)})
     return found
 
 
-def _apt_options() -> list[str]:
-    """The proxy that this machine's apt uses. Nothing of it stays in the image."""
-    try:
-        dump = run(["apt-config", "dump"], timeout=10).stdout
-    except MissingToolError:
-        return []
-    return [
-        line for line in dump.splitlines() if re.match(r'Acquire::https?::(Proxy|CAInfo)[^"]* ".+";', line)
-    ]
+def _official(system: str, suite: str, architecture: str) -> str:
+    server = (
+        "http://ports.ubuntu.com/ubuntu-ports"
+        if (system, architecture) == ("ubuntu", "arm64")
+        else _MIRRORS[system]
+    )
+    return f"deb {server} {suite} main"
 
 
 def _pack(stream: IO[bytes], out: IO[bytes]) -> WrittenLayer:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _SMALL = 1 << 16
-# What is made again where it is missed, differs each time, or is about the installing itself.
+# What is made again where it is missed, differs each time, or is about the installing itself; and private keys
+# that scripts make: all containers of an image would share them.
 _LEFT_OUT = re.compile(
     r"var/log/.+|var/cache/apt(/.*)?|var/lib/apt/lists(/.*)?|var/cache/ldconfig(/.*)?|var/cache/debconf/.*-old"
     r"|var/cache/fontconfig/.+|var/cache/man/.+|var/lib/dpkg/[^/]*-old|var/lib/dpkg/lock.*|var/lib/dpkg/triggers/Lock"
     r"|var/lib/systemd/(random-seed|catalog/database)|var/lib/dbus/machine-id|var/lib/ucf/.*\.\d+"
     r"|(dev|proc|sys|run|tmp|var/tmp)(/.*)?|etc/(resolv\.conf|hosts|hostname|\.pwd\.lock)"
     r"|etc/(passwd|shadow|group|gshadow|subuid|subgid)-|usr/share/python3/debpython/__pycache__(/.*)?"
+    r"|etc/ssh/ssh_host_.*|etc/ssl/private/ssl-cert-snakeoil\.key|etc/ssl/certs/ssl-cert-snakeoil\.pem"
     r"|root/\.cache(/.*)?|usr/share/fonts/.*/\.uuid|usr/sbin/policy-rc\.d"
 )
 _LOGS = "var/log/"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seatrial.errors import MissingToolError
 from seatrial.images.runtimes.host import ca_bundle
 from seatrial.images.system.sources import AptSettings, parse
 from seatrial.processes import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FOLDER = Path("/etc/apt")
 # Source: apt.conf(5), apt-transport-http(1), apt-transport-https(1). The certificate options name files.
@@ -57,6 +61,12 @@ def names_file(option: str) -> bool:
     return _FILES.fullmatch(option) is not None
 
 
-def conf(options: list[tuple[str, str]]) -> str:
+def conf(options: Sequence[tuple[str, str]]) -> str:
     """The text of an apt.conf."""
     return "".join(f'{name} "{value}";\n' for name, value in options)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone: mirrors and proxies may have passwords."""
+    path.touch(mode=0o600)
+    path.write_text(text)

@@ -178,8 +178,8 @@ def _places(
         for path in sorted(keyrings(sources))
         if locate(root, path)[1] is None and Path(path).is_file()
     ]
-    _private(folder / "settings" / "apt.conf", machine.conf(options))
-    _private(folder / "settings" / "list.sources", render(sources))
+    machine.write_private(folder / "settings" / "apt.conf", machine.conf(options))
+    machine.write_private(folder / "settings" / "list.sources", render(sources))
     binds = (
         (str(folder / "lists"), apt.LISTS, True),
         (str(folder / "archives"), apt.ARCHIVES, True),
@@ -194,12 +194,6 @@ def _places(
             (str(Path(source).resolve()), locate(root, target)[0], False) for source, target in online
         ),
     )
-
-
-def _private(path: Path, text: str) -> None:
-    """These may hold a proxy's password; they go with the scratch folder."""
-    path.touch(mode=0o600)
-    path.write_text(text)
 
 
 def _run(
