@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 # The command group is assembled elsewhere; this runs the commands with the same ends and exit codes.
 _RUN = """
 import sys
-from seatrial.cli import image_push
+from seatrial.cli import image_push, image_tags
 from seatrial.cli.failure import report_failure
-command = getattr(image_push, sys.argv.pop(1))
+command = {"push": image_push.push, "tags": image_tags.tags}[sys.argv.pop(1)]
 try:
     code = command.main(standalone_mode=False)
 except BaseException as error:
@@ -84,7 +84,12 @@ def test_push_then_tags(host: str, tmp_path: Path) -> None:
         (["push", "image", "https://{host}/a:1"], 2, "a reference has no scheme"),
         (["push", "image", "{host}/a:1", "{host}/B:1"], 2, "write 'b' for 'B'"),
         (["push", "image", "{host}/a:1", "--tag", "x y"], 2, "'x y' is not a tag"),
-        (["push", "image"], 2, "Missing argument"),
+        (["push", "image"], 2, "where to is not said"),
+        (["push", "image", "{host}/a:1", "--bump", "major"], 2, "add --strategy semantic"),
+        (["push", "image", "{host}/a", "--strategy", "semantic"], 2, "the strategy semantic needs git"),
+        (["push", "image", "{host}/a:1", "--region", "eu-west-1"], 2, "none of the references has regions"),
+        (["push", "image", "{host}/a:1", "--immutable"], 2, "add --create"),
+        (["push", "image", "{host}/a:1", "--image", "api"], 2, "REF is given instead of them"),
         (["push", "absent", "{host}/a:1"], 1, "not an OCI image layout"),
         (["push", "both", "{host}/a:1", "--platform", "linux/s390x"], 1, "no image for linux/s390x"),
         (["push", "image", "127.0.0.1:1/a:1"], 1, "refuses the connection"),

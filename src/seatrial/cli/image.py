@@ -32,7 +32,7 @@ class ImageGroup(LazyGroup):
         "push": ("seatrial.cli.image_push", "push", "Push an image to registries."),
         "why": ("seatrial.cli.image_why", "why", "Say why a release does or does not fit, from facts."),
         "facts": ("seatrial.cli.image_facts", "facts", "List, show and refresh the facts behind the rules."),
-        "tags": ("seatrial.cli.image_push", "tags", "List a repository's tags with sizes and dates."),
+        "tags": ("seatrial.cli.image_tags", "tags", "List a repository's tags with sizes and dates."),
     }
 
 

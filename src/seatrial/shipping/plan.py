@@ -171,8 +171,8 @@ def _push(project: Project) -> list[Stage]:
         "layout": Ref("assemble", "layout"),
         "digest": Ref("assemble", "digest"),
         "targets": targets,
-        "tags": list(push.tags),
-        "insecure": push.insecure,
+        "settings": {key: value for key, value in msgspec.to_builtins(push).items() if key != "to"},
+        "folder": str(project.directory),
     }
     again = Retry(match=_HICCUP, times=2, delay=1, reason="the registry or the way to it hiccuped")
     pushed = _call(

@@ -50,27 +50,44 @@ def registry_ready(context: Context, url: str, host: str, folder: str, name: str
 
 
 def push(
-    context: Context, layout: str, digest: str, targets: list[str], tags: list[str], insecure: bool
+    context: Context, layout: str, digest: str, targets: list[str], settings: dict[str, Any], folder: str
 ) -> dict[str, Any]:
-    """Push to each repository; a tag points to the image only after everything was read back by digest."""
-    from seatrial.images import registry
+    """Push to each repository; a tag points to the image only after everything was read back by digest.
 
-    names = tags or [digest.removeprefix("sha256:")[:12]]
-    pushed = [
-        registry.push(
-            Path(layout), f"{target}:{names[0]}", tags=names[1:], insecure=insecure, point=context.reach
-        )
-        for target in targets
-    ]
-    sent = sum(one.pushed_bytes for one in pushed)
+    `settings` are the image's `push` as data, without the repositories; `folder` is the project, for tags from git.
+    """
+    import msgspec
+
+    from seatrial.config.model import Push
+    from seatrial.images.pushing import order as orders
+
+    wanted = msgspec.convert({**settings, "to": targets}, Push)
+    order = orders.from_settings(wanted)
+    plan = orders.plan(order, Path(folder), digest)
+    plan = plan._replace(
+        tags=plan.tags or (digest.removeprefix("sha256:")[:12],),
+        settings=plan.settings._replace(point=context.reach),
+    )
+    for chosen in plan.decision.tags if plan.decision else ():
+        context.say(f"tag {chosen.tag}: {chosen.why}")
+    for line in plan.decision.notes if plan.decision else ():
+        context.say(f"note: {line}")
+    results = orders.carry_out(plan, Path(layout))
+    pushed = [result.pushed for result in results if result.pushed]
     for one in pushed:
         context.say(
             f"{one.reference} as {', '.join(one.tags)}: {one.pushed_bytes} bytes sent in {one.seconds} s"
         )
+    failures = [result.error for result in results if result.error]
+    for error in failures[1:]:
+        context.say(f"failed: {error}")
+    if failures:
+        raise failures[0]
+    sent = sum(one.pushed_bytes for one in pushed)
     return {
         "reference": pushed[0].reference,
         "references": [one.reference for one in pushed],
-        "tags": names,
+        "tags": list(pushed[0].tags),
         "pushed_bytes": sent,
-        "summary": f"{', '.join(targets)}:{names[0]}, {megabytes(sent)} sent, digest verified",
+        "summary": f"{', '.join(plan.references)}:{pushed[0].tags[0]}, {megabytes(sent)} sent, digest verified",
     }

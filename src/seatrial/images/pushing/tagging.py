@@ -219,8 +219,12 @@ def _semantic(scene: _Scene) -> Decision:
         )  # numbers are compared otherwise, and have no leading zeros
         version = version._replace(pre=(word, str(len(checkout.since))))
         why += f"; a pre-release, since {branch} is no release branch"
-    elif not branch:
-        notes.append("no branch is known, so this is taken for a release")
+    else:
+        if not branch:
+            notes.append("no branch is known, so this is taken for a release")
+        notes.append(
+            f"`git tag v{version} {scene.commit[:_SHORT]}` records it, so that the next version is another"
+        )
     return _versioned(scene, version, why, notes)
 
 

@@ -75,7 +75,7 @@ class Uploads:
         self._tags = tuple(check_tag(tag) for tag in tags)
         self._flows = [
             _Flow(Destination(where, names, self.settings))
-            for where, names in _merged(self._references, self._tags).items()
+            for where, names in tags_of_each(self._references, self._tags).items()
         ]
         for flow in self._flows:
             flow.destination.expected = expected
@@ -145,7 +145,7 @@ class Uploads:
         content = read_content(layout, platform)
         extra = tuple(check_tag(tag) for tag in tags)
         for reference in self._references:
-            _check_pinned(reference, content.root)
+            check_pinned(reference, content.root)
         for blob in content.blobs:
             self._offer_rest(blob, layouts.blob_path(layout, blob.digest))
         if len(self._flows) == 1:
@@ -271,12 +271,12 @@ def push_all(
         parse(reference)
     content = read_content(layout, platform)
     for reference in references:
-        _check_pinned(parse(reference), content.root)
+        check_pinned(parse(reference), content.root)
     with Uploads(references, tags=tags, settings=settings, expected=content.root.digest) as uploads:
         return uploads.finish(layout, platform=platform)
 
 
-def _merged(references: Sequence[Reference], extra: tuple[str, ...]) -> dict[Reference, tuple[str, ...]]:
+def tags_of_each(references: Sequence[Reference], extra: tuple[str, ...]) -> dict[Reference, tuple[str, ...]]:
     """Each repository once, with all tags that are meant for it."""
     found: dict[Reference, tuple[str, ...]] = {}
     for reference in references:
@@ -300,7 +300,7 @@ def _chained(flows: Sequence[_Flow]) -> list[_Flow]:
     return heads
 
 
-def _check_pinned(target: Reference, root: Descriptor) -> None:
+def check_pinned(target: Reference, root: Descriptor) -> None:
     if target.digest and target.digest != root.digest:
         raise SeatrialError(
             "the image in the layout is not the one that the reference names",
