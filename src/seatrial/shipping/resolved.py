@@ -28,8 +28,11 @@ def findings_of(spec: ImageSpec, versions: Mapping[str, str], python: str) -> li
 
 
 def _story(spec: ImageSpec, changed: Mapping[str, Source]) -> Story:
-    """All requirement files of the image as one install, without a base."""
-    from seatrial.images.story.leftover import together
+    """All requirement files of the image as one install, and each other file as its tool reads it, without a base."""
+    import posixpath
+
+    from seatrial.images.inputs.reading import kind_of
+    from seatrial.images.story.leftover import alone, together
     from seatrial.images.story.model import Story
     from seatrial.sources import text
     from seatrial.sources.text import SourceError
@@ -44,5 +47,10 @@ def _story(spec: ImageSpec, changed: Mapping[str, Source]) -> Story:
                 return None
         return sources[path]
 
-    stage = together(read, tuple(spec.requirements))
-    return Story(stages=(stage,), sources=sources)
+    plain = tuple(name for name in spec.requirements if kind_of(spec.root / name) == "requirements.txt")
+    others = [name for name in spec.requirements if name not in plain]
+    beside = [
+        posixpath.join(posixpath.dirname(name), "pyproject.toml") for name in others if name.endswith(".lock")
+    ]
+    stages, _ = alone(read, tuple(dict.fromkeys((*others, *beside))))
+    return Story(stages=(together(read, plain), *stages) if plain else stages, sources=sources)
