@@ -13,7 +13,7 @@ import msgspec
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
-from seatrial.images.assemble import accounts, groups, layers
+from seatrial.images.assemble import accounts, groups, layers, replacing
 from seatrial.images.assemble.fetch import fetch
 from seatrial.images.assemble.source import select
 from seatrial.images.assemble.source_layer import read_source
@@ -238,7 +238,7 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
     base = oci.read_image(prepared.base.layout, digest=prepared.base.digest)
     interpreter, tree = prepared.probed.interpreter, prepared.probed.tree
     scheme, wheels = interpreter.scheme, prepared.resolution.lock.wheels
-    decided = groups.replaced(tree, scheme, wheels)
+    decided = replacing.replaced(tree, scheme, wheels)
     wheels = tuple(w for w in wheels if w.name not in decided.kept)
     user = accounts.account(tree, spec.user)
     workdir = accounts.working_folder(tree, spec.workdir)

@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.errors import SeatrialError
-from seatrial.images.assemble import accounts, groups, layers
+from seatrial.images.assemble import accounts, layers, replacing
+from seatrial.images.assemble.replacing import replaced
 from seatrial.images.lock import LockedWheel
 from seatrial.images.rebase.base import ASSEMBLED, diff_ids, history
 
@@ -89,7 +90,7 @@ def make(base: Probed, user: str, workdir: str, installed: tuple[LockedWheel, ..
     Raises:
         SeatrialError: the base has a distribution that cannot be removed, or the user cannot be.
     """
-    decided = groups.replaced(base.tree, base.interpreter.scheme, installed)
+    decided = replacing.replaced(base.tree, base.interpreter.scheme, installed)
     account = accounts.account(base.tree, user)
     folder = accounts.working_folder(base.tree, workdir)
     ground = accounts.ground(base.tree, account, folder, base.interpreter.missing, decided.removed)
