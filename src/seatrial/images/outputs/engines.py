@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -66,6 +66,22 @@ def load(layout: Path, names: Sequence[Name], program: Program) -> Loaded:
     Raises:
         SeatrialError: the engine refuses it, or has another image under a name.
     """
+    if program.engine == "podman":
+        # Podman takes an OCI layout with one name alone, and would take a converted image under several.
+        called = [name.local for name in names]
+        _stream(layout, [names[0]._replace(familiar=called[0], full=called[0])], program)
+        for further in called[1:]:
+            _run(program, "tag", called[0], further)
+    else:
+        called = [name.familiar for name in names]
+        _stream(layout, names, program)
+    expected = _identities(layout)
+    for name in called:
+        _check(program, name, expected)
+    return Loaded(engine=program.engine, reference=called[0], run=f"{program.engine} run --rm {called[0]}")
+
+
+def _stream(layout: Path, names: Sequence[Name], program: Program) -> None:
     with tempfile.TemporaryFile() as said:
         argv = [program.path, "load", "--quiet"]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
@@ -76,12 +92,8 @@ def load(layout: Path, names: Sequence[Name], program: Program) -> Loaded:
                 process.kill()
                 raise
         if code != 0:
-            raise _refused(program, said, names)
-    expected = _identities(layout)
-    for name in names:
-        _check(program, name, expected)
-    first = names[0].familiar
-    return Loaded(engine=program.engine, reference=first, run=f"{program.engine} run --rm {first}")
+            said.seek(0)
+            raise _refused(program, said.read(1 << 20).decode("utf-8", "replace"))
 
 
 def _problem(engine: Engine) -> str | None:
@@ -110,11 +122,17 @@ def _feed(process: subprocess.Popen[bytes], layout: Path, names: Sequence[Name])
         pass  # it ended early; its exit code and its words say why
 
 
-def _refused(program: Program, said: IO[bytes], names: Sequence[Name]) -> SeatrialError:
-    said.seek(0)
-    lines = [line for line in said.read(1 << 20).decode("utf-8", "replace").splitlines() if line.strip()]
+def _run(program: Program, *arguments: str) -> str:
+    done = run([program.path, *arguments], timeout=_PATIENCE)
+    if done.code != 0:
+        raise _refused(program, done.stderr)
+    return done.stdout.strip()
+
+
+def _refused(program: Program, said: str) -> SeatrialError:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return SeatrialError(
-        f"{_TITLES[program.engine]} did not take {names[0].familiar}",
+        f"{_TITLES[program.engine]} did not take the image",
         why="; ".join(lines[-3:]) or "it ended without an explanation",
         fix=f"look at `{program.engine} info`, or write a file with --docker-archive FILE",
     )
@@ -127,12 +145,11 @@ def _identities(layout: Path) -> set[str]:
     return found | {i.digest for i in images} | {i.manifest.config.digest for i in images}
 
 
-def _check(program: Program, name: Name, expected: set[str]) -> None:
-    done = run([program.path, "image", "inspect", "--format", "{{.Id}}", name.familiar], timeout=_PATIENCE)
-    identity = f"sha256:{done.stdout.strip().removeprefix('sha256:')}"
-    if done.code != 0 or identity not in expected:
+def _check(program: Program, name: str, expected: set[str]) -> None:
+    identity = _run(program, "image", "inspect", "--format", "{{.Id}}", name)
+    if f"sha256:{identity.removeprefix('sha256:')}" not in expected:
         raise SeatrialError(
-            f"{_TITLES[program.engine]} has another image as {name.familiar}",
-            why=done.stderr.strip() or f"its id is {identity}",
+            f"{_TITLES[program.engine]} has another image as {name}",
+            why=f"its id is {identity}",
             fix="run the same command again",
         )

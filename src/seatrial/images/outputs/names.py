@@ -9,10 +9,14 @@ from seatrial.images.reference import DOCKER_HUB, Reference, parse
 
 
 class Name(NamedTuple):
-    """`familiar` is `app:1`, `full` is `docker.io/library/app:1`, `tag` is `1`."""
+    """`familiar` is `app:1`, `full` is `docker.io/library/app:1`, `local` is `localhost/app:1`, `tag` is `1`.
+
+    `local` is what Podman calls an image that was made here; with a registry in the name it is the full one.
+    """
 
     familiar: str
     full: str
+    local: str
     tag: str
 
 
@@ -30,7 +34,9 @@ def name_of(text: str) -> Name:
             fix=f"write {parsed.name}:TAG",
         )
     tag = parsed.tag or "latest"
-    return Name(f"{_familiar(parsed)}:{tag}", f"{parsed.name}:{tag}", tag)
+    full, familiar = f"{parsed.name}:{tag}", f"{_familiar(parsed)}:{tag}"
+    named = parsed.registry != DOCKER_HUB or text.partition("/")[0] in (DOCKER_HUB, f"index.{DOCKER_HUB}")
+    return Name(familiar, full, full if named else f"localhost/{familiar}", tag)
 
 
 def index_notes(name: Name) -> dict[str, str]:
