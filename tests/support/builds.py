@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 IN_TREE = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 # A whole backend in a few lines: what is in `demo/` becomes a wheel. `run` is where a test puts what a build does.
-BACKEND = '''
+BACKEND = """
 import base64, hashlib, os, zipfile
 NAME, VERSION, TAG = "demo", "1.0", "py3-none-any"
 
@@ -54,8 +54,21 @@ def build_wheel(out, config_settings=None, metadata_directory=None):
 
 def run():
     pass
-'''
-_PACKAGES = ("email", "logging", "urllib", "http", "ctypes", "concurrent", "multiprocessing", "html", "xml")
+"""
+_PACKAGES = (
+    "tomllib",
+    "unittest",
+    "asyncio",
+    "email",
+    "logging",
+    "urllib",
+    "http",
+    "ctypes",
+    "concurrent",
+    "multiprocessing",
+    "html",
+    "xml",
+)
 
 
 def project(run: str = "pass", **values: str) -> dict[str, str]:
@@ -78,7 +91,9 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-def sdist(folder: Path, files: Mapping[str, str], *, name: str = "demo", version: str = "1.0", mode: str = "gz") -> Path:
+def sdist(
+    folder: Path, files: Mapping[str, str], *, name: str = "demo", version: str = "1.0", mode: str = "gz"
+) -> Path:
     """Pack the files of a project as `NAME-VERSION.tar.gz` and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}.tar.{mode}"

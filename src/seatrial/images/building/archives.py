@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MAX_FILES = 200_000
 _MAX_BYTES = 8 << 30
 # Source code packs 10 to 1 or less; test data may pack better, but not the whole of an archive.
-_BOMB_RATIO, _BOMB_FLOOR = 300, 256 << 20
+_BOMB_RATIO, _BOMB_FLOOR = 100, 256 << 20
 _CHUNK = 1 << 20
 _XZ_MEMORY = 512 << 20
 _LONGEST = 4096
@@ -63,7 +63,8 @@ def unpack_source(archive: Path, folder: Path, filename: str) -> Path:
     except SourceError:
         raise
     except SeatrialError as error:  # what reads tar streams speaks of layers
-        raise refuse(filename, f"it is damaged: {error.why or error.what}") from error
+        why = (error.why or error.what).replace("the layer", "the archive")
+        raise refuse(filename, f"{why}: {error.where!r}" if error.where else f"it is damaged: {why}") from error
     except (
         zipfile.BadZipFile,
         zlib.error,

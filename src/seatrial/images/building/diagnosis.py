@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable  # noqa: TC003 - NamedTuple keeps the annotations
 from functools import cache
 from pathlib import Path
@@ -144,6 +145,11 @@ def _undeclared_of(module: str, told: Told) -> Cause:
         return Cause(
             f"it needs the module {module}, which what it is built with no longer has",
             "choose a newer version of it, or one that has a wheel",
+        )
+    if module in sys.stdlib_module_names:
+        return Cause(
+            f"the Python of {told.base} lacks {module}, a part of the standard library",
+            "use a base with the whole of Python, or choose another version of it",
         )
     return Cause(
         f"it needs {module} while it is built, and does not say so",
