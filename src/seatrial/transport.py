@@ -12,9 +12,10 @@ import os
 import random
 import re
 import ssl
+import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -31,6 +32,7 @@ __all__ = ["Link", "Retry", "TransportError", "chunks", "connect", "explain", "p
 
 Method = Literal["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"]
 
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _TOO_MANY, _UNAVAILABLE = 429, 503
 _BUSY = frozenset({500, 502, 503, 504})
@@ -78,6 +80,7 @@ def connect(
     Raises:
         SeatrialError: the certificate file that the environment names cannot be read.
     """
+    _prepare_library()
     import httpx
 
     from seatrial import __version__
@@ -86,7 +89,7 @@ def connect(
         f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")
     }
     with httpx.Client(
-        verify=trusted_certificates(verify=verify),
+        verify=trusted_certificates(verify=verify) if _certificates_named() or not verify else _LateContext(),
         timeout=httpx.Timeout(timeout, connect=min(10.0, timeout), pool=None),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         headers={"User-Agent": f"seatrial/{__version__}"},
@@ -121,6 +124,18 @@ def send(
             return response
 
     return _persist(link, url, once, repeatable=method in _REPEATABLE if repeatable is None else repeatable)
+
+
+def _prepare_library() -> None:
+    """Import httpx without its command line, which it takes along wherever rich is installed: 70 ms for nothing."""
+    if "httpx" in sys.modules:
+        return
+    modules: dict[str, Any] = sys.modules
+    modules["httpx._main"] = None  # what the import system documents for a module that is not to be found
+    try:
+        import httpx  # noqa: F401 - for its effect
+    finally:
+        modules.pop("httpx._main", None)
 
 
 @contextmanager
@@ -277,10 +292,33 @@ def trusted_certificates(*, verify: bool = True) -> ssl.SSLContext:
     Raises:
         SeatrialError: the certificate file that the environment names cannot be read.
     """
-    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+    for variable in _CERTIFICATE_VARIABLES:
         if os.environ.get(variable):
             return _certificates(variable, os.environ[variable], verify)
     return _certificates("", "", verify)
+
+
+def _certificates_named() -> bool:
+    return any(os.environ.get(variable) for variable in _CERTIFICATE_VARIABLES)
+
+
+class _LateContext(ssl.SSLContext):
+    """The system's certificates, read when the first connection needs them: 40 ms that plain HTTP does not pay."""
+
+    def __new__(cls) -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        return _for_http().wrap_socket(*arguments, **named)
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        return _for_http().wrap_bio(*arguments, **named)
+
+
+def _for_http() -> ssl.SSLContext:
+    context = trusted_certificates()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 @functools.cache

@@ -169,8 +169,8 @@ def _say_tags(plan: Plan) -> None:
 
 
 def _report(results: list[Result], plan: Plan, *, as_json: bool) -> None:
-    from seatrial.reports.units import size
     from seatrial.errors import ANSWER_IS_NO, MISSING, MissingToolError
+    from seatrial.reports.units import size
 
     failed = [result for result in results if result.error]
     if as_json:
@@ -206,8 +206,8 @@ def _failure(result: Result) -> dict[str, Any]:
 
 
 def _preview(found: list[Preview], plan: Plan, *, as_json: bool) -> None:
-    from seatrial.reports.units import size
     from seatrial.errors import ANSWER_IS_NO
+    from seatrial.reports.units import size
 
     if as_json:
         print_json({"would_push": found, "decision": plan.decision})
