@@ -21,6 +21,7 @@ DIGEST = "org.opencontainers.image.base.digest"
 ASSEMBLED = "seatrial image assemble: "
 # The first layer of every assembly; an image assembled on an assembled base has several.
 _GROUND = re.compile(re.escape(ASSEMBLED) + r"user \S+, folders(, removes \d+ files)?")
+_PACKAGES = re.compile(rf"(?:{re.escape(ASSEMBLED)})?debian packages: (.+)")
 _SUITE = re.compile(r"(debian|ubuntu):[a-z][a-z0-9-]*")
 _HOW_TO_SAY = (
     "name it with --from: a reference, a layout folder, or how many of the image's layers are the base's"
@@ -38,7 +39,8 @@ class Told(NamedTuple):
 class OldBase(NamedTuple):
     """The first `layers` layers of an image. `image` is the base itself, None when it cannot be had any more.
 
-    `how` says what it is known from, `name` and `digest` are empty when not known.
+    `how` says what it is known from, `name` and `digest` are empty when not known. `packages` were installed on
+    top of it, in the last of the layers; `whole` is the digest of a manifest with exactly these layers, or empty.
     """
 
     layers: int
@@ -46,6 +48,8 @@ class OldBase(NamedTuple):
     digest: str
     how: str
     image: oci.Image | None
+    packages: tuple[str, ...] = ()
+    whole: str = ""
 
     @property
     def config(self) -> dict[str, Any] | None:
@@ -78,21 +82,6 @@ def assembled_from(image: oci.Image) -> int | None:
     return grounds[-1] if grounds else None
 
 
-def diff_ids(image: oci.Image) -> list[str]:
-    """The digests of the uncompressed layers.
-
-    Raises:
-        SeatrialError: the configuration does not fit the manifest.
-    """
-    found = [str(d) for d in (image.config.get("rootfs") or {}).get("diff_ids") or ()]
-    if len(found) != len(image.manifest.layers):
-        raise SeatrialError(
-            f"the image's configuration names {len(found)} layers, its manifest {len(image.manifest.layers)}",
-            where=image.digest, fix="build or pull the image again",
-        )  # fmt: skip
-    return found
-
-
 def old_base(image: oci.Image, said: Told, given: str | None, *, insecure: bool) -> OldBase:
     """The base that the image stands on, compared with the image's own first layers.
 
@@ -100,6 +89,22 @@ def old_base(image: oci.Image, said: Told, given: str | None, *, insecure: bool)
         SeatrialError: it is not known, or it is another one than was said.
         UsageError: `--from` is a number that cannot be right.
     """
+    return _with_packages(image, _find(image, said, given, insecure=insecure))
+
+
+def _with_packages(image: oci.Image, found: OldBase) -> OldBase:
+    """Debian packages that Seatrial installed on the base: they are made again with it, not moved."""
+    texts = history(image)
+    for number in (found.layers, found.layers - 1):
+        match = _PACKAGES.fullmatch(texts[number]) if 0 <= number < len(texts) else None
+        if match:
+            whole = found.digest if number < found.layers else ""
+            names = tuple(match[1].split(", "))
+            return found._replace(layers=number + 1, packages=names, whole=whole)
+    return found._replace(whole=found.digest)
+
+
+def _find(image: oci.Image, said: Told, given: str | None, *, insecure: bool) -> OldBase:
     platform = platform_of(image)
     if given is not None and given.isascii() and given.isdigit():
         return _counted(image, int(given), said)
@@ -182,7 +187,7 @@ def _computed(image: oci.Image, said: Told) -> oci.Image | None:
     from seatrial.images.debian import write_image
 
     layer = image.manifest.layers[0]
-    written = WrittenLayer(digest=layer.digest, diff_id=diff_ids(image)[0], size=layer.size)
+    written = WrittenLayer(digest=layer.digest, diff_id=oci.diff_ids(image)[0], size=layer.size)
     with scratch() as folder:
         oci.create(folder)
         write_image(folder, written, str(image.config.get("architecture") or ""), said.name)
@@ -202,10 +207,10 @@ def _compared(image: oci.Image, base: oci.Image, name: str, how: str) -> OldBase
 
 def _difference(image: oci.Image, base: oci.Image) -> str | None:
     """Why the base's layers are not the first of the image; layers packed anew are the same layers."""
-    count, own = len(base.manifest.layers), diff_ids(image)
+    count, own = len(base.manifest.layers), oci.diff_ids(image)
     if count >= len(own):
         return f"the base has {count} layers, the image {len(own)}"
-    for number, (layer, diff_id) in enumerate(zip(base.manifest.layers, diff_ids(base), strict=True)):
+    for number, (layer, diff_id) in enumerate(zip(base.manifest.layers, oci.diff_ids(base), strict=True)):
         mine = image.manifest.layers[number]
         if layer.digest != mine.digest and diff_id != own[number]:
             return f"layer {number + 1} is {mine.digest} in the image and {layer.digest} in the base"
@@ -238,7 +243,7 @@ def is_suite(name: str) -> bool:
 
 
 def new_base(name: str, use: Use, *, platform: str, packages: list[str], insecure: bool, again: bool) -> Base:
-    """Bring the new base to this machine; `again` makes one of packages anew.
+    """Bring the new base to this machine; `again` makes anew what is made here, such as one of packages.
 
     Raises:
         SeatrialError: it cannot be had.
@@ -246,18 +251,17 @@ def new_base(name: str, use: Use, *, platform: str, packages: list[str], insecur
     """
     from seatrial.images.bases import prepare
 
-    suite = is_suite(name)
     return prepare(
-        name, use, packages=packages if suite else (), platform=platform, insecure=insecure, refresh=suite and again
+        name, use, packages=packages, platform=platform, insecure=insecure, refresh=again
     )  # fmt: skip
 
 
 def same_base(old: OldBase, image: oci.Image, new: oci.Image) -> bool:
     """Whether there is nothing to do: the same image, or the same layers and settings under another digest."""
-    if old.digest and old.digest == new.digest:
+    if old.whole and old.whole == new.digest:
         return True
-    mine = diff_ids(image)[: old.layers]
-    if diff_ids(new) != mine:
+    mine = oci.diff_ids(image)[: old.layers]
+    if oci.diff_ids(new) != mine:
         return False
     settings = msgspec.json.encode(new.config.get("config"), order="sorted")
     return old.config is None or settings == msgspec.json.encode(old.config.get("config"), order="sorted")

@@ -50,7 +50,7 @@ def hidden(old: Tree, new: Tree, layers: Sequence[tuple[int, Layer]]) -> list[Hi
     for path, (number, entry) in last.items():
         one = _written(old, new, path, entry, number)
         if one is not None:
-            found[path] = one
+            found[one.path] = one
     return [found[path] for path in sorted(found)]
 
 
@@ -60,7 +60,8 @@ def _written(old: Tree, new: Tree, path: str, entry: Entry, number: int) -> Hidd
     if theirs is None:
         inner = next((up for up in ancestors(path) if up in new.nodes), "/")
         blocked = inner != "/" and new.nodes[inner].entry.kind not in "dl"
-        return Hidden(path, number, f"{inner} is no folder in the new base", "") if blocked else None
+        why = "it is no folder in the new base, and the image has files in it"
+        return Hidden(inner, number, why, "") if blocked else None
     patched, was = theirs.entry, before.entry if before else None
     if entry.kind == "h":
         target = new.nodes.get(real(new, entry.value))

@@ -10,15 +10,14 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.errors import SeatrialError
+from seatrial.images import layout as oci
 from seatrial.images.assemble import accounts, layers, replacing
-from seatrial.images.assemble.replacing import replaced
 from seatrial.images.lock import LockedWheel
-from seatrial.images.rebase.base import ASSEMBLED, diff_ids, history
+from seatrial.images.rebase.base import ASSEMBLED, history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from seatrial.images import layout as oci
     from seatrial.images.assemble.accounts import Account
     from seatrial.images.assemble.layers import LayerPlan
     from seatrial.images.assemble.store import StoredLayer, Use
@@ -66,7 +65,7 @@ def recognise(
     Raises:
         SeatrialError: the cache cannot be written.
     """
-    texts, wanted = history(image), diff_ids(image)[ground]
+    texts, wanted = history(image), oci.diff_ids(image)[ground]
     settings = image.config.get("config") or {}
     uid, _, gid = str(settings.get("User") or "0:0").partition(":")
     name = re.sub(r", folders.*$", "", texts[ground].removeprefix(f"{ASSEMBLED}user "))

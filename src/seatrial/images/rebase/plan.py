@@ -105,12 +105,12 @@ def _bases(opened: Opened, image: oci.Image, request: Request, use: Use) -> _Bas
     old = bases.old_base(image, said, request.old, insecure=request.insecure)
     name = bases.new_name(said, request.onto, ours=ours)
     platform = platform_of(image)
-    if not bases.is_suite(name) and not _is_folder(name):
+    if not bases.is_suite(name) and not _is_folder(name) and not old.packages:
         target = manifest_only(name, platform, insecure=request.insecure)
         if bases.same_base(old, image, target) or checks.platform(image, target).status == "fail":
             nowhere = Base(layout=opened.blobs.layout, digest=target.digest, platform=platform, name=name)
             return _Bases(said, old, target, nowhere)
-    wanted: list[str] = []
+    wanted = list(old.packages)
     if bases.is_suite(name):
         texts = tree.merge(_scans(opened, image, use, 0, old.layers)).texts
         wanted = bases.extra_packages(texts)
@@ -127,7 +127,7 @@ def _is_folder(name: str) -> bool:
 
 
 def _scans(opened: Opened, image: oci.Image, use: Use, start: int, end: int) -> list[Layer]:
-    pairs = list(zip(image.manifest.layers, bases.diff_ids(image), strict=True))[start:end]
+    pairs = list(zip(image.manifest.layers, oci.diff_ids(image), strict=True))[start:end]
     return scan.each(pairs, use, opened.blobs.path, processors())
 
 
@@ -135,7 +135,7 @@ def _decide(opened: Opened, request: Request, use: Use, found: _Bases, begun: Pl
     """Read all layers and answer the remaining questions."""
     image = begun.image
     mine = _scans(opened, image, use, 0, len(image.manifest.layers))
-    pairs = list(zip(found.target.manifest.layers, bases.diff_ids(found.target), strict=True))
+    pairs = list(zip(found.target.manifest.layers, oci.diff_ids(found.target), strict=True))
     theirs = scan.each(pairs, use, lambda d: oci.blob_path(found.base.layout, d.digest), processors())
     assembly, stored, check = _assembly(opened, image, use, found, mine)
     case = _case(image, found, mine, theirs, assembly, stored, use, frozenset())
@@ -188,12 +188,12 @@ def _probe_old(opened: Opened, image: oci.Image, use: Use, found: _Bases, number
     from seatrial.images.probe import probe
 
     platform = platform_of(image)
-    if found.old.digest and number == found.old.layers:
+    if found.old.whole and number == found.old.layers:
         try:
             return probe(
                 Base(
                     layout=opened.blobs.layout,
-                    digest=found.old.digest,
+                    digest=found.old.whole,
                     platform=platform,
                     name=found.old.name,
                 ),
@@ -201,7 +201,7 @@ def _probe_old(opened: Opened, image: oci.Image, use: Use, found: _Bases, number
             )
         except SeatrialError:
             pass  # not remembered: its layers are read below
-    pairs = list(zip(image.manifest.layers, bases.diff_ids(image), strict=True))[:number]
+    pairs = list(zip(image.manifest.layers, oci.diff_ids(image), strict=True))[:number]
     source = found.old.image or image
     with scratch() as folder:
         places = [(d, diff_id, opened.blobs.path(d)) for d, diff_id in pairs]
@@ -212,9 +212,9 @@ def _probe_stack(opened: Opened, image: oci.Image, found: _Bases, number: int, u
     """The new base with the layers between it and the first that the assembler made."""
     from seatrial.images.probe import probe
 
-    pairs = list(zip(found.target.manifest.layers, bases.diff_ids(found.target), strict=True))
+    pairs = list(zip(found.target.manifest.layers, oci.diff_ids(found.target), strict=True))
     places = [(d, diff_id, oci.blob_path(found.base.layout, d.digest)) for d, diff_id in pairs]
-    between = list(zip(image.manifest.layers, bases.diff_ids(image), strict=True))[found.old.layers : number]
+    between = list(zip(image.manifest.layers, oci.diff_ids(image), strict=True))[found.old.layers : number]
     places += [(d, diff_id, opened.blobs.path(d)) for d, diff_id in between]
     with scratch() as folder:
         return probe(_stack(folder, places, found.target, platform_of(image), found.base.name), use)
@@ -274,7 +274,7 @@ def _config(
     stored: StoredLayer | None,
     dropped: frozenset[int],
 ) -> dict[str, Any]:
-    texts, ids, count = bases.history(image), bases.diff_ids(image), found.old.layers
+    texts, ids, count = bases.history(image), oci.diff_ids(image), found.old.layers
     numbers = [n for n in range(count, len(ids)) if n not in dropped]
     if assembly is not None and stored is not None:
         ids[assembly.own.ground] = stored.diff_id

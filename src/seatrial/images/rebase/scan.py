@@ -6,7 +6,7 @@ import hashlib
 import mmap
 import posixpath
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -148,63 +148,66 @@ def read_layer(stream: tar.TarStream) -> Layer:
 
 def _content(stream: tar.TarStream, path: str, size: int) -> tuple[str, bytes, elf.Elf | None, bytes | None]:
     """sha256, head, what the loader reads, and the text if checks want it."""
-    digest, start, sink = hashlib.sha256(), b"", _Sink()
-    wanted = size <= _LARGEST_TEXT and (
+    digest, start = hashlib.sha256(), b""
+    text = size <= _LARGEST_TEXT and (
         path in _TEXTS or path.startswith(_TEXT_FOLDERS) or path.endswith(_METADATA)
     )
-    decided = False
-    for piece in stream.content():
-        digest.update(piece)
-        if decided:
-            sink.add(piece, size)
-            continue
-        start += piece
-        if len(start) >= min(size, _HEAD):
-            decided = True
-            sink.wanted = wanted or start[:4] == elf.MAGIC
-            sink.add(start, size)
-            start = start[:_HEAD]
-    content = sink.content()
-    found = elf.parse(content) if content is not None and start[:4] == elf.MAGIC else None
-    text = bytes(content) if wanted and isinstance(content, bytes) else b"" if wanted else None
-    sink.close()
-    head = b""
+    with _Sink(size) as sink:
+        for piece in stream.content():
+            digest.update(piece)
+            if len(start) < min(size, _HEAD):
+                start += piece
+                if len(start) >= min(size, _HEAD) and (text or start[:4] == elf.MAGIC):
+                    sink.add(start)
+            elif sink.used:
+                sink.add(piece)
+        found = sink.parsed() if start[:4] == elf.MAGIC else None
+        content = sink.text() if text else None
+    if content is not None and path.endswith(_METADATA):
+        content = content.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    return digest.hexdigest(), _head(path, start), found, content
+
+
+def _head(path: str, start: bytes) -> bytes:
     if start.startswith(b"#!"):
-        head = start.partition(b"\n")[0]
-    elif path.endswith(".pyc"):
-        head = start[:_PYC_HEAD]
-    if text is not None and path.endswith(_METADATA):
-        text = text.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
-    return digest.hexdigest(), head, found, text
+        return start[:_HEAD].partition(b"\n")[0]
+    return start[:_PYC_HEAD] if path.endswith(".pyc") else b""
 
 
 class _Sink:
     """Keeps a file's content: a small one in memory, a large one in a nameless file that can be mapped."""
 
-    def __init__(self) -> None:
-        self.wanted = False
+    def __init__(self, size: int) -> None:
+        self.used = False
         self._pieces: list[bytes] = []
+        self._large = size > _IN_MEMORY
         self._file: Any = None
 
-    def add(self, piece: bytes, size: int) -> None:
-        if not self.wanted:
-            return
-        if size <= _IN_MEMORY:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, piece: bytes) -> None:
+        self.used = True
+        if not self._large:
             self._pieces.append(piece)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=entry_path("scratch", ""))  # noqa: SIM115 - closed by `close`
+            self._file = tempfile.TemporaryFile(dir=entry_path("scratch", ""))  # noqa: SIM115 - closed by __exit__
         self._file.write(piece)
 
-    def content(self) -> bytes | mmap.mmap | None:
-        if self._file is not None:
-            self._file.flush()
-            return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return b"".join(self._pieces) if self._pieces else None
+    def text(self) -> bytes:
+        return b"".join(self._pieces)
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    def parsed(self) -> elf.Elf | None:
+        if self._file is None:
+            return elf.parse(self.text())
+        self._file.flush()
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return elf.parse(content)
 
 
 def _path(name: str) -> str:
