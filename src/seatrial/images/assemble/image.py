@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.layers import LayerPlan
     from seatrial.images.bases import Base
     from seatrial.images.lock import LockedWheel
+    from seatrial.images.outputs.layout import Made
     from seatrial.images.outputs.names import Name
     from seatrial.images.outputs.parts import Part
     from seatrial.images.outputs.records import Record
@@ -81,6 +83,8 @@ def assemble_project(
     refresh_base: bool = False,
     threads: int | None = None,
     names: Sequence[Name] = (),
+    use: Use | None = None,
+    ready: Callable[[oci.Descriptor, Path], None] = lambda _blob, _path: None,
     say: Callable[[str], None] = lambda _what: None,
     point: Callable[[str], None] = lambda _name: None,
 ) -> Assembled:
@@ -88,7 +92,8 @@ def assemble_project(
 
     Several platforms make several images and an index that names them; what is the same for both is made once.
     `refresh` looks for newer versions, `refresh_base` makes or pulls the base again. The first of `names` is
-    noted in the layout. `say` hears what is being done now.
+    noted in the layout. `ready` hears of each layer's blob and file as soon as it is there, so that it can be sent
+    while others are made; the file stays as long as `use` holds it. `say` hears what is being done now.
 
     Raises:
         SeatrialError: something of it cannot be had or must not be in an image; `out` is as it was.
@@ -96,27 +101,22 @@ def assemble_project(
     """
     started = time.monotonic()
     check_output(out, [spec.base])
-    with using() as use:
+    workers = threads or layers.processors()
+    with nullcontext(use) if use else using() as holding:
         images = _decide(
-            spec, use, out=out, insecure=insecure, refresh=refresh, refresh_base=refresh_base, threads=threads,
+            spec, holding, out=out, insecure=insecure, refresh=refresh, refresh_base=refresh_base, threads=workers,
             say=say, point=point,
         )  # fmt: skip
-        plans = _plans(images)
-        _fetch_missing(images, use, say, point)
-        new = sum(find_layer(plan.key) is None for plan in plans)
-        say(f"making layers, {new} of {len(plans)} new")
-        made = layers.build(plans, use, threads=threads or layers.processors(), point=point)
-        built = dict(zip((plan.key for plan in plans), made, strict=True))
-        say(f"writing {out}")
-        ready = []
         for image in images:
-            stored = [built[part.plan.key] for part in image.parts]
-            image.notes.extend(_disagreements([part.plan for part in image.parts], stored))
-            ready.append(account.put_together(image, stored))
-        digest, described = layout.write(out, ready, names=names, point=point)
+            for blob in image.base.manifest.layers:
+                ready(blob, oci.blob_path(image.prepared.base.layout, blob.digest))
+        _fetch_missing(images, holding, say, point)
+        made = _make_layers(images, holding, workers, ready, say, point)
+        say(f"writing {out}")
+        digest, described = layout.write(out, made, names=names, point=point)
         for image, one in zip(images, described, strict=True):
             records.remember(image.spec, one.top.digest, account.record(image))
-    return account.assembled(images, ready, described, digest, time.monotonic() - started)
+    return account.assembled(images, made, described, digest, time.monotonic() - started)
 
 
 def plan_project(
@@ -142,8 +142,8 @@ def plan_project(
     check_output(out, [spec.base])
     with using() as use:
         images = _decide(
-            spec, use, out=out, insecure=insecure, refresh=refresh, refresh_base=refresh_base, threads=None,
-            say=say, point=point,
+            spec, use, out=out, insecure=insecure, refresh=refresh, refresh_base=refresh_base,
+            threads=layers.processors(), say=say, point=point,
         )  # fmt: skip
         return account.foreseen(images, _wanted_wheels(images, use), time.monotonic() - started)
 
@@ -204,7 +204,7 @@ def _decide(
     insecure: bool,
     refresh: bool,
     refresh_base: bool,
-    threads: int | None,
+    threads: int,
     say: Callable[[str], None],
     point: Callable[[str], None],
 ) -> list[Decided]:
@@ -221,7 +221,7 @@ def _decide(
                 one, use, insecure=insecure, refresh=refresh, refresh_base=refresh_base, say=say, point=point
             )
             prepared = _with_sizes(prepared, spec, use, point)
-            found.append(_decide_one(one, prepared, out, threads or layers.processors(), mtime))
+            found.append(_decide_one(one, prepared, out, threads, mtime))
         except SeatrialError as error:
             if len(platforms) > 1:
                 error.what = f"{platform}: {error.what}"
@@ -263,6 +263,30 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
     former = records.former(spec, out)
     notes = [*prepared.resolution.notes, *decided.notes]
     return Decided(spec, prepared, base, user, found, notes, former, mtime)
+
+
+def _make_layers(
+    images: Sequence[Decided],
+    use: Use,
+    workers: int,
+    ready: Callable[[oci.Descriptor, Path], None],
+    say: Callable[[str], None],
+    point: Callable[[str], None],
+) -> list[Made]:
+    """Make what the cache lacks, and put each platform's image together; also notes where packages disagree."""
+    plans = _plans(images)
+    say(f"making layers, {sum(find_layer(plan.key) is None for plan in plans)} of {len(plans)} new")
+    made = layers.build(
+        plans, use, threads=workers, point=point,
+        ready=lambda layer: ready(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size), layer.blob),
+    )  # fmt: skip
+    built = dict(zip((plan.key for plan in plans), made, strict=True))
+    found = []
+    for image in images:
+        stored = [built[part.plan.key] for part in image.parts]
+        image.notes.extend(_disagreements([part.plan for part in image.parts], stored))
+        found.append(account.put_together(image, stored))
+    return found
 
 
 def _plans(images: Iterable[Decided]) -> list[LayerPlan]:

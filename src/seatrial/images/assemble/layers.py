@@ -85,9 +85,16 @@ def plan_source(files: Sequence[SourceFile], uid: int, gid: int, mtime: int) -> 
 
 
 def build(
-    plans: Sequence[LayerPlan], use: Use, *, threads: int, point: Callable[[str], None]
+    plans: Sequence[LayerPlan],
+    use: Use,
+    *,
+    threads: int,
+    point: Callable[[str], None],
+    ready: Callable[[StoredLayer], None] = lambda _layer: None,
 ) -> list[StoredLayer]:
     """Take layers from the cache or write them, `threads` at a time; the answer is in the order of `plans`.
+
+    `ready` hears of each as soon as it is there, on the thread that wrote it; what it raises ends the work.
 
     Raises:
         SeatrialError: one of them cannot be written; those that were are kept for the next run.
@@ -95,7 +102,7 @@ def build(
     with ThreadPoolExecutor(threads) as pool:
         # The largest first: it decides how long all of it takes.
         largest_first = sorted(range(len(plans)), key=lambda n: -sum(w.size for w in plans[n].wheels))
-        jobs = {n: pool.submit(_build_one, plans[n], use, point) for n in largest_first}
+        jobs = {n: pool.submit(_build_one, plans[n], use, point, ready) for n in largest_first}
         try:
             return [jobs[n].result() for n in range(len(plans))]
         except BaseException:
@@ -104,13 +111,17 @@ def build(
             raise
 
 
-def _build_one(plan: LayerPlan, use: Use, point: Callable[[str], None]) -> StoredLayer:
+def _build_one(
+    plan: LayerPlan, use: Use, point: Callable[[str], None], ready: Callable[[StoredLayer], None]
+) -> StoredLayer:
     def write(out: IO[bytes]) -> tuple[WrittenLayer, Installed]:
         with LayerWriter(out) as writer:
             installed = plan.write(writer)
             return writer.finish(), installed
 
-    return stored_layer(use, plan.key, write, point=point)
+    layer = stored_layer(use, plan.key, write, point=point)
+    ready(layer)
+    return layer
 
 
 def _open(wheel: LockedWheel) -> Wheel:
