@@ -89,7 +89,7 @@ def connect(
         f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")
     }
     with httpx.Client(
-        verify=trusted_certificates(verify=verify) if _certificates_named() or not verify else _LateContext(),
+        verify=_LateContext() if verify and _readable() else trusted_certificates(verify=verify),
         timeout=httpx.Timeout(timeout, connect=min(10.0, timeout), pool=None),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         headers={"User-Agent": f"seatrial/{__version__}"},
@@ -298,12 +298,14 @@ def trusted_certificates(*, verify: bool = True) -> ssl.SSLContext:
     return _certificates("", "", verify)
 
 
-def _certificates_named() -> bool:
-    return any(os.environ.get(variable) for variable in _CERTIFICATE_VARIABLES)
+def _readable() -> bool:
+    """Whether the certificates that the environment names can be opened, so that a wrong name is told at once."""
+    named = [os.environ.get(variable, "") for variable in _CERTIFICATE_VARIABLES]
+    return all(os.access(file, os.R_OK) for file in named if file)
 
 
 class _LateContext(ssl.SSLContext):
-    """The system's certificates, read when the first connection needs them: 40 ms that plain HTTP does not pay."""
+    """The trusted certificates, read when the first connection needs them: 40 ms that plain HTTP does not pay."""
 
     def __new__(cls) -> Self:
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
