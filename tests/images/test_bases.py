@@ -42,6 +42,7 @@ def test_the_bases_own_python_answers(wheelhouse: Path, tmp_path: Path) -> None:
     )
     python = found.interpreter
     assert python.runs
+    assert python.compiler is not None
     assert python.version == platform.python_version()
     assert python.scheme.purelib == bases.PURELIB
     assert python.scheme.shebang == "/usr/local/bin/python3"
@@ -60,6 +61,8 @@ def test_without_running_it_the_files_tell_the_same(
     found = asked(layout)
     python, tree = found.interpreter, found.tree
     assert not python.runs
+    assert python.compiler is None
+    assert python.version == platform.python_version()
     assert python.scheme.purelib == bases.PURELIB
     assert python.target.python == MINOR
     assert python.target.glibc == os.confstr("CS_GNU_LIBC_VERSION").split()[1]  # type: ignore[union-attr]

@@ -13,7 +13,6 @@ import struct
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from seatrial.errors import MissingToolError, SeatrialError
@@ -82,16 +81,18 @@ def write_bytecode(
 
 
 def need_interpreter(interpreter: Interpreter) -> None:
-    """Raise unless the image's interpreter runs here.
+    """Raise unless something here compiles for the image's interpreter.
 
     Raises:
-        MissingToolError: it does not.
+        MissingToolError: nothing does.
     """
-    if not interpreter.runs:
+    if interpreter.compiler is None:
         raise MissingToolError(
             "bytecode cannot be compiled on this machine",
-            why="the base's Python does not run here: bubblewrap is missing or blocked, or the processor differs",
-            fix="install bubblewrap (`seatrial doctor`), or set `bytecode: false`",
+            why=f"the base's Python ({interpreter.target}) does not run here: bubblewrap is missing or blocked, "
+            "or the processor differs and there is no emulator",
+            fix="install bubblewrap, and qemu-user-static for another processor (`seatrial doctor`), "
+            "or set `bytecode: false`",
         )
 
 
@@ -109,9 +110,10 @@ def _parts(wheel: Wheel, scheme: Scheme) -> Iterator[list[Placement]]:
 
 
 def _compile(wheel: Wheel, part: list[Placement], interpreter: Interpreter) -> Iterator[tuple[str, bytes]]:
-    from seatrial.images.probe import sandboxed
+    from seatrial.images.system.pythons import sandboxed
 
-    argv = sandboxed(Path(interpreter.root), interpreter.executable, ["-s", "-S", "-c", _WORKER])
+    assert interpreter.compiler is not None  # noqa: S101 - asked before
+    argv = sandboxed(interpreter.compiler, ["-s", "-S", "-c", _WORKER])
     failures: list[BaseException] = []
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
