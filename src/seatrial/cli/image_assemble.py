@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +18,11 @@ from seatrial.reports.units import size
 if TYPE_CHECKING:
     from seatrial.config import Image
     from seatrial.images.assemble.spec import Assembled, ImageSpec
-    from seatrial.images.outputs.delivery import Delivered, Destination
+    from seatrial.images.outputs.delivery import Delivered
     from seatrial.images.outputs.engines import Program
     from seatrial.images.outputs.names import Name
+    from seatrial.images.pushing.order import Order
+    from seatrial.images.pushing.uploads import Uploads
 
 
 _EXAMPLES = """\b
@@ -135,7 +138,7 @@ def assemble(folder: Path, name: str | None, **options: Any) -> None:
     if options["dry_run"]:
         _foresee(spec, out, wanted, options)
         return
-    done, delivered = _work(spec, out, wanted, options)
+    done, delivered = _work(folder, spec, out, wanted, options)
     if options["as_json"]:
         found = {**_as_dict(done, explained=options["explain"]), **_plain(delivered)}
         print_json({**found, "layout": str(out)})
@@ -155,7 +158,7 @@ class Wanted(NamedTuple):
 
     names: tuple[Name, ...]
     called: tuple[Name, ...]
-    targets: tuple[Destination, ...]
+    order: Order | None
     archive: str | None
     program: Program | None
 
@@ -202,7 +205,7 @@ def with_options(folder: Path, image: Image, options: dict[str, Any]) -> ImageSp
 def _wanted(chosen: str, image: Image, options: dict[str, Any]) -> Wanted:
     """Everything about the way out that can be refused before any work is done."""
     from seatrial.errors import UsageError
-    from seatrial.images.outputs.delivery import destinations
+    from seatrial.images.outputs.delivery import order_of
     from seatrial.images.outputs.engines import choose
     from seatrial.images.outputs.names import name_of
 
@@ -212,58 +215,75 @@ def _wanted(chosen: str, image: Image, options: dict[str, Any]) -> Wanted:
     if archive == "-" and not options["dry_run"] and sys.stdout.isatty():
         raise UsageError("an archive is not for a terminal", fix="redirect stdout, or give a file name")
     names = tuple(dict.fromkeys(name_of(tag) for tag in tags))
-    targets = destinations(tags, image.push, insecure=options["insecure"]) if options["push"] else ()
+    order = order_of(tags, image.push, insecure=options["insecure"]) if options["push"] else None
     program = choose(options["load"]) if options["load"] else None
-    return Wanted(names, names or (name_of(f"{chosen}:latest"),), targets, archive, program)
+    return Wanted(names, names or (name_of(f"{chosen}:latest"),), order, archive, program)
 
 
-def _work(spec: ImageSpec, out: Path, wanted: Wanted, options: dict[str, Any]) -> tuple[Assembled, Delivered]:
-    """Assemble and hand out. Nobody else may write the layout meanwhile, so what leaves is what was made."""
+def _work(
+    folder: Path, spec: ImageSpec, out: Path, wanted: Wanted, options: dict[str, Any]
+) -> tuple[Assembled, Delivered]:
+    """Assemble and hand out. Nobody else may write the layout meanwhile, so what leaves is what was made.
+
+    Layers are sent to registries while others are still being made.
+    """
     from seatrial.images.assemble.image import assemble_project
+    from seatrial.images.assemble.store import using
+    from seatrial.images.outputs.delivery import uploads_of
     from seatrial.images.outputs.layout import locked_output
 
-    with Waiting(quiet=options["as_json"]) as waiting:
+    with ExitStack() as stack:
+        waiting = stack.enter_context(Waiting(quiet=options["as_json"]))
         waiting.say(f"another command is writing {out}; waiting for it")
-        with locked_output(out):
-            done = assemble_project(
-                spec,
-                out=out,
-                insecure=options["insecure"],
-                refresh=options["refresh"],
-                refresh_base=options["refresh_base"],
-                names=wanted.names,
-                say=waiting.say,
-                point=waiting.reach,
-            )
-            return done, _deliver(done, out, wanted, waiting)
+        stack.enter_context(locked_output(out))
+        use = stack.enter_context(using())
+        uploads = uploads_of(wanted.order, point=waiting.reach) if wanted.order else None
+        if uploads:
+            waiting.say("asking the registries")
+            stack.enter_context(uploads).ready()
+        done = assemble_project(
+            spec,
+            out=out,
+            insecure=options["insecure"],
+            refresh=options["refresh"],
+            refresh_base=options["refresh_base"],
+            names=wanted.names,
+            use=use,
+            say=waiting.say,
+            point=waiting.reach,
+            ready=uploads.offer if uploads else lambda _blob, _path: None,
+        )
+        return done, _deliver(folder, done, out, wanted, uploads, waiting)
 
 
-def _deliver(done: Assembled, out: Path, wanted: Wanted, waiting: Waiting) -> Delivered:
+def _deliver(
+    folder: Path, done: Assembled, out: Path, wanted: Wanted, uploads: Uploads | None, waiting: Waiting
+) -> Delivered:
     import msgspec
 
-    from seatrial.images.outputs.delivery import Delivered, load_into, push_to, save_to
+    from seatrial.images.outputs.delivery import Delivered, load, push, save
 
     found = Delivered()
-    if wanted.targets:
-        waiting.say(f"pushing to {', '.join(target.repository for target in wanted.targets)}")
-        found = push_to(out, done.digest, wanted.targets, point=waiting.reach)
+    if wanted.order:
+        waiting.say("pushing")
+        found = push(wanted.order, uploads, out, done.digest, folder)
     if wanted.archive is not None:
         waiting.say("writing the archive")
         path = None if wanted.archive == "-" else Path(wanted.archive)
-        written = save_to(out, path, sys.stdout.buffer, wanted.called)
+        written = save(out, path, sys.stdout.buffer, wanted.called)
         found = msgspec.structs.replace(found, archive=wanted.archive, archive_bytes=written)
     if wanted.program is not None:
         waiting.say(f"loading into {wanted.program.engine}")
-        loaded = load_into(out, wanted.program, wanted.called)
+        loaded = load(out, wanted.program, wanted.called)
         found = msgspec.structs.replace(found, loaded=loaded)
     return found
 
 
 def _tell(delivered: Delivered, out: Path, wanted: Wanted) -> None:
-    for reference in delivered.references:
-        note(f"pushed {reference.partition('@')[0]}")
-    if delivered.references:
-        note(f"sent {size(delivered.pushed_bytes)}")
+    for line in delivered.notes:
+        note(line)
+    if delivered.tags:
+        note(f"pushed {size(delivered.pushed_bytes)} to {', '.join(delivered.tags)}")
     if delivered.archive is not None and delivered.archive != "-":
         note(f"written to {delivered.archive}, {size(delivered.archive_bytes)}")
     if delivered.loaded is not None:
@@ -292,8 +312,8 @@ def _foresee(spec: ImageSpec, out: Path, wanted: Wanted, options: dict[str, Any]
         return
     explain(done)
     foresee(done)
-    for target in wanted.targets:
-        note(f"would push to {target.repository}, {' and '.join(target.tags) or 'by a tag of its digest'}")
+    if wanted.order:
+        note(f"would push to {', '.join(wanted.order.references)}")
 
 
 def _default_layout(folder: Path, name: str | None) -> Path:

@@ -124,7 +124,7 @@ def _test(project: Project) -> Stage:
     inputs = {
         "source": Ref("check", "path"),
         "layout": Ref("assemble", "layout"),
-        "digest": Ref("assemble", "digest"),
+        "digest": Ref("assemble", "here"),
         "lock": Ref("resolve", "versions"),
         "image": _data(project.image),
         "service": _data(project.service),
@@ -228,7 +228,7 @@ def _deploy(project: Project) -> Stage:
         {
             "reference": Ref("push", "reference"),
             "insecure": project.image.push.insecure,
-            "platform": project.image.platform,
+            "platforms": list(from_config(project.directory, project.image).platforms),
         },
         timeout=project.timeouts.push,
     )

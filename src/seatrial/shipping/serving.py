@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from seatrial.engine.call import Context
 
 
-def pull(context: Context, reference: str, insecure: bool, platform: str) -> dict[str, Any]:
+def pull(context: Context, reference: str, insecure: bool, platforms: list[str]) -> dict[str, Any]:
     """Bring what the registry holds under the digest, and unpack it: what runs is what was pushed."""
     from seatrial.images import registry, runtime
+    from seatrial.shipping.building import platform_here
 
+    platform = platform_here(platforms)
     layout = context.tree("deployed")
     digest = registry.pull(reference, layout, platform=platform, insecure=insecure, point=context.reach)
     runtime.prepare(layout, digest)
