@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
 PIECE = 1 << 14
@@ -24,7 +25,8 @@ class Fault:
 
     `cut_upload`: reset the connection after so many bytes of body; `cut_answer`: end it after so many; `lose_answer`: the registry gets
     the whole request, the client no answer; `status`: answer that instead; `corrupt`: change a byte of the
-    request's or the answer's body; `hold`: stop after so many bytes until `release` is set.
+    request's or the answer's body; `hold`: stop after so many bytes until `release` is set; `slow`: seconds that
+    every piece of the body takes.
     """
 
     method: str
@@ -40,6 +42,7 @@ class Fault:
     corrupt: str = ""
     replace: dict[str, str] = field(default_factory=dict)
     hold: int | None = None
+    slow: float = 0.0
     release: threading.Event = field(default_factory=threading.Event)
 
 
@@ -63,6 +66,7 @@ class Proxy:
         self.guard: Callable[[Any], bool] = lambda _: False
         self.lock = threading.Lock()
         self.host = ""
+        self.secure = False
 
     def blob_bytes(self) -> int:
         """Bytes of blob content that arrived, repeated ones included."""
@@ -84,15 +88,18 @@ class Proxy:
 
 
 @contextmanager
-def proxy(upstream: str) -> Iterator[Proxy]:
-    """Run a proxy in front of `upstream` (HOST:PORT) in threads of this process."""
+def proxy(upstream: str, *, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+    """Run a proxy in front of `upstream` (HOST:PORT) in threads of this process; with `tls` it speaks HTTPS."""
     state = Proxy(upstream)
+    state.secure = tls is not None
 
     class Bound(_Request):
         proxy = state
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     state.host = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -142,6 +149,8 @@ class _Request(BaseHTTPRequestHandler):
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 upstream.putheader(name, value)
+            if self.proxy.secure:
+                upstream.putheader("X-Forwarded-Proto", "https")
             upstream.endheaders()
             self._body(seen, fault, upstream)
             answer = upstream.getresponse()
@@ -157,6 +166,8 @@ class _Request(BaseHTTPRequestHandler):
             seen.received += len(piece)
             if fault.hold is not None and seen.received > fault.hold:
                 fault.release.wait(60)
+            if fault.slow:
+                fault.release.wait(fault.slow)
             sent = piece
             if fault.cut_upload is not None and seen.received > fault.cut_upload:
                 upstream.send(piece[: len(piece) - (seen.received - fault.cut_upload)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from contextlib import contextmanager
@@ -29,13 +30,17 @@ def need(program: str) -> str:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """Run docker-registry with its storage in `folder`; yields HOST:PORT."""
+def running(folder: Path, *, login: tuple[str, str] | None = None) -> Iterator[str]:
+    """Run docker-registry with its storage in `folder`; yields HOST:PORT. `login` is the only user and password."""
     program = need("docker-registry")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     settings = folder / "registry.yml"
-    settings.write_text(registry_server.config(folder / "storage", port))
+    config = json.loads(registry_server.config(folder / "storage", port))
+    if login is not None:
+        (folder / "htpasswd").write_text(f"{login[0]}:{_bcrypt(login[1])}\n")
+        config["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    settings.write_text(json.dumps(config))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             registry_server.argv(settings, program=program),
@@ -53,3 +58,11 @@ def running(folder: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+def _bcrypt(password: str) -> str:
+    """What docker-registry wants in its htpasswd file; perl's crypt() is the C library's, which knows this kind."""
+    script = "print crypt($ARGV[0], '$2b$04$' . 'abcdefghijklmnopqrstuu')"
+    done = subprocess.run([need("perl"), "-e", script, password], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("$2b$"), "the C library knows no bcrypt"
+    return done.stdout
