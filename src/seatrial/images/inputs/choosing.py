@@ -57,7 +57,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     hashed: bool = False
     hashes: dict[str, frozenset[str]] = {}
-    no_binary: frozenset[str] = frozenset()
     where: str = ""
 
 
@@ -76,9 +75,7 @@ def choose(package: dict[str, Any], means: Means, rules: Rules) -> Choice:
         return source
     if "archive" in package:
         return _archive(package["archive"], name, version, means, rules)
-    only_source = bool(rules.no_binary & {name, ":all:"})
-    wheels = [] if only_source and "sdist" in package else package.get("wheels", [])
-    fitting = best(wheels, means.target)
+    fitting = best(package.get("wheels", []), means.target)
     allowed = rules.hashes.get(name, frozenset())
     for filename, entry in fitting:
         sha256 = _sha256(entry, rules, means)

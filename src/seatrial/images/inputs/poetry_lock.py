@@ -120,15 +120,10 @@ class _Reach:
         return pins, located
 
     def _choose(self, name: str, specifier: str) -> Package:
-        from packaging.specifiers import SpecifierSet
-
         if name in self._chosen:
             return self._chosen[name]
         fitting = [one for one in self._packages.get(name, ()) if self._applies(one)]
-        allowed = SpecifierSet(specifier)
-        exact = [
-            one for one in fitting if _direct(one) or allowed.contains(str(one["version"]), prereleases=True)
-        ]
+        exact = [one for one in fitting if _direct(one) or _allows(specifier, str(one["version"]))]
         if not exact:
             raise SeatrialError(
                 f"{name}{specifier} is not in the lock for {self._means.target}", where=str(self._lock),
@@ -164,8 +159,11 @@ class _Reach:
                 table: Mapping[str, Any] = one if isinstance(one, dict) else {"version": one}
                 asked = normalised(name) in brought if extra else not table.get("optional")
                 if asked and self._holds(str(table.get("markers", "")), (extra,) if extra else ()):
-                    specifier = to_pep440(str(table.get("version", "*"))) or ""
-                    yield normalised(name), specifier, tuple(str(e) for e in table.get("extras", ()))
+                    yield (
+                        normalised(name),
+                        str(table.get("version", "*")),
+                        tuple(str(e) for e in table.get("extras", ())),
+                    )
 
     def _hashes(self, name: str, package: Package) -> frozenset[str]:
         files = package.get("files") or self._files.get(name, ())
@@ -187,6 +185,14 @@ class _Reach:
             f"{name} @ {address}", self._lock.parent, self._place.root, str(self._lock), editable=editable
         )
         return asked_of(f"at-{name}.txt", (Need(name=name, location=location, where=str(self._lock)),))
+
+
+def _allows(versions: str, version: str) -> bool:
+    """Whether versions as Poetry or PEP 440 writes them, with `||` between sets, hold one."""
+    from packaging.specifiers import SpecifierSet
+
+    sets = [to_pep440(part) for part in versions.split("||")] if versions else [""]
+    return any(one is None or SpecifierSet(one).contains(version, prereleases=True) for one in sets)
 
 
 def _direct(package: Package) -> bool:

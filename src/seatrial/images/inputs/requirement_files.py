@@ -159,7 +159,7 @@ def _option(line: str, path: Path, place: Place) -> tuple[list[str | Gap], Asked
     name, value = (match["name"], _unquoted(match["value"].strip())) if match else ("", "")
     expanded = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda one: place.variables.get(one[1], one[0]), value)
     if name in ("-f", "--find-links"):
-        where = expanded if "://" in expanded else str(_beside(expanded, path.parent, place.root))
+        where = expanded if "://" in expanded else _beside(expanded, path.parent, place.root).as_uri()
         return [f"--find-links {where}"], Asked(find_links=(where,))
     if name in ("-i", "--index-url", "--pypi-url"):
         return [f"--index-url {expanded}"], Asked(index=expanded)

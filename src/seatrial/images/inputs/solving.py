@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from seatrial.images.inputs.asked import Asked, Draft, Gap
 
 _ROUNDS = 24
+# A folder may have nothing but a source archive of a package; to uv it is not there then.
+_ABSENT = re.compile(r"\b([a-z0-9][a-z0-9-]*) was not found in the ")
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -98,8 +100,6 @@ def _ask(state: _State, means: Means, folder: Path) -> tuple[Completed, str]:
     out = folder / "chosen" / "pylock.toml"
     out.parent.mkdir(exist_ok=True)
     out.unlink(missing_ok=True)
-    links = [*map(str, means.wheels)]
-    links += [str(folder_of(name, some)) for name, some in state.assumed.items() if some]
     argv = [
         find_uv(), "pip", "compile", *names,
         *(["--overrides", str(folder / "overrides.txt")] if state.asked.overrides else []),
@@ -111,7 +111,6 @@ def _ask(state: _State, means: Means, folder: Path) -> tuple[Completed, str]:
         *(["--no-deps"] if state.asked.no_deps else []),
         *(["--offline"] if means.offline else []),
         *(["--refresh"] if means.refresh and not means.offline and not means.env.get("UV_OFFLINE") else []),
-        *(part for link in links for part in ("--find-links", link)),
     ]  # fmt: skip
     done = run(argv, cwd=means.root, env=_environment(means, folder))
     return done, out.read_text("utf-8") if done.code == 0 else ""
@@ -133,9 +132,8 @@ def _write(state: _State, means: Means, folder: Path) -> list[str]:
     _private(folder / "overrides.txt", "\n".join(state.asked.overrides))
     _private(folder / "limits.txt", "\n".join(state.asked.constraints))
     names = [str(folder / name) for name in state.asked.requirements]
-    if options := _options(state, means):
-        _private(folder / "options.txt", options)
-        names.insert(0, str(folder / "options.txt"))
+    _private(folder / "options.txt", _options(state, means))
+    names.insert(0, str(folder / "options.txt"))
     if state.asked.placed:
         place = folder / "placed"
         place.mkdir(exist_ok=True)
@@ -158,7 +156,10 @@ def _line(gap: Gap, state: _State) -> str:
 
 
 def _options(state: _State, means: Means) -> str:
-    """Indexes of project files; those of requirement files are in their own lines."""
+    """Indexes of project files and folders of wheels; those of requirement files are in their own lines.
+
+    Here, not among the arguments: those would replace what the user's environment says.
+    """
     written = "".join(part for draft in state.asked.drafts for part in draft.parts if isinstance(part, str))
     index, extra = state.asked.index, state.asked.extra_indexes
     lines = (
@@ -169,7 +170,9 @@ def _options(state: _State, means: Means) -> str:
     lines += [
         f"--extra-index-url {with_login(one, means.logins, means.env)}" for one in extra if one not in written
     ]
-    return "\n".join(lines)
+    lines += [f"--find-links {folder.as_uri()}" for folder in means.wheels]
+    lines += [f"--find-links {folder_of(name, some).as_uri()}" for name, some in state.assumed.items() if some]
+    return "\n".join(lines) + "\n"
 
 
 def _placed(state: _State, means: Means) -> str:
@@ -201,7 +204,8 @@ def _add_listed(done: Completed, state: _State, means: Means) -> bool:
     if failure(done) not in ("no-wheel", "unsatisfiable"):
         return False
     refused_by_file = state.asked.only_binary
-    names = unbuilt(clean(done.stderr)) - state.listed.keys()
+    text = clean(done.stderr)
+    names = (unbuilt(text) | set(_ABSENT.findall(text))) - state.listed.keys()
     if ":all:" in refused_by_file:
         names = set()
     found = {name: sources_of(name, state.asked, means) for name in sorted(names - refused_by_file)}
@@ -268,7 +272,7 @@ def _where(name: str, state: _State) -> str:
 
 def _settled(packages: list[dict[str, Any]], state: _State, means: Means) -> Settled:
     rules = Rules(
-        folder=means.root, hashed=state.asked.hashed, hashes=state.asked.hashes, no_binary=state.asked.no_binary,
+        folder=means.root, hashed=state.asked.hashed, hashes=state.asked.hashes,
         where=str(state.asked.files[0]) if state.asked.files else "",
     )  # fmt: skip
     gaps = {made.built.wheel.name: made for made in state.gaps.values()}
@@ -282,7 +286,7 @@ def _settled(packages: list[dict[str, Any]], state: _State, means: Means) -> Set
         elif name in stood_in:
             made.append(state.made[name, stood_in[name]])
         else:
-            choice = choose(package, means, rules)
+            choice = _from_source(package, state, means) or choose(package, means, rules)
             if isinstance(choice, Picked):
                 picked.append(choice)
             elif isinstance(choice, ToBuild):
@@ -300,6 +304,31 @@ def _settled(packages: list[dict[str, Any]], state: _State, means: Means) -> Set
                     f"nobody says where {choice.name} {choice.version} is", where=rules.where or None
                 )
     return Settled(tuple(picked), tuple(made), state.asked.notes)
+
+
+def _from_source(package: dict[str, Any], state: _State, means: Means) -> ToBuild | None:
+    """A package that `--no-binary` names comes from the archive of the version that was chosen."""
+    name, version = package["name"], str(package.get("version", ""))
+    if not state.asked.no_binary & {name, ":all:"} or "wheels" not in package:
+        return None
+    one = sources_of(name, state.asked, means).get(version)
+    if one is None:
+        raise SeatrialError(
+            f"{name} {version} has no source archive", where=_where(name, state), why="`--no-binary` asks for it",
+            fix="leave the option out for this package",
+        )  # fmt: skip
+    source = Unbuilt(
+        kind="sdist",
+        url=one.address,
+        name=name,
+        version=version,
+        sha256=one.sha256,
+        where=_where(name, state),
+    )
+    if means.build is None:
+        raise refused([source])
+    allowed = state.asked.hashes.get(name, frozenset()) if state.asked.hashed else frozenset()
+    return ToBuild(source, one.filename, allowed, indexed=True)
 
 
 def needs_of(metadata: str) -> Needs:
