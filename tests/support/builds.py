@@ -12,15 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from support.bases import base as small_base
-from support.debian import needs_bwrap
-
 from seatrial.images import bases
 from seatrial.images.assemble.spec import ImageSpec
 from seatrial.images.assemble.store import using
 from seatrial.images.building.builder import builder
 from seatrial.images.inputs.model import Unbuilt
 from seatrial.images.probe import probe
+from support.bases import base as small_base
+from support.debian import needs_bwrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,12 +127,12 @@ def building(
 ) -> Iterator[Build]:
     """A builder for an image on `base` (a layout, or a suite); what it says is added to `lines`."""
     needs_bwrap()
-    say = (lambda text: lines.append(text)) if lines is not None else (lambda _text: None)
+    said = lines if lines is not None else []
     options = {name: fields.pop(name) for name in ("point", "env", "refresh") if name in fields}
     spec = ImageSpec(root=Path("/"), base=str(base), **fields)
     with using() as use:
         prepared = bases.prepare(spec.base, use, packages=spec.packages, platform=spec.platform)
-        yield builder(spec, prepared, probe(prepared, use), use, say=say, limits=limits, **options)
+        yield builder(spec, prepared, probe(prepared, use), use, say=said.append, limits=limits, **options)
 
 
 def of_sdist(path: Path, **fields: Any) -> Unbuilt:

@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builds import base
 
 from seatrial.images import bases, runtime
 from seatrial.images.assemble.store import using
 from seatrial.images.probe import probe
+from support.builds import base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builds import building, of_sdist, project, sdist
-from support.waiting import until
 
 from seatrial.errors import SeatrialError
 from seatrial.images.building.model import Limits
+from support.builds import building, of_sdist, project, sdist
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ FORBIDDEN = {
     "this machine's loopback": (
         'import socket; socket.create_connection(("127.0.0.1", {port}), timeout=5)', "wanted something from the network",
     ),
-    "another user": ('os.setuid(0)', "OSError"),
+    "another user": ("os.setuid(0)", "OSError"),
 }  # fmt: skip
 
 ENDED = {

@@ -64,7 +64,9 @@ def unpack_source(archive: Path, folder: Path, filename: str) -> Path:
         raise
     except SeatrialError as error:  # what reads tar streams speaks of layers
         why = (error.why or error.what).replace("the layer", "the archive")
-        raise refuse(filename, f"{why}: {error.where!r}" if error.where else f"it is damaged: {why}") from error
+        raise refuse(
+            filename, f"{why}: {error.where!r}" if error.where else f"it is damaged: {why}"
+        ) from error
     except (
         zipfile.BadZipFile,
         zlib.error,

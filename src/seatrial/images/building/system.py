@@ -52,9 +52,24 @@ def system(shop: Workshop, *, compiles: bool) -> System:
     name = "named" if shop.spec.build_base else "compiler" if more else "own"
     with shop.preparing:
         if name not in shop.systems:
-            shop.systems[name] = _prepare(shop, name)
+            shop.systems[name] = _prepare_or_own(shop, name)
             shop.point("building/system-ready")
         return shop.systems[name]
+
+
+def _prepare_or_own(shop: Workshop, name: str) -> System:
+    """A compiler that nobody asked for is only an attempt, where its packages come on top of a stranger's base."""
+    if name != "compiler" or shop.spec.build_packages or _SUITE.fullmatch(shop.spec.base):
+        return _prepare(shop, name)
+    try:
+        return _prepare(shop, name)
+    except BuildError:
+        raise
+    except SeatrialError as error:
+        shop.say(
+            f"note: no compiler can be put into {shop.spec.base} ({error.why or error.what}); building without"
+        )
+        return _prepare(shop, "own")
 
 
 def can_compile(shop: Workshop) -> bool:
