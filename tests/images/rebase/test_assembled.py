@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from seatrial.images.assemble.spec import ImageSpec
 from support import bases, debian, rebasing, wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from seatrial.images.rebase.run import Report
@@ -59,6 +60,26 @@ def project(wheelhouse: Path, tmp_path: Path, probed: Path) -> Path:
     return folder
 
 
+_KEPT: dict[str, Path] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Bases are made once for each of their descriptions."""
+    _KEPT[""] = tmp_path_factory.mktemp("shelf")
+    yield
+    _KEPT.clear()
+
+
+def base(place: Path, **described: Any) -> Path:
+    """A base with a Python that runs."""
+    key = repr(sorted(described.items()))
+    if key not in _KEPT:
+        _KEPT[key] = bases.base(_KEPT[""] / str(len(_KEPT)), **described)
+    shutil.copytree(_KEPT[key], place, copy_function=os.link)
+    return place
+
+
 def assembled(project: Path, base: Path, out: Path, **changes: Any) -> str:
     given: dict[str, Any] = {"requirements": ("requirements.txt",), "bytecode": False, "base": str(base)}
     return assemble_project(ImageSpec(root=project, **(given | changes)), out=out).digest
@@ -68,8 +89,8 @@ def both_ways(
     project: Path, tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], **spec: Any
 ) -> tuple[Report, str]:
     """The answer of rebasing, and the digest of assembling anew."""
-    bases.base(tmp_path / "old", **old)
-    bases.base(tmp_path / "new", **new)
+    base(tmp_path / "old", **old)
+    base(tmp_path / "new", **new)
     assembled(project, tmp_path / "old", tmp_path / "image", **spec)
     anew = assembled(project, tmp_path / "new", tmp_path / "anew", **spec)
     return rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "out"), anew
@@ -79,16 +100,18 @@ NEW_ACCOUNTS = {
     "/etc/passwd": bases.PASSWD.encode() + b"db:x:40:40:::\n",
     "/etc/group": b"root:x:0:\nweb:x:33:\ndb:x:40:\n",
 }
+PATCHED = {"extra": {"/usr/lib/x": b"2"}}
 SAME = {
-    "a patched file": ({"extra": {"/usr/lib/x": b"1"}}, {"extra": {"/usr/lib/x": b"2"}}, {}),
-    "another number of layers": ({}, {"layers": [{"/usr/lib/x": b"2"}, {"/usr/lib/y": b"3"}]}, {}),
-    "accounts of the new base": ({}, {"layers": [NEW_ACCOUNTS]}, {}),
-    "a user of the base": ({}, {"layers": [NEW_ACCOUNTS]}, {"user": "web"}),
-    "a user by number": ({}, {"layers": [NEW_ACCOUNTS]}, {"user": "4711:33"}),
+    "a patched file": ({}, PATCHED, {}),
+    "accounts in more layers": ({}, {"layers": [NEW_ACCOUNTS, {"/usr/lib/y": b"3"}]}, {}),
+    "a user of the base": ({}, {"layers": [NEW_ACCOUNTS, {"/usr/lib/y": b"3"}]}, {"user": "web"}),
+    "a user by number": ({}, {"layers": [NEW_ACCOUNTS, {"/usr/lib/y": b"3"}]}, {"user": "4711:33"}),
     "a replaced package": ({"extra": INNER_IN_BASE}, {"extra": NEXT_INNER_IN_BASE}, {}),
     "a package that is new in the base": ({}, {"extra": NEXT_INNER_IN_BASE}, {}),
-    "a package that is gone from the base": ({"extra": INNER_IN_BASE}, {"extra": {"/usr/lib/x": b""}}, {}),
-    "folders of the new base": ({}, {"extra": {"/home/x": b"", "/usr/share/x": b""}}, {"workdir": "/srv/a/b"}),
+    "a package that is gone from the base": ({"extra": INNER_IN_BASE}, PATCHED, {}),
+    "folders of the new base": (
+        {}, {"extra": {"/home/x": b"", "/srv/a/x": b""}}, {"workdir": "/srv/a/b", "source": (), "owner": "user"},
+    ),
     "settings": (
         {"env": ["LANG=C", "CUDA_VERSION=12.1"], "config": {"Cmd": ["python3"], "Labels": {"of": "old"}, "StopSignal": "SIGINT"}},
         {"env": ["CUDA_VERSION=12.2", "NEW=1"], "config": {"Cmd": ["bash"], "Labels": {"of": "new", "more": "1"}, "ExposedPorts": {"1/tcp": {}}}},
@@ -98,7 +121,6 @@ SAME = {
         {"config": {"Entrypoint": ["python3"], "Cmd": ["-V"]}}, {"config": {"Entrypoint": ["python3", "-I"], "Cmd": ["-V"]}},
         {"command": ("serve.py",)},
     ),
-    "no source, another owner": ({}, {"extra": {"/usr/lib/x": b"2"}}, {"source": (), "owner": "user"}),
 }  # fmt: skip
 
 
@@ -108,10 +130,8 @@ def test_rebasing_is_assembling_anew(name: str, project: Path, tmp_path: Path) -
     # The old base stays on this machine, so what came from it is known.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-        bases.base(tmp_path / "old", **old)
-        bases.base(tmp_path / "new", **new)
-        assembled(project, tmp_path / "old", tmp_path / "image", **spec)
-        anew = assembled(project, tmp_path / "new", tmp_path / "anew", **spec)
+        assembled(project, base(tmp_path / "old", **old), tmp_path / "image", **spec)
+        anew = assembled(project, base(tmp_path / "new", **new), tmp_path / "anew", **spec)
         report = rebasing.moved(
             tmp_path / "image", tmp_path / "new", tmp_path / "out", old=str(tmp_path / "old")
         )
@@ -126,22 +146,22 @@ def test_rebasing_is_assembling_anew(name: str, project: Path, tmp_path: Path) -
     shutil.which("bwrap") is None, reason="bwrap is not installed: bytecode cannot be compiled"
 )
 def test_bytecode_is_moved_too(project: Path, tmp_path: Path) -> None:
-    report, anew = both_ways(project, tmp_path, {}, {"extra": {"/usr/lib/x": b"2"}}, bytecode=True)
+    report, anew = both_ways(project, tmp_path, {}, PATCHED, bytecode=True)
     assert report.digest == anew
     assert any(layer.what.startswith("bytecode of") and layer.reused for layer in report.images[0].layers)
 
 
 def test_the_history_is_enough_when_the_old_base_is_gone(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", layers=[NEW_ACCOUNTS])
+    base(tmp_path / "old")
+    base(tmp_path / "new", layers=[NEW_ACCOUNTS])
     assembled(project, tmp_path / "old", tmp_path / "image")
     anew = assembled(project, tmp_path / "new", tmp_path / "anew")
     shutil.rmtree(tmp_path / "old")
     report = rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "out")
     assert report.digest == anew
-    base = report.images[0].base
-    assert base is not None
-    assert (base.layers, base.how) == (1, "the image's label and history")
+    side = report.images[0].base
+    assert side is not None
+    assert (side.layers, side.how) == (1, "the image's label and history")
 
 
 def test_own_layers_are_reused_to_the_bit(project: Path, tmp_path: Path) -> None:
@@ -153,8 +173,8 @@ def test_own_layers_are_reused_to_the_bit(project: Path, tmp_path: Path) -> None
 
 
 def test_an_image_on_an_assembled_base_moves_its_own_layers_alone(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "system")
-    bases.base(tmp_path / "patched", extra={"/usr/lib/x": b"2"})
+    base(tmp_path / "system")
+    base(tmp_path / "patched", extra={"/usr/lib/x": b"2"})
     (project / "requirements.txt").write_text("inner\n")
     assembled(project, tmp_path / "system", tmp_path / "old", source=())
     assembled(project, tmp_path / "patched", tmp_path / "new", source=())
@@ -165,8 +185,8 @@ def test_an_image_on_an_assembled_base_moves_its_own_layers_alone(project: Path,
 
 
 def test_layers_built_on_top_go_along(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", layers=[NEW_ACCOUNTS])
+    base(tmp_path / "old")
+    base(tmp_path / "new", layers=[NEW_ACCOUNTS])
     assembled(project, tmp_path / "old", tmp_path / "image")
     below = oci.read_image(tmp_path / "image")
     history = [*below.config["history"], {"created_by": "COPY model /opt/model", "comment": "buildkit"}]
@@ -189,8 +209,8 @@ def test_a_first_layer_that_does_not_come_out_the_same_is_not_made_anew(
     project: Path, tmp_path: Path
 ) -> None:
     """As of another version of Seatrial: the image is then checked as any other, and its accounts hide the base's."""
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", layers=[NEW_ACCOUNTS])
+    base(tmp_path / "old")
+    base(tmp_path / "new", layers=[NEW_ACCOUNTS])
     assembled(project, tmp_path / "old", tmp_path / "image")
     image = oci.read_image(tmp_path / "image")
     first = debian.tar([debian.Item("etc/passwd", bases.PASSWD + "app:x:10001:10001::/:/bin/sh\n")])
@@ -208,10 +228,8 @@ def test_a_first_layer_that_does_not_come_out_the_same_is_not_made_anew(
 
 
 def test_another_python_is_refused(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "old")
-    bases.base(
-        tmp_path / "new", links={"/usr/bin/python3": f"/usr/local/bin/python{MINOR}"}, env=["PATH=/usr/bin"]
-    )
+    base(tmp_path / "old")
+    base(tmp_path / "new", links={"/usr/bin/python3": f"/usr/local/bin/python{MINOR}"}, env=["PATH=/usr/bin"])
     assembled(project, tmp_path / "old", tmp_path / "image")
     report = rebasing.moved(tmp_path / "image", tmp_path / "new")
     check = rebasing.answers(report)["python"]
@@ -236,9 +254,11 @@ def test_a_package_of_the_base_that_the_lock_kept_must_stay(
     wheels.wheel(wheelhouse, "outer", "1.1", requires=("inner", "helper"))
     later = dict(NEEDED)
     for before, after in change.items():
-        later = {p.replace(before, after): c.replace(before.encode(), after.encode()) for p, c in later.items()}
-    bases.base(tmp_path / "old", extra=NEEDED)
-    bases.base(tmp_path / "new", extra={**later, "/usr/lib/x": b"2"})
+        later = {
+            p.replace(before, after): c.replace(before.encode(), after.encode()) for p, c in later.items()
+        }
+    base(tmp_path / "old", extra=NEEDED)
+    base(tmp_path / "new", extra={**later, "/usr/lib/x": b"2"})
     assembled(project, tmp_path / "old", tmp_path / "image")
     report = rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "out")
     check = rebasing.answers(report)["distributions"]
@@ -252,8 +272,8 @@ def test_a_package_of_the_base_that_the_lock_kept_must_stay(
 
 
 def test_a_package_of_the_base_without_a_list_of_files_is_refused(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", extra={f"{LIB}/inner-0.9.egg-info": b"Name: inner\nVersion: 0.9\n"})
+    base(tmp_path / "old")
+    base(tmp_path / "new", extra={f"{LIB}/inner-0.9.egg-info": b"Name: inner\nVersion: 0.9\n"})
     assembled(project, tmp_path / "old", tmp_path / "image")
     report = rebasing.moved(tmp_path / "image", tmp_path / "new")
     assert rebasing.failures(report) == {"ground"}
@@ -264,8 +284,8 @@ def test_an_account_whose_number_is_taken_is_refused(project: Path, tmp_path: Pa
         "/etc/passwd": bases.PASSWD.encode() + b"db:x:10001:10001:::\n",
         "/etc/group": b"root:x:0:\ndb:x:10001:\n",
     }
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", layers=[taken])
+    base(tmp_path / "old")
+    base(tmp_path / "new", layers=[taken])
     assembled(project, tmp_path / "old", tmp_path / "image", owner="user")
     report = rebasing.moved(tmp_path / "image", tmp_path / "new")
     assert rebasing.failures(report) == {"accounts"}
@@ -285,8 +305,8 @@ def test_an_account_whose_number_is_taken_gets_another_when_it_owns_nothing(
 
 
 def test_a_working_folder_that_the_new_base_fills_is_refused(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", extra={"/app/config.yaml": b"x"})
+    base(tmp_path / "old")
+    base(tmp_path / "new", extra={"/app/config.yaml": b"x"})
     assembled(project, tmp_path / "old", tmp_path / "image")
     report = rebasing.moved(tmp_path / "image", tmp_path / "new")
     assert rebasing.failures(report) == {"workdir"}
@@ -299,9 +319,9 @@ def test_stale_bytecode_is_refused_and_can_be_left_out(
     if shutil.which("bwrap") is None:
         pytest.skip("bwrap is not installed: bytecode cannot be compiled")
     own = f"{STANDARD}/__pycache__/os.cpython-{MINOR.replace('.', '')}.pyc"
-    bases.base(tmp_path / "old")
+    base(tmp_path / "old")
     # Another build of the same Python; its own modules say what it takes where it cannot be asked.
-    bases.base(tmp_path / "new", extra={own: b"\x01\x02\r\n" + bytes(12)})
+    base(tmp_path / "new", extra={own: b"\x01\x02\r\n" + bytes(12)})
     assembled(project, tmp_path / "old", tmp_path / "image", bytecode=True)
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -315,8 +335,8 @@ def test_stale_bytecode_is_refused_and_can_be_left_out(
 
 
 def test_the_layer_limit_counts_both(project: Path, tmp_path: Path) -> None:
-    bases.base(tmp_path / "old")
-    bases.base(tmp_path / "new", layers=[{f"/usr/lib/{n}": b""} for n in range(98)])
+    base(tmp_path / "old")
+    base(tmp_path / "new", layers=[{f"/usr/lib/{n}": b""} for n in range(98)])
     assembled(project, tmp_path / "old", tmp_path / "image")
     assert rebasing.failures(rebasing.moved(tmp_path / "image", tmp_path / "new")) == {"layers"}
 
@@ -324,10 +344,8 @@ def test_the_layer_limit_counts_both(project: Path, tmp_path: Path) -> None:
 def test_both_platforms_or_none(project: Path, tmp_path: Path) -> None:
     """An index of two images, one of which cannot be moved, is left alone."""
     for side, arm in (("old", {}), ("new", {"/app/x": b""})):
-        bases.base(tmp_path / f"{side}-amd64", layers=[{"/usr/lib/x": side.encode()}])
-        bases.base(
-            tmp_path / f"{side}-arm64", layers=[{"/usr/lib/x": side.encode(), **arm}], architecture="arm64"
-        )
+        base(tmp_path / f"{side}-amd64", layers=[{"/usr/lib/x": side.encode()}])
+        base(tmp_path / f"{side}-arm64", layers=[{"/usr/lib/x": side.encode(), **arm}], architecture="arm64")
         together(tmp_path / side, tmp_path / f"{side}-amd64", tmp_path / f"{side}-arm64")
     platforms = ("linux/amd64", "linux/arm64")
     assembled(project, tmp_path / "old", tmp_path / "image", platforms=platforms)
@@ -341,7 +359,7 @@ def test_both_platforms_or_none(project: Path, tmp_path: Path) -> None:
 def test_an_index_is_the_same_as_assembled_anew(project: Path, tmp_path: Path) -> None:
     for side in ("old", "new"):
         for name in ("amd64", "arm64"):
-            bases.base(tmp_path / f"{side}-{name}", layers=[{"/usr/lib/x": side.encode()}], architecture=name)
+            base(tmp_path / f"{side}-{name}", layers=[{"/usr/lib/x": side.encode()}], architecture=name)
         together(tmp_path / side, tmp_path / f"{side}-amd64", tmp_path / f"{side}-arm64")
     platforms = ("linux/amd64", "linux/arm64")
     assembled(project, tmp_path / "old", tmp_path / "image", platforms=platforms)
@@ -365,7 +383,7 @@ def together(layout: Path, *images: Path) -> None:
 def test_one_image_of_several_can_be_moved_alone(project: Path, tmp_path: Path) -> None:
     for side in ("old", "new"):
         for name in ("amd64", "arm64"):
-            bases.base(tmp_path / f"{side}-{name}", layers=[{"/usr/lib/x": side.encode()}], architecture=name)
+            base(tmp_path / f"{side}-{name}", layers=[{"/usr/lib/x": side.encode()}], architecture=name)
         together(tmp_path / side, tmp_path / f"{side}-amd64", tmp_path / f"{side}-arm64")
     assembled(project, tmp_path / "old", tmp_path / "image", platforms=("linux/amd64", "linux/arm64"))
     report = rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "out", platform="linux/arm64")
