@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_NAME = "probe6-"
+_NAME = "probe7-"
 """How entries in the cache begin: raise the number when their content changes."""
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What CPython itself is linked against, and the loader.
