@@ -216,7 +216,7 @@ def test_without_git_the_digest_is_the_tag(tmp_path: Path) -> None:
     assert choose_tags(["latest"], tmp_path, DIGEST, env={}).names == ("latest",)
     for strategy in ("semantic", "git-sha", "branch"):
         with pytest.raises(UsageError, match=f"the strategy {strategy} needs git"):
-            choose_tags([strategy], tmp_path, DIGEST, env={})  # type: ignore[list-item]
+            choose_tags([strategy], tmp_path, DIGEST, env={})
     # CodeBuild fetches sources without their history, and says the commit.
     env = {"CODEBUILD_BUILD_ID": "p:1", "CODEBUILD_RESOLVED_SOURCE_VERSION": "c" * 40}
     assert choose_tags(["auto"], tmp_path, DIGEST, env=env).names == ("c" * 12,)
