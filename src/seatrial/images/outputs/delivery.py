@@ -9,7 +9,6 @@ import msgspec
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images.outputs import archive, engines
 from seatrial.images.outputs.engines import Loaded, Program  # noqa: TC001 - msgspec reads the annotation
-from seatrial.images.pushing import order as orders
 from seatrial.images.reference import parse
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def order_of(tags: Sequence[str], push: Push, *, insecure: bool) -> Order:
     Raises:
         UsageError: a reference is not one, or nothing says where to.
     """
+    from seatrial.images.pushing import order as orders
+
     order = orders.from_settings(push)
     if tags:
         parsed = [parse(tag) for tag in tags]
@@ -58,6 +59,7 @@ def order_of(tags: Sequence[str], push: Push, *, insecure: bool) -> Order:
 
 def uploads_of(order: Order, *, point: Callable[[str], None] = lambda _name: None) -> Uploads | None:
     """Uploads that may begin before the image is whole; None when its tags follow from what it is."""
+    from seatrial.images.pushing import order as orders
     from seatrial.images.pushing.uploads import Uploads
 
     if order.strategies:
@@ -74,6 +76,8 @@ def push(order: Order, uploads: Uploads | None, layout: Path, digest: str, folde
     Raises:
         SeatrialError: a registry cannot be reached, refuses, or has something else; the image is elsewhere then.
     """
+    from seatrial.images.pushing import order as orders
+
     plan = orders.plan(order, folder, digest, without=[layout])
     notes = [f"tag {one.tag}: {one.why}" for one in plan.decision.tags] if plan.decision else []
     notes += plan.decision.notes if plan.decision else ()
