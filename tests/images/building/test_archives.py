@@ -36,7 +36,7 @@ def item(
 def tar(path: Path, entries: Sequence[tarfile.TarInfo], mode: str = "gz") -> Path:
     with tarfile.open(path, f"w:{mode}", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
         for entry in entries:
-            content = entry.pax_headers.pop("comment", "")
+            content, entry.pax_headers = entry.pax_headers.get("comment", ""), {}
             archive.addfile(entry, io.BytesIO(content.encode()))
     return path
 

@@ -117,10 +117,10 @@ def test_a_killed_builder_takes_its_build_with_it(image_base: Path, tmp_path: Pa
         with building(image_base) as build:
             build(of_sdist(path))
         os._exit(1)
-    until(lambda: bool(build_processes()), 20)
+    until(lambda: bool(build_processes()), "the build runs")
     os.kill(child, 9)
     os.waitpid(child, 0)
-    until(lambda: not build_processes(), 10)
+    until(lambda: not build_processes(), "the build is gone")
     with building(image_base, limits=Limits(seconds=1)) as build, pytest.raises(SeatrialError):
         build(of_sdist(path))
     assert list((cache / "scratch").glob("*.d")) == []

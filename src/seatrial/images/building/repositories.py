@@ -1,7 +1,7 @@
 """Exactly one commit of a repository, fetched with this machine's git; nothing of the repository is run by it.
 
 Hooks, file monitors, smudge filters and prompts are off. Credentials come from git's own helpers and from ssh's
-agent and keys. Addresses travel in the environment, since they may hold a password: never in an argument list.
+agent and keys. A password in an address travels in the environment, never in an argument list.
 Source: git-config(1), `GIT_CONFIG_COUNT`; git(1), `GIT_ALLOW_PROTOCOL`; gitprotocol-v2(5).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from seatrial.errors import MissingToolError
 from seatrial.images.building.model import SourceError
@@ -71,12 +72,14 @@ def check_out(
         )
     remote = _environment(env, url)
     folder.mkdir(mode=0o755)
-    _must(["init", "--quiet", "."], folder, remote, url, where)
+    _must(["init", "--quiet", "--template=", "."], folder, remote, url, where)
+    _must(["remote", "add", "origin", _without_password(url)], folder, remote, url, where)
     commit = _fetch(folder, url, revision, remote, where)
     _must(["checkout", "--quiet", "--detach", "--force", commit], folder, remote, url, where)
     if (folder / ".gitmodules").is_file():
-        update = ["submodule", "--quiet", "update", "--init", "--recursive", "--force", "--depth", "1"]
-        _must(update, folder, remote, url, where)
+        update = ["submodule", "--quiet", "update", "--init", "--recursive", "--force"]
+        if ask([*update, "--depth", "1"], folder, remote).code != 0:  # some servers give whole histories only
+            _must(update, folder, remote, url, where)
     for path in _pointers(folder):
         say(f"note: {path} is kept by Git LFS; the build gets the pointer, not the file")
     return commit
@@ -136,6 +139,12 @@ def check_address(url: str, where: str) -> None:
         )  # fmt: skip
 
 
+def _without_password(url: str) -> str:
+    """The user of ssh is no secret, and needed."""
+    parts = urlsplit(url)
+    return without_credentials(url) if parts.scheme in ("http", "https") and parts.username else url
+
+
 def _is_repository_setting(name: str) -> bool:
     """Variables that say which repository and settings git works with: those of a hook that we may run in."""
     return name.startswith("GIT_") and name not in (
@@ -151,10 +160,15 @@ def _environment(env: Mapping[str, str], url: str) -> dict[str, str]:
         # Without a terminal ssh must not wait for somebody to type.
         env = {**env, "GIT_SSH_COMMAND": f"{own or 'ssh'} -oBatchMode=yes"}
     allowed = "file:" if local else ""
-    remote = {"remote.origin.url": url, "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
+    # The address in the repository's settings has no password; git puts it in, also for submodules beside it.
+    secret = {}
+    if _without_password(url) != url:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        secret = {f"url.{parts.scheme}://{parts.netloc}/.insteadOf": f"{parts.scheme}://{host}/"}
     # A repository of this machine may have submodules of this machine; one from elsewhere may not look into it.
     return {
-        **quiet(env, {**remote, **({"protocol.file.allow": "always"} if local else {})}),
+        **quiet(env, {**secret, **({"protocol.file.allow": "always"} if local else {})}),
         "GIT_ALLOW_PROTOCOL": f"{allowed}https:http:ssh:git",
     }
 
@@ -163,22 +177,25 @@ def _fetch(folder: Path, url: str, revision: str, env: Mapping[str, str], where:
     """The commit alone where the server gives it by name, else everything, as old servers and short hashes need."""
     options = ["--quiet", "--depth", "1", "--no-tags"]
     done = ask(["fetch", *options, "origin", revision or "HEAD"], folder, env)
-    wanted = "FETCH_HEAD"
+    names = ["FETCH_HEAD"]
     if done.code != 0:
-        if not revision or _unreachable(done):
+        if _unreachable(done):
             raise _failed(done, url, where)
-        everything = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
+        everything = (
+            ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"] if revision else ["HEAD"]
+        )
         whole = ask(["fetch", "--quiet", "origin", *everything], folder, env)
         if whole.code != 0:
             raise _failed(whole, url, where)
-        wanted = revision
-    found = ask(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"], folder, env)
-    if found.code != 0:
+        names = [revision, f"refs/remotes/origin/{revision}"] if revision else names
+    look = ["rev-parse", "--verify", "--quiet", "--end-of-options"]
+    found = (ask([*look, f"{name}^{{commit}}"], folder, env).stdout.strip() for name in names)
+    commit = next(filter(None, found), "")
+    if not commit:
         raise SourceError(
             f"the repository has no revision {revision!r}", where=where or without_credentials(url),
             fix="name a commit, tag or branch that is in it",
         )  # fmt: skip
-    commit = found.stdout.strip()
     if COMMIT.fullmatch(revision) and commit != revision:
         raise SourceError(
             f"the repository gave commit {commit} for {revision}", where=where or without_credentials(url)
