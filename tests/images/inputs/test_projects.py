@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,7 +50,7 @@ six = "~1.0"
 """
 BUILT = '[build-system]\nrequires = ["x"]\nbuild-backend = "x"\n'
 
-CASES = {
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "standard": (STANDARD, {}, "one"),
     "extra": (STANDARD, {"extras": ("fast",)}, "four one"),
     "extra of extras": (STANDARD, {"extras": ("all",)}, "five four one"),
@@ -100,7 +100,7 @@ def test_what_a_project_installs(case: str, root: Path, resolved: Resolve) -> No
     [({"extras": ("fsat",)}, "did you mean 'fast'"), ({"groups": ("nothing",)}, "dev, docs, itself")],
 )
 def test_an_unknown_extra_or_group_is_said(
-    root: Path, resolved: Resolve, options: dict[str, object], fix: str
+    root: Path, resolved: Resolve, options: dict[str, Any], fix: str
 ) -> None:
     project(root, STANDARD)
     with pytest.raises(UsageError, match="the project has no") as caught:

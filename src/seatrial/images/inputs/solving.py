@@ -17,21 +17,20 @@ import msgspec
 from seatrial.errors import SeatrialError
 from seatrial.images.inputs.choosing import Picked, Rules, ToBuild, choose
 from seatrial.images.inputs.explaining import explain_failure
-from seatrial.images.inputs.listing import Listing, sources_of
-from seatrial.images.inputs.logins import netrc_text, with_login
+from seatrial.images.inputs.listing import sources_of
 from seatrial.images.inputs.making import Made, Means, make, refused
 from seatrial.images.inputs.model import Unbuilt
+from seatrial.images.inputs.uv_files import State, environment, name_in, needs_of, write
 from seatrial.images.solving.metadata import Needs
 from seatrial.images.solving.settle import unbuilt
-from seatrial.images.solving.stand_ins import folder_of
 from seatrial.images.target import uv_platform
-from seatrial.images.uv_program import clean, failure, find_uv, quiet
+from seatrial.images.uv_program import clean, failure, find_uv
 from seatrial.processes import Completed, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from seatrial.images.inputs.asked import Asked, Draft, Gap
+    from seatrial.images.inputs.asked import Asked, Gap
 
 _ROUNDS = 24
 # A folder may have nothing but a source archive of a package; to uv it is not there then.
@@ -46,16 +45,6 @@ class Settled(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class _State(msgspec.Struct):
-    """What is known so far. `gaps`: what was built for a requirement; `listed`: source archives of an index."""
-
-    asked: Asked
-    gaps: dict[Unbuilt, Made] = {}
-    listed: dict[str, dict[str, Listing]] = {}
-    made: dict[tuple[str, str], Made] = {}
-    assumed: dict[str, dict[str, Needs | None]] = {}
-
-
 def settle(asked: Asked, means: Means) -> Settled:
     """The wheels that satisfy what is asked, some of them built for it.
 
@@ -63,7 +52,7 @@ def settle(asked: Asked, means: Means) -> Settled:
         SeatrialError: the requirements contradict each other, something cannot be had, or must or can not be built.
         MissingToolError: uv is not installed.
     """
-    state = _State(asked)
+    state = State(asked)
     if means.build is None and asked.gaps:
         raise refused([gap.unbuilt for gap in asked.gaps])
     for gap in asked.gaps:
@@ -81,7 +70,7 @@ def settle(asked: Asked, means: Means) -> Settled:
     raise SeatrialError("the packages that have to be built ask for ever new versions", where=str(means.root))
 
 
-def _build_gap(gap: Gap, state: _State, means: Means) -> None:
+def _build_gap(gap: Gap, state: State, means: Means) -> None:
     if gap.unbuilt in state.gaps:
         return
     allowed = state.asked.hashes.get(gap.unbuilt.name, frozenset()) if state.asked.hashed else frozenset()
@@ -95,8 +84,8 @@ def _build_gap(gap: Gap, state: _State, means: Means) -> None:
     state.gaps[gap.unbuilt] = made
 
 
-def _ask(state: _State, means: Means, folder: Path) -> tuple[Completed, str]:
-    names = _write(state, means, folder)
+def _ask(state: State, means: Means, folder: Path) -> tuple[Completed, str]:
+    names = write(state, means, folder)
     out = folder / "chosen" / "pylock.toml"
     out.parent.mkdir(exist_ok=True)
     out.unlink(missing_ok=True)
@@ -112,94 +101,11 @@ def _ask(state: _State, means: Means, folder: Path) -> tuple[Completed, str]:
         *(["--offline"] if means.offline else []),
         *(["--refresh"] if means.refresh and not means.offline and not means.env.get("UV_OFFLINE") else []),
     ]  # fmt: skip
-    done = run(argv, cwd=means.root, env=_environment(means, folder))
+    done = run(argv, cwd=means.root, env=environment(means, folder))
     return done, out.read_text("utf-8") if done.code == 0 else ""
 
 
-def _environment(means: Means, folder: Path) -> dict[str, str]:
-    """Logins reach uv by a file that only we can read."""
-    env = quiet(means.env)
-    text = netrc_text(means.logins, means.env)
-    if text:
-        _private(folder / "netrc", text)
-        env["NETRC"] = str(folder / "netrc")
-    return env
-
-
-def _write(state: _State, means: Means, folder: Path) -> list[str]:
-    for draft in state.asked.drafts:
-        _private(folder / draft.name, _rendered(draft, state))
-    _private(folder / "overrides.txt", "\n".join(state.asked.overrides))
-    _private(folder / "limits.txt", "\n".join(state.asked.constraints))
-    names = [str(folder / name) for name in state.asked.requirements]
-    _private(folder / "options.txt", _options(state, means))
-    names.insert(0, str(folder / "options.txt"))
-    if state.asked.placed:
-        place = folder / "placed"
-        place.mkdir(exist_ok=True)
-        _private(place / "pyproject.toml", _placed(state, means))
-        names.append(str(place / "pyproject.toml"))
-    return names
-
-
-def _rendered(draft: Draft, state: _State) -> str:
-    return "".join(part if isinstance(part, str) else _line(part, state) for part in draft.parts) + "\n"
-
-
-def _line(gap: Gap, state: _State) -> str:
-    made = state.gaps[gap.unbuilt]
-    needs = Needs() if gap.bare else needs_of(made.built.metadata)
-    name, version = made.built.wheel.name, made.built.wheel.version
-    stand_in = next(folder_of(name, {version: needs}).iterdir())
-    extras = f"[{','.join(gap.extras)}]" if gap.extras and not gap.bare else ""
-    return f"{name}{extras} @ {stand_in.as_uri()}"
-
-
-def _options(state: _State, means: Means) -> str:
-    """Indexes of project files and folders of wheels; those of requirement files are in their own lines.
-
-    Here, not among the arguments: those would replace what the user's environment says.
-    """
-    written = "".join(part for draft in state.asked.drafts for part in draft.parts if isinstance(part, str))
-    index, extra = state.asked.index, state.asked.extra_indexes
-    lines = (
-        [f"--index-url {with_login(index, means.logins, means.env)}"]
-        if index and index not in written
-        else []
-    )
-    lines += [
-        f"--extra-index-url {with_login(one, means.logins, means.env)}" for one in extra if one not in written
-    ]
-    lines += [f"--find-links {folder.as_uri()}" for folder in means.wheels]
-    lines += [f"--find-links {folder_of(name, some).as_uri()}" for name, some in state.assumed.items() if some]
-    return "\n".join(lines) + "\n"
-
-
-def _placed(state: _State, means: Means) -> str:
-    """A project whose requirements come from one index each: the only way to tell uv so."""
-    import json
-
-    q = json.dumps
-    urls = list(dict.fromkeys(index for _, index in state.asked.placed))
-    lines = ["[project]", 'name = "seatrial-placed"', 'version = "0"', "dependencies = ["]
-    lines += [f"  {q(line)}," for line, _ in state.asked.placed]
-    lines += ["]", "[tool.uv]", "package = false"]
-    for number, url in enumerate(urls):
-        address = q(with_login(url, means.logins, means.env))
-        lines += ["[[tool.uv.index]]", f'name = "i{number}"', f"url = {address}", "explicit = true"]
-    lines.append("[tool.uv.sources]")
-    for line, index in dict(state.asked.placed).items():
-        name = re.split(r"[^A-Za-z0-9._-]", line)[0]
-        lines.append(f'{name} = {{ index = "i{urls.index(index)}" }}')
-    return "\n".join(lines) + "\n"
-
-
-def _private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text, "utf-8")
-
-
-def _add_listed(done: Completed, state: _State, means: Means) -> bool:
+def _add_listed(done: Completed, state: State, means: Means) -> bool:
     """Give a stand-in to each source archive of the packages that uv saw no wheel of; False: there is none to add."""
     if failure(done) not in ("no-wheel", "unsatisfiable"):
         return False
@@ -220,10 +126,24 @@ def _add_listed(done: Completed, state: _State, means: Means) -> bool:
     state.listed |= found
     for name, some in found.items():
         state.assumed[name] = dict.fromkeys(some)
+        for line, _ in state.asked.placed:
+            if some and name_in(line) == name:
+                state.fixed[name] = _newest(line, some)
     return any(found.values())
 
 
-def _learn(packages: Iterable[dict[str, Any]], state: _State, means: Means) -> bool:
+def _newest(line: str, listed: Iterable[str]) -> str:
+    """The version that a requirement would get; where none fits, any will show why."""
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    ordered = sorted(listed, key=Version)
+    specifier = Requirement(line).specifier
+    fitting = [*specifier.filter(ordered)]
+    return (fitting or ordered)[-1]
+
+
+def _learn(packages: Iterable[dict[str, Any]], state: State, means: Means) -> bool:
     """Build the chosen stand-ins. True: one of them needs something else than was assumed."""
     changed = False
     for name, version in _stood_in(packages, state):
@@ -253,24 +173,24 @@ def _learn(packages: Iterable[dict[str, Any]], state: _State, means: Means) -> b
     return changed
 
 
-def _stood_in(packages: Iterable[dict[str, Any]], state: _State) -> list[tuple[str, str]]:
+def _stood_in(packages: Iterable[dict[str, Any]], state: State) -> list[tuple[str, str]]:
     from packaging.utils import canonicalize_version
 
     found: list[tuple[str, str]] = []
     for package in packages:
         name, wanted = package["name"], canonicalize_version(str(package.get("version", "")))
-        if "wheels" in package:
+        if "wheels" in package or name in state.fixed:
             found += [
                 (name, one) for one in state.assumed.get(name, {}) if canonicalize_version(one) == wanted
             ]
     return found
 
 
-def _where(name: str, state: _State) -> str:
+def _where(name: str, state: State) -> str:
     return str(state.asked.files[0]) if state.asked.files else name
 
 
-def _settled(packages: list[dict[str, Any]], state: _State, means: Means) -> Settled:
+def _settled(packages: list[dict[str, Any]], state: State, means: Means) -> Settled:
     rules = Rules(
         folder=means.root, hashed=state.asked.hashed, hashes=state.asked.hashes,
         where=str(state.asked.files[0]) if state.asked.files else "",
@@ -306,7 +226,7 @@ def _settled(packages: list[dict[str, Any]], state: _State, means: Means) -> Set
     return Settled(tuple(picked), tuple(made), state.asked.notes)
 
 
-def _from_source(package: dict[str, Any], state: _State, means: Means) -> ToBuild | None:
+def _from_source(package: dict[str, Any], state: State, means: Means) -> ToBuild | None:
     """A package that `--no-binary` names comes from the archive of the version that was chosen."""
     name, version = package["name"], str(package.get("version", ""))
     if not state.asked.no_binary & {name, ":all:"} or "wheels" not in package:
@@ -331,18 +251,6 @@ def _from_source(package: dict[str, Any], state: _State, means: Means) -> ToBuil
     return ToBuild(source, one.filename, allowed, indexed=True)
 
 
-def needs_of(metadata: str) -> Needs:
-    """What a METADATA file says that is needed."""
-    from email.parser import HeaderParser
-
-    message = HeaderParser().parsestr(metadata)
-    return Needs(
-        tuple(" ".join(line.split()) for line in message.get_all("Requires-Dist", [])),
-        (message.get("Requires-Python") or "").strip(),
-        tuple(message.get_all("Provides-Extra", [])),
-    )
-
-
-def _explained(done: Completed, state: _State, means: Means) -> SeatrialError:
+def _explained(done: Completed, state: State, means: Means) -> SeatrialError:
     where = str(state.asked.files[0]) if state.asked.files else str(means.root)
     return explain_failure(done, where, means.target, offline=means.offline)
