@@ -31,9 +31,9 @@ _MAX_LINKS = 40  # as the kernel's
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute paths of a root file system: folders, symbolic links with their targets, files, and packages.
 
-    `programs` are files in folders named `bin`, `files` all that are not folders or symbolic links; `texts` the
-    content of account files, os-release and of what lists the files of Python distributions; `eggs` are
-    distributions in the old form.
+    `programs` are files in folders named `bin`; `files` all that are not folders or symbolic links (a tree that
+    `probe` remembers keeps those where packages are installed); `texts` the content of account files, os-release
+    and of what lists the files of Python distributions; `eggs` are distributions in the old form.
     """
 
     folders: set[str]

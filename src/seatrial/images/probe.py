@@ -14,7 +14,7 @@ import msgspec
 
 from seatrial.errors import SeatrialError
 from seatrial.files import write_atomic
-from seatrial.images.assemble.install import Scheme
+from seatrial.images.assemble.install import Scheme, scheme_roots
 from seatrial.images.assemble.store import Use, entry_path, publish, scratch
 from seatrial.images.base_tree import Tree, extract, read_tree, resolve
 from seatrial.images.layout import read_image
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from seatrial.images.bases import Base
 
-_NAME = "probe7-"
+_NAME = "probe8-"
 """How entries in the cache begin: raise the number when their content changes."""
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What CPython itself is linked against, and the loader.
@@ -101,8 +101,9 @@ def _make(base: Base, entry: Path) -> Probed:
         for name in ("proc", "dev", "tmp"):
             (made / "root" / name).mkdir(exist_ok=True)
         interpreter = _ask(made / "root", tree, executable, base)
-        # Which files there are is needed for reading them alone, and is most of what a tree weighs.
-        tree = msgspec.structs.replace(tree, files=set())
+        # Files elsewhere are most of what a tree weighs; nothing that is installed can replace them.
+        reach = tuple(folder.rstrip("/") + "/" for folder in scheme_roots(interpreter.scheme))
+        tree = msgspec.structs.replace(tree, files={path for path in tree.files if path.startswith(reach)})
         (made / "tree").write_bytes(msgspec.msgpack.encode(tree))
         (made / "interpreter").write_bytes(msgspec.msgpack.encode(interpreter))
         if entry.exists():  # damaged, else it would have been read

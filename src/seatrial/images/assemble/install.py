@@ -275,10 +275,12 @@ def content_of(wheel: Wheel, placed: Placement, descriptor: int, shebang: str) -
 
 def scheme_folders(scheme: Scheme) -> set[str]:
     """The folders that belong to the base, with all their parents; layers of wheels leave them alone."""
-    known: set[str] = set()
-    for folder in (scheme.purelib, scheme.platlib, scheme.scripts, scheme.headers, scheme.data):
-        known |= set(parents(folder + "/x"))
-    return known
+    return {parent for folder in scheme_roots(scheme) for parent in parents(folder + "/x")}
+
+
+def scheme_roots(scheme: Scheme) -> tuple[str, ...]:
+    """The folders that files of wheels go to, or into folders of."""
+    return (scheme.purelib, scheme.platlib, scheme.scripts, scheme.headers, scheme.data)
 
 
 def folders_of(files: Iterable[str], scheme: Scheme) -> list[str]:

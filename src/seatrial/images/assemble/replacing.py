@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from seatrial.errors import SeatrialError
-from seatrial.images.assemble.install import scheme_folders
+from seatrial.images.assemble.install import scheme_folders, scheme_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,8 +102,7 @@ def _rows(record: bytes) -> Iterator[list[str]]:
 
 def _inside(files: Iterable[str], base: str, scheme: Scheme) -> list[str]:
     """Absolute paths; those outside of the installation folders are left alone."""
-    folders = (scheme.purelib, scheme.platlib, scheme.scripts, scheme.headers, scheme.data)
-    allowed = tuple(folder.rstrip("/") + "/" for folder in folders)
+    allowed = tuple(folder.rstrip("/") + "/" for folder in scheme_roots(scheme))
     paths = [posixpath.normpath(posixpath.join(base, file)) for file in files if file.strip()]
     return [path for path in paths if path.startswith(allowed) and path != scheme.shebang]
 
