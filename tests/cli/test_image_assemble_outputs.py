@@ -19,7 +19,7 @@ import pytest
 from seatrial.images import layout as oci
 from seatrial.images import registry
 from seatrial.images.target import this_platform
-from support import assembling, registries
+from support import assembling, layouts, registries
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -296,3 +296,26 @@ def test_two_commands_that_write_one_folder_take_turns(project: Path, tmp_path: 
     image = oci.read_image(out)
     wanted = {image.digest, image.manifest.config.digest, *(layer.digest for layer in image.manifest.layers)}
     assert {f"sha256:{path.name}" for path in (out / "blobs" / "sha256").iterdir()} == wanted
+
+
+def inspect(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "seatrial", "image", "inspect", *arguments],
+        env=environment(project), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_of_a_folder_with_several_images_this_machines_is_shown(project: Path, tmp_path: Path) -> None:
+    top = layouts.two_platforms(tmp_path / "both")
+    shown = json.loads(good(inspect(project, str(tmp_path / "both"), "--json")))
+    assert shown["platform"] == this_platform()
+    assert (shown["index"], shown["platforms"]) == (top.digest, ["linux/amd64", "linux/arm64"])
+    for name in ("linux/arm64", "linux/amd64"):
+        shown = json.loads(good(inspect(project, str(tmp_path / "both"), "--json", "--platform", name)))
+        assert shown["platform"] == name
+    refused = inspect(project, str(tmp_path / "both"), "--platform", "linux/s390x")
+    assert refused.returncode == 1
+    assert "it holds linux/amd64, linux/arm64" in refused.stderr
+    alone = layouts.image(tmp_path / "one", architecture="riscv64")
+    shown = json.loads(good(inspect(project, str(tmp_path / "one"), "--json")))
+    assert (shown["digest"], shown["index"], shown["platform"]) == (alone.digest, None, "linux/riscv64")
