@@ -68,11 +68,17 @@ def _name(request: pytest.FixtureRequest) -> str:
         Fault("PUT", UPLOAD, times=3, status=500),
         Fault("PUT", UPLOAD, times=2, status=503, headers={"Retry-After": "2"}),
         Fault("POST", UPLOAD, times=2, status=429, headers={"Retry-After": "7"}),
+        Fault("POST", UPLOAD, times=2, status=429),
+        Fault("POST", UPLOAD, status=429, headers={"Retry-After": "Fri, 15 Jan 2027 08:00:30 GMT"}),
+        Fault("PUT", UPLOAD, status=503, headers={"Retry-After": "Fri, 15 Jan 2027 08:00:30 GMT"}),
         Fault("POST", UPLOAD, times=2, lose_answer=True),
         Fault("HEAD", "/blobs/", times=3, status=502),
         Fault("GET", "/v2/$", times=2, status=500),
         Fault("PUT", "/manifests/sha256", lose_answer=True),
         Fault("PUT", "/manifests/1.0", times=2, status=504),
+        Fault("PUT", "/manifests/1.0", lose_answer=True),
+        Fault("HEAD", "/manifests/1.0", times=2, status=500),
+        Fault("PUT", UPLOAD, slow=0.02),
         Fault("GET", "/manifests/sha256", cut_answer=50),
     ],
     ids=lambda f: "-".join(filter(None, [f.method, f.path.strip("/$"), _what(f)])),
@@ -93,8 +99,9 @@ def test_a_passing_fault_is_survived(
     assert fault.times == 0, "the fault did not happen"
     assert registry.resolve(f"{host}/{name}:1.0") == pushed.digest == made.digest
     assert registry.pull(f"{host}/{name}:1.0", tmp_path / "back") == made.digest
-    if "Retry-After" in fault.headers:
-        assert max(clock.sleeps) >= float(fault.headers["Retry-After"])
+    asked = fault.headers.get("Retry-After", "0")
+    if asked != "0":  # the date is 30 s after the simulated clock's beginning
+        assert max(clock.sleeps) >= (float(asked) if asked.isdigit() else 29)
     # Each of the other blobs is sent once; the broken one again for every break.
     assert BIG < faulty.blob_bytes() <= (BIG + 5_000) * 4
 
@@ -104,7 +111,7 @@ def _what(fault: Fault) -> str:
         return str(fault.status)
     return next(
         name
-        for name in ("cut_upload", "cut_answer", "lose_answer", "corrupt")
+        for name in ("cut_upload", "cut_answer", "lose_answer", "corrupt", "slow")
         if getattr(fault, name) not in (None, "", False)
     )
 
@@ -118,6 +125,17 @@ def _what(fault: Fault) -> str:
         (Fault("POST", UPLOAD, times=99, status=429), "answered 429 Too Many Requests 5 times"),
         (Fault("POST", UPLOAD, times=99, status=429, headers={"Retry-After": "3600"}), "come back in 3600 s"),
         (Fault("POST", UPLOAD, times=99, status=413, body=b"too big"), "413 too big"),
+        (Fault("PUT", UPLOAD, times=99, status=507), "has no space left for blob"),
+        (
+            Fault(
+                "PUT",
+                UPLOAD,
+                times=99,
+                status=500,
+                body=b'{"errors":[{"code":"UNKNOWN","detail":{"Err":28}}]}',
+            ),
+            "has no space left for blob",
+        ),
         (Fault("HEAD", "/blobs/", skip=4, times=99, status=404), "not in the registry although"),
         (Fault("PUT", "/manifests/sha256", times=99, corrupt="request"), "does not take the manifest"),
         (Fault("GET", "/manifests/sha256", times=99, corrupt="answer"), "is damaged"),
@@ -321,27 +339,88 @@ def test_a_blob_that_lies_elsewhere_is_fetched_there_without_credentials(
         assert not [seen for seen in storage.seen if "Authorization" in seen.headers]
 
 
+IMMUTABLE = {
+    "ECR's registry": (
+        400,
+        (
+            b'{"errors":[{"code":"TAG_INVALID","message":"The image tag \'1.0\' already exists in the \'app\' repository '
+            b'and cannot be overwritten because the tag is immutable."}]}'
+        ),
+    ),
+    "ECR's API": (
+        400,
+        b'{"errors":[{"code":"UNKNOWN","message":"ImageTagAlreadyExistsException: tag 1.0 exists"}]}',
+    ),
+    "Harbor": (
+        412,
+        (
+            b'{"errors":[{"code":"PRECONDITION","message":"Failed to process request due to \'app:1.0\' configured as '
+            b'immutable."}]}'
+        ),
+    ),
+    "without a word": (409, b""),
+}
+
+
+@pytest.mark.parametrize("wording", IMMUTABLE)
 def test_a_tag_that_must_not_move_is_explained(
-    faulty: Proxy, host: str, made: layouts.Descriptor, tmp_path: Path
+    wording: str,
+    faulty: Proxy,
+    host: str,
+    made: layouts.Descriptor,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    registry.push(tmp_path / "image", f"{host}/immutable/app:1.0")
-    body = b'{"errors":[{"code":"TAG_INVALID","message":"The image tag already exists and cannot be overwritten"}]}'
-    faulty.faults.append(Fault("PUT", "/manifests/1.0", times=99, status=400, body=body))
+    name = _name(request)
+    registry.push(tmp_path / "image", f"{host}/{name}:1.0")
+    status, body = IMMUTABLE[wording]
+    faulty.faults.append(Fault("PUT", "/manifests/1.0", times=99, status=status, body=body))
     image(tmp_path / "next", seed=77)
     with pytest.raises(
         TransportError, match=r"the tag 1\.0 exists and this registry does not let tags move"
     ) as caught:
-        registry.push(tmp_path / "next", f"{faulty.host}/immutable/app:1.0", clock=SimulatedClock())
+        registry.push(tmp_path / "next", f"{faulty.host}/{name}:1.0", tags=["latest"], clock=SimulatedClock())
     assert made.digest in (caught.value.fix or "")
-    assert registry.resolve(f"{host}/immutable/app:1.0") == made.digest
+    assert "push under another tag" in (caught.value.fix or "")
+    assert [tag.tag for tag in registry.tags(f"{host}/{name}")] == ["1.0"], "latest has not moved before it"
+    assert registry.resolve(f"{host}/{name}:1.0") == made.digest
     # The same image under the same tag is no change, so it is no error either.
-    registry.push(tmp_path / "image", f"{faulty.host}/immutable/app:1.0", clock=SimulatedClock())
+    registry.push(tmp_path / "image", f"{faulty.host}/{name}:1.0", clock=SimulatedClock())
+    # Not even when the tag appeared while we were pushing.
+    faulty.faults.insert(0, Fault("HEAD", "/manifests/1.0", status=404))
+    registry.push(tmp_path / "image", f"{faulty.host}/{name}:1.0", clock=SimulatedClock())
+    assert faulty.count("PUT", "/manifests/1.0") >= 2
+
+
+def test_a_registry_whose_disk_is_full_is_told_once(
+    tmp_path: Path, made: layouts.Descriptor, faulty: Proxy
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mount is only for root: no disk can be made full")
+    try:
+        with running(disk) as small, proxy(small) as recorder:
+            clock = SimulatedClock()
+            with pytest.raises(SeatrialError, match="has no space left for blob") as caught:
+                registry.push(tmp_path / "image", f"{recorder.host}/full/app:1", clock=clock)
+            assert "free space there" in (caught.value.fix or "")
+            assert recorder.blob_bytes() < 2 * BIG, "it is not sent again and again"
+            with pytest.raises(SeatrialError, match="has no"):
+                registry.resolve(f"{small}/full/app:1")
+            subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+            assert registry.push(tmp_path / "image", f"{recorder.host}/full/app:1").digest == made.digest
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_kill_9_in_the_middle_leaves_no_tag_and_the_next_push_finishes(
     faulty: Proxy, host: str, made: layouts.Descriptor, tmp_path: Path
 ) -> None:
-    hold = Fault("PUT", UPLOAD, hold=100_000)  # one worker sends the largest blob first
+    hold = Fault("PUT", UPLOAD, times=9, hold=100_000)  # longer than the other blobs
     faulty.faults.append(hold)
     target = f"{faulty.host}/killed/app:1"
     code = f"from pathlib import Path; from seatrial.images import registry; registry.push(Path({str(tmp_path / 'image')!r}), {target!r}, workers=1)"
