@@ -6,13 +6,14 @@ Without it every container compiles on its first import: 10 s instead of 5 for a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import struct
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from typing import IO, TYPE_CHECKING
 
 from seatrial.errors import MissingToolError, SeatrialError
@@ -26,15 +27,23 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.wheel import Wheel
     from seatrial.images.probe import Interpreter
 
-# Files per process. What a marshalled constant looks like depends on what was compiled before it in the same
-# process, so the split is part of the result and must not depend on the machine.
-_PER_PROCESS = 400
+    Source = tuple[Wheel, Placement]
+
+RECIPE = 2
+"""Part of the key of every layer of bytecode: raise it when their bytes change for the same wheels."""
+# Source bytes for one process. What a marshalled constant looks like depends on what was compiled before it in the
+# same process, so the split is part of the result and must not depend on the machine. Starting Python costs as
+# much as compiling 200 kB.
+_PER_PROCESS = 8 << 20
 _TIME_LIMIT = 600
 _HEAD = struct.Struct(">II")
+_PIPE = 1 << 20
+# Layers are written side by side, and each compiles: more processes than processors only take memory.
+_PROCESSORS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 # Reads (path, source) pairs from stdin and answers each with the content of a .pyc, or nothing if it does not
 # compile (some packages carry templates and Python 2 files; pip ignores them too).
 _WORKER = r"""
-import sys, struct, importlib.util, warnings, gc
+import os, sys, struct, importlib.util, warnings, gc
 from importlib._bootstrap_external import SourceFileLoader, _code_to_hash_pyc
 gc.disable()
 warnings.simplefilter("ignore")
@@ -49,6 +58,8 @@ while first := read(8):
     except (SyntaxError, ValueError, RecursionError, OverflowError, MemoryError):
         data = b""
     write(struct.pack(">I", len(data)) + data)
+sys.stdout.buffer.flush()
+os._exit(0)
 """
 
 
@@ -62,22 +73,30 @@ def write_bytecode(
         WheelError: a wheel is damaged.
     """
     need_interpreter(interpreter)
-    jobs = [(wheel, part) for wheel in wheels for part in _parts(wheel, scheme)]
-    files: dict[str, str] = {}
     folders: set[str] = set()
+    for source, content in _compiled(list(_parts(wheels, scheme)), interpreter, threads):
+        path = bytecode_path(source, interpreter.cache_tag)
+        folder = posixpath.dirname(path)
+        if folder not in folders:
+            folders.add(folder)
+            writer.add_directory(folder.lstrip("/"))
+        writer.add_bytes(path.lstrip("/"), content)
+    # Where packages disagree about a module, its source says so.
+    return Installed({})
+
+
+def _compiled(
+    parts: list[list[Source]], interpreter: Interpreter, threads: int
+) -> Iterator[tuple[str, bytes]]:
+    """Path of the source and bytecode of all that compile, in order; few parts are in memory at a time."""
+    waiting: deque[Future[list[tuple[str, bytes]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for made in pool.map(lambda job: list(_compile(job[0], job[1], interpreter)), jobs):
-            for source, content in made:
-                path = bytecode_path(source, interpreter.cache_tag)
-                folder = posixpath.dirname(path)
-                if not content or path in files:
-                    continue
-                if folder not in folders:
-                    folders.add(folder)
-                    writer.add_directory(folder.lstrip("/"))
-                writer.add_bytes(path.lstrip("/"), content)
-                files[path] = hashlib.sha256(content).hexdigest()
-    return Installed(files)
+        for part in parts:
+            waiting.append(pool.submit(_compile, part, interpreter))
+            if len(waiting) > threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def need_interpreter(interpreter: Interpreter) -> None:
@@ -102,50 +121,68 @@ def bytecode_path(source: str, cache_tag: str) -> str:
     return f"{folder}/__pycache__/{name.removesuffix('.py')}.{cache_tag}.pyc"
 
 
-def _parts(wheel: Wheel, scheme: Scheme) -> Iterator[list[Placement]]:
+def _parts(wheels: Sequence[Wheel], scheme: Scheme) -> Iterator[list[Source]]:
+    """The modules of all wheels, in order; of several with one path the last, which is the one that is installed."""
     inside = (scheme.purelib + "/", scheme.platlib + "/")
-    sources = [p for p in placements(wheel, scheme) if p.path.endswith(".py") and p.path.startswith(inside)]
-    for start in range(0, len(sources), _PER_PROCESS):
-        yield sources[start : start + _PER_PROCESS]
+    chosen = {
+        placed.path: (wheel, placed)
+        for wheel in wheels
+        for placed in placements(wheel, scheme)
+        if placed.path.endswith(".py") and placed.path.startswith(inside)
+    }
+    part: list[Source] = []
+    size = 0
+    for wheel, placed in chosen.values():
+        part.append((wheel, placed))
+        size += placed.entry.size if placed.entry else len(placed.content)
+        if size >= _PER_PROCESS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
-def _compile(wheel: Wheel, part: list[Placement], interpreter: Interpreter) -> Iterator[tuple[str, bytes]]:
+def _compile(part: list[Source], interpreter: Interpreter) -> list[tuple[str, bytes]]:
     from seatrial.images.system.pythons import sandboxed
 
     assert interpreter.compiler is not None  # noqa: S101 - asked before
     argv = sandboxed(interpreter.compiler, ["-s", "-S", "-c", _WORKER])
     failures: list[BaseException] = []
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        _PROCESSORS,
+        subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pipesize=_PIPE
+        ) as process,
+    ):
         watchdog = threading.Timer(_TIME_LIMIT, process.kill)
         watchdog.start()
-        feeder = threading.Thread(target=_feed, args=(process.stdin, wheel, part, failures), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(process.stdin, part, failures), daemon=True)
         feeder.start()
         try:
-            for placed in part:
-                yield placed.path, _answer(process.stdout, wheel, failures)
+            found = [(placed.path, _answer(process.stdout, wheel, failures)) for wheel, placed in part]
         finally:
             watchdog.cancel()
             process.kill()
             feeder.join()
+    return [(path, content) for path, content in found if content]
 
 
-def _feed(stdin: IO[bytes], wheel: Wheel, part: list[Placement], failures: list[BaseException]) -> None:
-    try:
-        descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
+def _feed(stdin: IO[bytes], part: list[Source], failures: list[BaseException]) -> None:
+    with suppress(BrokenPipeError), ExitStack() as stack:  # the reader of the answers says why
+        stack.enter_context(stdin)
+        opened: dict[str, int] = {}
         try:
-            with stdin:
-                for placed in part:
-                    content = content_of(wheel, placed, descriptor, "")
-                    name = placed.path.encode()
-                    stdin.write(_HEAD.pack(len(name), len(content)) + name + content)
-        finally:
-            os.close(descriptor)
-    except BrokenPipeError:
-        return  # the reader of the answers says why
-    except BaseException as error:  # noqa: BLE001 - handed to the reading thread
-        failures.append(error)
+            for wheel, placed in part:
+                if wheel.path not in opened:
+                    opened[wheel.path] = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
+                    stack.callback(os.close, opened[wheel.path])
+                content = content_of(wheel, placed, opened[wheel.path], "")
+                name = placed.path.encode()
+                stdin.write(_HEAD.pack(len(name), len(content)) + name + content)
+        except BrokenPipeError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed to the reading thread
+            failures.append(error)
 
 
 def _answer(stdout: IO[bytes] | None, wheel: Wheel, failures: list[BaseException]) -> bytes:

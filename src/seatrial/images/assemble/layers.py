@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import msgspec
 
 from seatrial.images.assemble.accounts import Ground, write_ground
-from seatrial.images.assemble.bytecode import need_interpreter, write_bytecode
+from seatrial.images.assemble.bytecode import RECIPE, need_interpreter, write_bytecode
 from seatrial.images.assemble.fetch import wheel_path
 from seatrial.images.assemble.groups import describe
 from seatrial.images.assemble.install import Installed, Scheme, write_wheels
@@ -56,7 +56,9 @@ def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, thr
     need_interpreter(interpreter)
     scheme = interpreter.scheme
     shas = [(w.sha256, w.filename) for w in wheels]
-    key = _key("bytecode", shas, scheme, interpreter.version, interpreter.magic, interpreter.cache_tag)
+    key = _key(
+        "bytecode", RECIPE, shas, scheme, interpreter.version, interpreter.magic, interpreter.cache_tag
+    )
 
     def write(out: LayerWriter) -> Installed:
         return write_bytecode(out, [_open(w) for w in wheels], scheme, interpreter, threads)
