@@ -178,6 +178,45 @@ class TestWithoutAFile:
     def test_an_empty_folder_has_no_image(self, tmp_path: Path) -> None:
         assert load(tmp_path, environ={}).images == {}
 
+    @pytest.mark.parametrize(
+        ("files", "found"),
+        [
+            ("uv.lock poetry.lock pylock.toml requirements.txt pyproject.toml environment.yml", "uv.lock"),
+            ("poetry.lock pylock.toml requirements.txt pyproject.toml", "poetry.lock"),
+            ("pylock.toml requirements.txt pyproject.toml", "pylock.toml"),
+            ("requirements.in requirements.txt pyproject.toml environment.yml", "requirements.txt"),
+            ("requirements/base.txt pyproject.toml", "requirements/base.txt"),
+            ("pyproject.toml environment.yml", "pyproject.toml"),
+            ("environment.yml", "environment.yml"),
+        ],
+    )
+    def test_the_most_exact_file_says_what_is_installed(self, tmp_path: Path, files: str, found: str) -> None:
+        for name in files.split():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text('[project]\nname = "x"\ndependencies = ["y"]\n')
+
+        (image,) = load(tmp_path, environ={}).images.values()
+
+        assert image.requirements == (found,)
+
+    @pytest.mark.parametrize(
+        ("text", "counts"),
+        [
+            ('[project]\nname = "x"\ndynamic = ["dependencies"]\n', True),
+            ('[tool.poetry.dependencies]\npython = "^3.11"\ny = "*"\n', True),
+            ('[tool.poetry.dependencies]\npython = "^3.11"\n', False),
+            ('[project]\nname = "x"\ndependencies = []\n', False),
+            ("[tool.ruff]\nline-length = 88\n", False),
+            ("not TOML", False),
+        ],
+    )
+    def test_a_project_file_counts_when_it_says_what_is_needed(
+        self, tmp_path: Path, text: str, counts: bool
+    ) -> None:
+        (tmp_path / "pyproject.toml").write_text(text)
+
+        assert bool(load(tmp_path, environ={}).images) is counts
+
     def test_what_the_file_says_is_not_detected_over(self, tmp_path: Path) -> None:
         (tmp_path / "requirements.txt").touch()
         (tmp_path / "serve.py").write_text('"/ping"')

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAJOR = "1"
+_NAMED = 8
 
 
 def settle_pylock(
@@ -71,13 +72,13 @@ def settle_packages(
     _check_target(data, means, rules)
     environment = marker_environment(means.target, means.python)
     chosen: dict[str, Picked | ToBuild | Unplaced] = {}
-    notes: list[str] = []
+    passed: list[str] = []
     for package in data.get("packages", ()):
         name = normalised(str(package["name"]))
         where = f"{rules.where}: {name}"
-        if name in without or not holds(
-            str(package.get("marker", "")), environment, extras=extras, groups=groups, where=where
-        ):
+        marker = str(package.get("marker", ""))
+        if name in without or not holds(marker, environment, extras=extras, groups=groups, where=where):
+            passed += [name] if "extras" not in marker and "dependency_groups" not in marker else []
             continue
         if name in chosen:
             raise SeatrialError(
@@ -86,10 +87,18 @@ def settle_packages(
             )  # fmt: skip
         _check_python(package, name, means, rules)
         chosen[name] = _placed(choose({**package, "name": name}, means, rules), package)
+    notes = _left_out(sorted({*passed} - {*chosen} - {*without}), means)
     linked = sorted(n for n, one in chosen.items() if isinstance(one, ToBuild) and one.source.editable)
     if linked:
         notes.append(f"the image gets copies of {', '.join(linked)}, not links to them as the lock says")
     return _settled(list(chosen.values()), tuple(notes), means)
+
+
+def _left_out(names: list[str], means: Means) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"of the lock, not for {means.target}: {', '.join(names[:_NAMED])}{more}"]
 
 
 def _settled(choices: list[Picked | ToBuild | Unplaced], notes: tuple[str, ...], means: Means) -> Settled:
