@@ -15,11 +15,17 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from seatrial import transport
-from seatrial.cloud import ecr
-from seatrial.cloud.session import denied_action
-from seatrial.errors import SeatrialError
 from seatrial.images import credentials
 from seatrial.images.reference import Reference, api_host, is_loopback
+from seatrial.images.registry_refusals import (
+    NO_REPOSITORY,
+    codes,
+    denied,
+    not_found,
+    refusal,
+    said,
+    unknown_repository,
+)
 from seatrial.transport import TransportError, place
 
 if TYPE_CHECKING:
@@ -31,9 +37,28 @@ if TYPE_CHECKING:
     from seatrial.images.credentials import Credentials
     from seatrial.transport import Link, Method, Retry
 
+__all__ = [
+    "CONNECTIONS",
+    "DELETE",
+    "NO_REPOSITORY",
+    "PULL",
+    "PUSH",
+    "Challenge",
+    "Session",
+    "authenticate",
+    "call",
+    "codes",
+    "location",
+    "not_found",
+    "open_session",
+    "open_stream",
+    "refusal",
+    "said",
+    "unknown_repository",
+]
+
 PULL, PUSH = "pull", "pull,push"
 DELETE = "pull,push,delete"
-NO_REPOSITORY = frozenset({"NAME_UNKNOWN"})
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 CONNECTIONS = 16
 _SHORTEST_LIFE = 60.0  # seconds a token lives when its server does not say, by the specification
@@ -148,7 +173,7 @@ def call(
             continue
         break
     if answer.status_code in (_UNAUTHORIZED, _FORBIDDEN):
-        raise _denied(session, answer, actions)
+        raise denied(session, answer, actions)
     return answer
 
 
@@ -171,35 +196,9 @@ def open_stream(
                 _log_in(session, actions, instead_of=user)
                 continue
             if answer.status_code in (_UNAUTHORIZED, _FORBIDDEN):
-                raise _denied(session, answer, actions)
+                raise denied(session, answer, actions)
             yield answer
             return
-
-
-def refusal(session: Session, answer: httpx.Response, what: str, *, fix: str | None = None) -> TransportError:
-    """An error from an unexpected answer, with the registry's own words."""
-    return TransportError(
-        what,
-        where=f"{place(str(answer.request.url))} ({session.reference.name})",
-        why=f"{answer.status_code} {said(answer)}".strip(),
-        fix=fix,
-        kind="status",
-        status=answer.status_code,
-    )
-
-
-def codes(answer: httpx.Response) -> set[str]:
-    """The error codes in a registry's answer, such as BLOB_UPLOAD_UNKNOWN."""
-    return {code for code, _ in _errors(answer)}
-
-
-def said(answer: httpx.Response) -> str:
-    """A registry's error answer in one line."""
-    errors = _errors(answer)
-    if errors:
-        return transport.excerpt("; ".join(f"{code} {message}".strip() for code, message in errors))
-    text = transport.excerpt(answer.text)
-    return answer.reason_phrase if not text or "<" in text[:20] else text
 
 
 def location(session: Session, answer: httpx.Response, url: str) -> str:
@@ -336,7 +335,7 @@ def _fetch_token(session: Session, scope: str, now: float) -> _Token:
         )
         answer = _send(session, "GET", address, _basic(user), None, repeatable=True)
     if answer.status_code != 200:  # noqa: PLR2004
-        raise _denied(session, answer, scope.split(" ", maxsplit=1)[0].rpartition(":")[2])
+        raise denied(session, answer, scope.split(" ", maxsplit=1)[0].rpartition(":")[2])
     return _read_token(answer, now)
 
 
@@ -365,71 +364,3 @@ def _read_token(answer: httpx.Response, now: float) -> _Token:
         ) from None
     # Renewed before its end: the clock of the server may be ahead, and a request takes time.
     return _Token(str(text), now + life * 0.8)
-
-
-def _denied(session: Session, answer: httpx.Response, actions: str) -> TransportError:
-    verb = "push to" if "push" in actions else "pull from"
-    registry = session.reference.registry
-    missing = denied_action(said(answer))
-    if missing is not None:
-        return TransportError(
-            f"{registry} does not let us do {missing[0]}",
-            where=place(str(answer.request.url)),
-            why=said(answer),
-            fix=f"allow {missing[0]} on {missing[1]} in the policy of that user or role",
-            kind="status",
-            status=answer.status_code,
-        )
-    if session.user is None:
-        why = "no credentials were found for it"
-        fix = f"log in, for example with `skopeo login {registry}` or `docker login {registry}`"
-    else:
-        why = f"the credentials from {session.user.source} are not enough"
-        fix = f"log in again as someone who may {verb} {session.reference.repository}"
-    return TransportError(
-        f"{registry} does not let us {verb} {session.reference.repository}",
-        where=place(str(answer.request.url)),
-        why=f"{why}; it says: {answer.status_code} {said(answer)}".strip(),
-        fix=fix,
-        kind="status",
-        status=answer.status_code,
-    )
-
-
-def unknown_repository(session: Session, answer: httpx.Response) -> TransportError | None:
-    """What to do when the registry answers that it has no such repository; None when it says something else."""
-    if not codes(answer) & NO_REPOSITORY:
-        return None
-    amazon = ecr.parse_host(session.reference.registry)
-    if amazon is None:
-        fix = "make the repository (or its project) in the registry, and check the spelling"
-    elif amazon.public:
-        fix = "add --create, or make it with `aws ecr-public create-repository`; the first part is your account's alias"
-    else:
-        fix = (
-            "add --create (or `push.create: true`), or run `aws ecr create-repository "
-            f"--repository-name {session.reference.repository} --region {amazon.region}`"
-        )
-    return refusal(
-        session,
-        answer,
-        f"{session.reference.registry} has no repository {session.reference.repository}",
-        fix=fix,
-    )
-
-
-def _errors(answer: httpx.Response) -> list[tuple[str, str]]:
-    try:
-        errors = answer.json()["errors"]
-        return [(str(error.get("code", "")), str(error.get("message", ""))) for error in errors]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
-def not_found(session: Session, what: str) -> SeatrialError:
-    """The registry knows no such thing."""
-    return SeatrialError(
-        f"{session.reference.registry} has no {what}",
-        where=session.reference.name,
-        fix=f"`seatrial image tags {session.reference.name}` lists what is there",
-    )
