@@ -171,6 +171,10 @@ def _memory(_match: re.Match[str], _told: Told) -> Cause:
     )
 
 
+def _processes(_match: re.Match[str], _told: Told) -> Cause:
+    return Cause("it started more processes than it may", "choose a version that has a wheel")
+
+
 def _disk(_match: re.Match[str], _told: Told) -> Cause:
     return Cause(
         "the disk is full, or a file became larger than builds may write",
@@ -230,6 +234,7 @@ def _sign(pattern: str, cause: Callable[[re.Match[str], Told], Cause]) -> _Sign:
 # Most telling first: a missing compiler also says "error: command failed", and a retried download a traceback.
 _SIGNS = (
     _sign(r"No space left on device|File size limit exceeded|\[Errno 27\]", _disk),
+    _sign(r"BlockingIOError: \[Errno 11\]|fork: (?:retry: )?Resource temporarily unavailable", _processes),
     _sign(r"MemoryError|Cannot allocate memory|fatal error: Killed signal|virtual memory exhausted|out of memory", _memory),
     _sign(
         r"Temporary failure in name resolution|Could not resolve host|Network is unreachable|Name or service not known"

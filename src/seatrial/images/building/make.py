@@ -129,8 +129,9 @@ def _install(
     try:
         needed = resolved(work.shop, requires, work.system, work.source)
     except SeatrialError as error:
+        why = error.what + (f": {error.why}" if error.why else "")
         raise _failed(
-            work, f"finding what it is built with ({', '.join(requires)})", str(error), error.fix
+            work, f"finding what it is built with ({', '.join(requires)})", why, error.fix
         ) from error
     have, names = {wheel.sha256 for wheel in there}, {wheel.name for wheel in there}
     new = [wheel for wheel in needed.lock.wheels if wheel.sha256 not in have]
