@@ -10,7 +10,7 @@ import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.image_source import source_options
-from seatrial.reports.units import megabytes
+from seatrial.reports.units import counted, megabytes
 
 if TYPE_CHECKING:
     from seatrial.images.rebase.model import Rebased, Report
@@ -89,11 +89,13 @@ def _print(report: Report, image: str) -> None:
         _print_image(one)
     for line in report.notes:
         note(f"note: {line}")
+    if report.read:
+        note(f"read {counted(len(report.read), 'layer')}, {megabytes(report.read_bytes)}, from registries")
     if report.digest:
         new = sum(layer.size for one in report.images for layer in one.layers if not layer.reused)
         note(
-            f"{megabytes(report.size)}, of which {megabytes(new)} new; read {megabytes(report.read_bytes)} from "
-            f"registries, pushed {megabytes(report.pushed_bytes)}, in {report.seconds:.1f} s"
+            f"{megabytes(report.size)}, of which {megabytes(new)} new, in {report.seconds:.1f} s; "
+            f"pushed {megabytes(report.pushed_bytes)}"
         )
         note(f"the rebased image is in {report.place}")
     following = _next(report, image)

@@ -98,7 +98,9 @@ def libraries(case: Case) -> Iterator[Check]:
     )  # fmt: skip
     for identifier, what, problems in groups:
         if not problems:
-            yield passed(identifier, f"{what}: {counted(count, 'object')} of the image find what they need")
+            yield passed(
+                identifier, f"{what}: {counted(count, 'object')} of the image checked, nothing is missing"
+            )
             continue
         first = problems[0]
         lacks = f"{first.library} without {first.version}" if first.version else f"no {first.library}"

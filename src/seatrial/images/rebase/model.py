@@ -61,8 +61,8 @@ class Rebased(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer. `digest` names the rebased image (an index of several), empty when nothing was written.
 
-    `read_bytes` came from registries for the checks, `pushed_bytes` went to one; `size` is the bytes of all
-    layers; `notes` are worth knowing; `place` is the layout or the reference that has the result.
+    `read` are the layers that came from registries with their bytes, `read_bytes` the sum; `pushed_bytes` went to
+    one; `size` is the bytes of all layers; `notes` are worth knowing; `place` is the layout or reference of the result.
     """
 
     verdict: Answer
@@ -70,6 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     place: str = ""
     size: int = 0
+    read: dict[str, int] = {}
     read_bytes: int = 0
     pushed_bytes: int = 0
     seconds: float = 0.0

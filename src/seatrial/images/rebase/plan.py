@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images.assemble.layers import processors
-from seatrial.images.assemble.store import scratch
+from seatrial.images.assemble.store import entry_path, scratch
 from seatrial.images.bases import Base
 from seatrial.images.rebase import base as bases
 from seatrial.images.rebase import checks, config, linking, own, packages, scan, tree
@@ -18,6 +18,7 @@ from seatrial.images.rebase.model import Rebased, Side
 from seatrial.images.rebase.python_checks import stale_layers
 from seatrial.images.rebase.source import manifest_only, platform_of
 from seatrial.images.testing.model import Check, failed, passed, skipped
+from seatrial.reports.units import counted
 from seatrial.transport import TransportError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def plan(opened: Opened, image: oci.Image, request: Request, use: Use) -> Plan:
         check = passed("base", f"the base {found.base.name} has not changed: {why}")
         return Plan(image, replace(answer, verdict="nothing to do", checks=(check,)))
     first = [
-        passed("base", f"{found.old.layers} layers are the old base's, as {found.old.how} says"),
+        passed("base", f"{counted(found.old.layers, 'layer')} of the old base, known from {found.old.how}"),
         checks.platform(image, found.target),
         checks.layer_count(image, found.old.layers, found.target),
     ]
@@ -114,10 +115,17 @@ def _bases(opened: Opened, image: oci.Image, request: Request, use: Use) -> _Bas
     if bases.is_suite(name):
         texts = tree.merge(_scans(opened, image, use, 0, old.layers)).texts
         wanted = bases.extra_packages(texts)
+    before = {path.name for path in entry_path("bases", "").glob("pulled-*/blobs/sha256/*")}
     base = bases.new_base(
         name, use, platform=platform, packages=wanted, insecure=request.insecure, again=request.onto is None
     )
-    return _Bases(said, old, oci.read_image(base.layout, digest=base.digest), base)
+    target = oci.read_image(base.layout, digest=base.digest)
+    if base.layout.name.startswith("pulled-"):
+        opened.blobs.fetched |= {
+            layer.digest: layer.size for layer in target.manifest.layers
+            if layer.digest.removeprefix("sha256:") not in before
+        }  # fmt: skip
+    return _Bases(said, old, target, base)
 
 
 def _is_folder(name: str) -> bool:

@@ -47,9 +47,9 @@ def rebase(request: Request) -> Report:
         report = Report(verdict=verdict, images=tuple(one.answer for one in plans), notes=_notes(opened))
         if verdict == "may" and not request.check:
             report = _write(request, plans, opened, report)
-        read = sum(opened.blobs.fetched.values())
+        read = dict(opened.blobs.fetched)
     seconds = round(time.monotonic() - started, 3)
-    return msgspec.structs.replace(report, read_bytes=read, seconds=seconds)
+    return msgspec.structs.replace(report, read=read, read_bytes=sum(read.values()), seconds=seconds)
 
 
 def _verdict(answers: Sequence[Answer]) -> Answer:
