@@ -8,7 +8,6 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from seatrial.cli.common import note
-from seatrial.reports.text import wants_colour
 from seatrial.reports.units import counted, size
 
 if TYPE_CHECKING:
@@ -76,4 +75,6 @@ def _wrapped(text: str, further: int = 0) -> list[str]:
 
 
 def _paint(text: str, shade: str) -> str:
+    from seatrial.reports.text import wants_colour
+
     return f"\x1b[{_SHADES[shade]}m{text}\x1b[0m" if wants_colour(sys.stderr) else text
