@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.layouts import image, two_platforms
-from support.registries import running
+from support.registries import need, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,3 +106,71 @@ def test_what_goes_wrong_is_said_without_a_traceback(
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_GLOBAL": "/dev/null"}
+    for who in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{who}_NAME": "ann", f"GIT_{who}_EMAIL": "ann@example.org"}
+    subprocess.run(["git", *arguments], cwd=folder, env=env, check=True, capture_output=True)
+
+
+def test_settings_say_where_to_and_git_says_the_tags(host: str, tmp_path: Path) -> None:
+    need("git")
+    project = tmp_path / "project"
+    project.mkdir()
+    made = image(project / "image", seed=3)
+    (project / "seatrial.yaml").write_text(
+        f"images: {{app: {{push: {{to: [{host}/cli/settings], strategy: semantic, floating: true}}}}}}\n"
+    )
+    _git(project, "init", "-q", "-b", "main")
+    for message, tag in (("fix: one", "v1.4.2"), ("feat: two", "")):
+        (project / message[:3]).write_text(message)
+        _git(project, "add", "seatrial.yaml", message[:3])
+        _git(project, "commit", "-q", "-m", message)
+        if tag:
+            _git(project, "tag", tag)
+
+    ahead = _seatrial(tmp_path, "push", "image", "--dry-run", "-C", str(project))
+    assert ahead.returncode == 0, ahead.stderr
+    assert "tag 1.5.0: a minor version after 1.4.2" in ahead.stderr
+    assert "would send 4 blobs" in ahead.stderr
+    assert "has no repository" in _seatrial(tmp_path, "tags", f"{host}/cli/settings").stderr
+
+    done = _seatrial(tmp_path, "push", "image", "--json", "-C", str(project))
+    answer = json.loads(done.stdout)
+    assert answer["pushed"][0]["tags"] == ["1.5.0", "1.5", "1"]
+    assert [(one["tag"], one["fixed"]) for one in answer["decision"]["tags"]] == [
+        ("1.5.0", True), ("1.5", False), ("1", False),
+    ]  # fmt: skip
+    assert any("git tag v1.5.0" in note for note in answer["decision"]["notes"])
+
+    other = image(project / "image", seed=4)
+    refused = _seatrial(tmp_path, "push", "image", "-C", str(project))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "1.5.0 is another image already" in refused.stderr
+    listed = json.loads(_seatrial(tmp_path, "tags", f"{host}/cli/settings", "--json").stdout)
+    assert {tag["digest"] for tag in listed["tags"]} == {made.digest}
+    moved = _seatrial(tmp_path, "push", "image", "--replace", "-C", str(project))
+    assert moved.stdout.strip().endswith(other.digest)
+
+    (project / "fix").write_text("changed")
+    dirty = _seatrial(tmp_path, "push", "image", "-C", str(project))
+    assert (dirty.returncode, dirty.stdout) == (2, "")
+    assert "changed or unknown to git: fix" in dirty.stderr
+
+
+def test_one_of_several_fails(host: str, tmp_path: Path) -> None:
+    made = image(tmp_path / "image", seed=5)
+    references = [f"{host}/cli/several:1", "127.0.0.1:1/cli/several:1"]
+    done = _seatrial(tmp_path, "push", str(tmp_path / "image"), *references, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    answer = json.loads(done.stdout)
+    assert [one["digest"] for one in answer["pushed"]] == [made.digest]
+    [failure] = answer["failed"]
+    assert failure["reference"] == "127.0.0.1:1/cli/several"
+    assert "refuses the connection" in failure["error"]["what"]
+    shown = _seatrial(tmp_path, "push", str(tmp_path / "image"), *references)
+    assert shown.returncode == 1
+    assert shown.stdout.splitlines() == [f"{host}/cli/several@{made.digest}"]
+    assert "failed: 127.0.0.1:1/cli/several" in shown.stderr
