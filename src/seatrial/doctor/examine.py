@@ -84,6 +84,9 @@ CHECKS: tuple[Check, ...] = (
         needed=True,
         packages=("mmdebstrap", "debian-archive-keyring"),
     ),
+    Check(
+        "qemu-user", "makes images for another processor", programs.emulator, packages=("qemu-user-static",)
+    ),
     Check("user ids", "give the users of an image their ids", machine.user_ids, packages=("uidmap",)),
     Check("state", "journal and logs of runs", machine.state, needed=True),
     Check("cache", "layers, wheels and resolutions", machine.cache, needed=True),

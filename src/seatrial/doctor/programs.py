@@ -66,6 +66,15 @@ def bwrap() -> Answer:
     return Answer(status="broken", version=said, detail=answer.why, get=namespace_advice())
 
 
+def emulator() -> Answer:
+    """The one for the other of the two processors that images are made for; it must need no library."""
+    from seatrial.images.system.processors import architecture, emulator
+    from seatrial.images.target import WHEEL_ARCHITECTURES
+
+    found = [emulator(f"linux/{name}") for name in WHEEL_ARCHITECTURES if name != architecture()]
+    return ok(version(found[0])) if found and found[0] else Answer(status="missing")
+
+
 def mmdebstrap() -> Answer:
     """Ask it for a namespace with more than one user, which it needs unless it is root."""
     import os

@@ -70,7 +70,7 @@ def run_config(spec: ImageSpec, inherited: dict[str, Any], user: Account, base: 
         config["Cmd"] = list(spec.command)
     ports = set(inherited.get("ExposedPorts") or {}) | {f"{port}/tcp" for port in spec.ports}
     config["ExposedPorts"] = {port: {} for port in sorted(ports)}
-    labels = {**(inherited.get("Labels") or {}), _BASE_DIGEST: base.digest}
+    labels = {**(inherited.get("Labels") or {}), _BASE_DIGEST: base.origin or base.digest}
     labels.pop(_BASE_NAME, None)
     if not base.name.startswith((".", "/", "~")):  # the name of a folder says nothing elsewhere
         labels[_BASE_NAME] = base.name

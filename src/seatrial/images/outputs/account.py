@@ -104,6 +104,8 @@ def _base_rows(image: Decided) -> list[AssembledLayer]:
         if not step.get("empty_layer")
     ]
     total = len(image.base.manifest.layers)
+    # What was put on top of the base here has a name of its own.
+    names = [f"base {image.spec.base}"] * (total - len(base.added)) + [*base.added]
     for number, layer in enumerate(image.base.manifest.layers, 1):
         which = f"layer {number} of {total} of the base" if total > 1 else "the base"
         by = (
@@ -115,7 +117,7 @@ def _base_rows(image: Decided) -> list[AssembledLayer]:
             AssembledLayer(
                 digest=layer.digest,
                 size=layer.size,
-                what=f"base {image.spec.base}",
+                what=names[number - 1],
                 reused=not base.made_now,
                 why=f"{which}, taken over as it is{by}",
                 reason=base_reason(base, image.former),
