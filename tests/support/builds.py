@@ -22,7 +22,7 @@ from support.bases import base as small_base
 from support.debian import needs_bwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from seatrial.images.building.model import Limits
     from seatrial.images.inputs.model import Build, Built
@@ -104,7 +104,7 @@ def sdist(
     return path
 
 
-def base(layout: Path) -> Path:
+def base(layout: Path, *, env: Sequence[str] = ()) -> Path:
     """A base whose Python has all of the standard library that build backends use."""
     standard = Path(sysconfig.get_paths()["stdlib"])
     inside = f"usr/local/lib/python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -118,7 +118,7 @@ def base(layout: Path) -> Path:
         for library in re.findall(r"(/\S+\.so\S*)", listed):
             if "/ld-" not in library:  # it must be executable, and the small base has it
                 extra[library.lstrip("/")] = Path(library).read_bytes()
-    return small_base(layout, extra=extra)
+    return small_base(layout, extra=extra, env=env)
 
 
 @contextmanager
