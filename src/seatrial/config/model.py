@@ -168,6 +168,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             description="Build source distributions, local packages and those from repositories, in a sandbox."
         ),
     ] = True
+    timeout: Annotated[Seconds, Meta(description="Seconds that building one package may take.")] = 3600.0
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,7 +37,8 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     `requirements`: requirement files, pyproject.toml, uv.lock, poetry.lock, pylock.toml or environment.yml.
     `extras`, `groups`: of the project, with pyproject.toml or a lock. `project`: whether it is installed itself;
     None: when it says how it is built. `find_links`: folders of wheels. `offline`: ask no index.
-    `build`: packages without a wheel are built, in `build_base` (empty: a fitting one) with `build_packages`.
+    `build`: packages without a wheel are built, in `build_base` (empty: a fitting one) with `build_packages`, each
+    within `build_timeout` seconds.
     `source`, `exclude`: patterns of .gitignore; an empty `source` puts no source into the image.
     `user`: a name (made with uid 10001 when the base lacks it), `uid` or `uid:gid`.
     `owner`: who owns the source, `root` or `user`.
@@ -55,6 +56,7 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     build: bool = True
     build_base: str = ""
     build_packages: tuple[str, ...] = ()
+    build_timeout: float = 3600.0
     source: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     workdir: str = "/app"
@@ -88,6 +90,7 @@ def from_config(root: Path, image: Image) -> ImageSpec:
         build=image.build.allow,
         build_base=_base(root, image.build.base) if image.build.base else "",
         build_packages=(*(image.build.base.packages if image.build.base else ()), *image.build.packages),
+        build_timeout=image.build.timeout,
         source=image.source.include,
         exclude=image.source.exclude,
         workdir=image.workdir,

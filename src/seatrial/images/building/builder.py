@@ -52,7 +52,7 @@ def builder(
         from seatrial.images.building.make import make
         from seatrial.images.building.model import Limits, Workshop
 
-        given = limits or Limits()
+        given = limits or Limits(seconds=spec.build_timeout)
         return make(
             Workshop(
                 spec, base, probed, use, insecure, refresh, environment, say, point, given, systems, preparing

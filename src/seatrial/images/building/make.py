@@ -177,12 +177,7 @@ def _call(work: _Work, hook: str) -> object:
             work.shop.limits,
         )  # fmt: skip
     except sandbox.StoppedError as error:
-        raise _failed(
-            work,
-            phase,
-            error.why or error.what,
-            "choose a version that has a wheel, or give the machine more",
-        ) from error
+        raise _failed(work, phase, error.why or error.what, error.fix) from error
     if isinstance(answer, sandbox.Answer):
         if answer.left:
             work.shop.say(

@@ -205,7 +205,10 @@ class _Watch:
 
     def _check_time(self, now: float) -> None:
         if now - self._begun > self._limits.seconds:
-            raise _stopped(f"it did not finish in {self._limits.seconds:g} s")
+            more = (
+                "allow it more time (`build: {timeout: …}`, in seconds), or choose a version that has a wheel"
+            )
+            raise _stopped(f"it did not finish in {self._limits.seconds:g} s", more)
 
     def _check_disk(self, now: float) -> None:
         """The file system tells in no time that much was written; counting then tells by whom."""
@@ -245,8 +248,10 @@ class _Watch:
             raise _stopped(f"it took more than {self._memory >> 20} MiB of memory")
 
 
-def _stopped(why: str) -> StoppedError:
-    return StoppedError("the build was ended", why=why)
+def _stopped(
+    why: str, fix: str = "choose a version that has a wheel, or build on a larger machine"
+) -> StoppedError:
+    return StoppedError("the build was ended", why=why, fix=fix)
 
 
 def _usage(folder: Path) -> tuple[int, int]:
