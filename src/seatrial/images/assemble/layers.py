@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
@@ -101,23 +103,42 @@ def build(
     Raises:
         SeatrialError: one of them cannot be written; those that were are kept for the next run.
     """
+    interrupted = threading.Event()
     with ThreadPoolExecutor(threads) as pool:
         # The largest first: it decides how long all of it takes.
         largest_first = sorted(range(len(plans)), key=lambda n: -sum(w.size for w in plans[n].wheels))
-        jobs = {n: pool.submit(_build_one, plans[n], use, point, ready) for n in largest_first}
+        jobs = {n: pool.submit(_build_one, plans[n], use, point, ready, interrupted) for n in largest_first}
         try:
             return [jobs[n].result() for n in range(len(plans))]
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, Exception):  # someone pressed Ctrl-C, and does not want to wait
+                interrupted.set()
             for job in jobs.values():
                 job.cancel()
             raise
 
 
+class _Interruptible:
+    """A file that takes nothing any more once the work is interrupted."""
+
+    def __init__(self, out: IO[bytes], interrupted: threading.Event) -> None:
+        self._out, self._interrupted = out, interrupted
+
+    def write(self, data: bytes) -> int:
+        if self._interrupted.is_set():
+            raise InterruptedError(errno.EINTR, "the layer is not finished")
+        return self._out.write(data)
+
+
 def _build_one(
-    plan: LayerPlan, use: Use, point: Callable[[str], None], ready: Callable[[StoredLayer], None]
+    plan: LayerPlan,
+    use: Use,
+    point: Callable[[str], None],
+    ready: Callable[[StoredLayer], None],
+    interrupted: threading.Event,
 ) -> StoredLayer:
     def write(out: IO[bytes]) -> tuple[WrittenLayer, Installed]:
-        with LayerWriter(out) as writer:
+        with LayerWriter(cast("IO[bytes]", _Interruptible(out, interrupted))) as writer:
             installed = plan.write(writer)
             return writer.finish(), installed
 
