@@ -140,7 +140,8 @@ class _Tree:
     def _implied(self, path: str) -> None:
         hides = path in self.entries
         self._clear(path)
-        os.mkdir(self._host(path), 0o755)
+        os.mkdir(self._host(path))
+        os.chmod(self._host(path), 0o755)  # whatever the umask
         self.entries[path] = Entry(path, "d", 0o755)
         if hides:
             self._make_opaque(path)
