@@ -124,7 +124,7 @@ def test_nothing_of_the_repository_or_of_an_sdist_is_run(wheelhouse: Path, tmp_p
 def test_a_missing_include_names_the_line_that_wants_it(wheelhouse: Path, tmp_path: Path) -> None:
     path = requirements(tmp_path, "# top\n-r more/base.txt\n")
     requirements(tmp_path, "-c nowhere.txt\n", "more/base.txt")
-    with pytest.raises(SeatrialError, match=r"more/base\.txt:1 includes it") as caught:
+    with pytest.raises(SeatrialError, match=r"more/base\.txt:1:1 includes it") as caught:
         resolve([path], TARGET)
     assert caught.value.where == str(tmp_path / "more" / "nowhere.txt")
 

@@ -98,7 +98,6 @@ def keyring(monkeypatch: pytest.MonkeyPatch, root: Path, index: str) -> None:
     (folder / "keyring").write_text(script)
     (folder / "keyring").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
-    monkeypatch.setenv("UV_KEYRING_PROVIDER", "subprocess")
     (root / "requirements.txt").write_text(f"--index-url http://me@{index}/simple\nouter\n")
 
 

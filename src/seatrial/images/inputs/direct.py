@@ -41,5 +41,12 @@ def public_repository(url: str) -> str:
     return urlunsplit(parts._replace(netloc=user + parts.netloc.rpartition("@")[2]))
 
 
+def described(source: Unbuilt) -> str:
+    """`name 1.0`, or where it lies."""
+    if source.name:
+        return f"{source.name} {source.version}".strip()
+    return public_repository(source.url) if "://" in source.url else source.url
+
+
 def _text(content: dict[str, Any], subfolder: str) -> str:
     return json.dumps({**content, **({"subdirectory": subfolder} if subfolder else {})}, sort_keys=True)

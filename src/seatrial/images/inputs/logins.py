@@ -109,9 +109,9 @@ def _pair(url: str, logins: Iterable[Login], env: Mapping[str, str]) -> tuple[st
     if full:
         best = max(full, key=lambda one: _shared(one.path, path))
         return best.user, best.password
-    return _from_netrc(place[1], env) or next(
-        (pair for one in there if (pair := _from_keyring(url, one.user, env))), None
-    )
+    asked = next((pair for one in there if (pair := _from_keyring(url, one.user, env))), None)
+    # A token alone in an address is a name without a password.
+    return _from_netrc(place[1], env) or asked or next(((one.user, "") for one in there), None)
 
 
 def _shared(one: str, other: str) -> int:

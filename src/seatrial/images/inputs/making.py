@@ -125,7 +125,7 @@ def _beside(source: Unbuilt, name: str, means: Means) -> Unbuilt:
 def refused(sources: Iterable[Unbuilt]) -> SeatrialError:
     """What is said where nothing may be built."""
     listed = list(sources)
-    names = ", ".join(dict.fromkeys(described(one) for one in listed))
+    names = ", ".join(dict.fromkeys(direct.described(one) for one in listed))
     several = len(listed) > 1
     return SeatrialError(
         f"{names} {'have' if several else 'has'} no wheel and would have to be built",
@@ -133,10 +133,3 @@ def refused(sources: Iterable[Unbuilt]) -> SeatrialError:
         why="building runs the package's own code, and it is not allowed here (`--no-build`, or `build: {allow: false}`)",
         fix="allow it (`--build`), choose a version that has a wheel, or put a wheel into a folder for `--find-links`",
     )
-
-
-def described(source: Unbuilt) -> str:
-    """`name 1.0`, or where it lies."""
-    if source.name:
-        return f"{source.name} {source.version}".strip()
-    return direct.public_repository(source.url) if "://" in source.url else source.url

@@ -36,31 +36,29 @@ def content(wanted: Wanted) -> dict[Path, bytes]:
     """The files, what they include, and the project beside a lock, with their content.
 
     Raises:
-        SeatrialError: a file cannot be read; the message names the file that includes it.
+        SeatrialError: a file that the image names cannot be read.
     """
     found: dict[Path, bytes] = {}
-    waiting: list[tuple[Path, Path | None, int]] = [(path, None, 0) for path in wanted.files]
+    waiting = [(path, True) for path in wanted.files]
     while waiting:
-        path, origin, line = waiting.pop(0)
+        path, named = waiting.pop(0)
         path = Path(os.path.normpath(path.absolute()))
         if path in found:
             continue
         try:
             found[path] = path.read_bytes()
         except OSError as error:
+            if not named:
+                continue  # whoever reads the line that includes it says so, with its place
             raise SeatrialError(
-                f"the requirements file cannot be read: {error.strerror}",
-                where=str(path),
-                why=f"{origin}:{line} includes it" if origin else None,
-                fix="correct the path",
+                f"the file cannot be read: {error.strerror}", where=str(path), fix="correct the path"
             ) from error
         for match in _INCLUDE.finditer(found[path]) if path.suffix not in (".toml", ".lock") else ():
             name = match[1].decode("utf-8", "replace")
             if "://" not in name:
-                waiting.append((path.parent / name, path, found[path].count(b"\n", 0, match.start(1)) + 1))
-        project = path.parent / "pyproject.toml"
+                waiting.append((path.parent / name, False))
         if path.suffix == ".lock" or path.name.startswith("pylock."):
-            waiting += [(project, path, 1)] if project.is_file() else []
+            waiting.append((path.parent / "pyproject.toml", False))
     return found
 
 

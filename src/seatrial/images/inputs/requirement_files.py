@@ -13,8 +13,10 @@ import msgspec
 
 from seatrial.errors import SeatrialError
 from seatrial.images.inputs.asked import Asked, Draft, Gap
+from seatrial.images.inputs.direct import described
 from seatrial.images.inputs.environment import holds
 from seatrial.images.inputs.locations import Location, located
+from seatrial.images.uv_program import clean
 from seatrial.sources import requirements as reader
 from seatrial.sources import text
 from seatrial.sources.text import SourceError
@@ -64,7 +66,8 @@ def read_lines(source: Source, path: Path, place: Place, name: str) -> Asked:
     """
     parsed = reader.read(source)
     if parsed.findings:
-        raise SourceError(parsed.findings[0])
+        first = parsed.findings[0]
+        raise SourceError(msgspec.structs.replace(first, message=clean(first.message)))
     parts: list[str | Gap] = []
     found = Asked(files=(path,), hashed=parsed.hashed)
     done = 0
@@ -106,7 +109,7 @@ def _line(
         return [_wheel_line(location, tail[0] if tail else "")], _hashes(location.name, allowed)
     if hashed and location.unbuilt.kind != "sdist":
         raise SeatrialError(
-            f"{location.unbuilt.url} has no hash", where=where,
+            f"{described(location.unbuilt)} has no hash", where=where,
             why="one requirement has `--hash`, so every package needs one, and a folder or repository cannot have one",
             fix="install it from an archive with `--hash`, or leave the hashes out",
         )  # fmt: skip
@@ -115,11 +118,13 @@ def _line(
         unbuilt = msgspec.structs.replace(unbuilt, sha256=next(iter(allowed)))
     if hashed and not unbuilt.sha256:
         raise SeatrialError(
-            f"{unbuilt.url} has no hash", where=where, why="one requirement has `--hash`, so every package needs one",
+            f"{described(unbuilt)} has no hash", where=where, why="one requirement has `--hash`, so every package needs one",
             fix="add `--hash=sha256:…` with the archive's hash",
         )  # fmt: skip
     notes = (
-        (f"{where}: the image gets a copy of {unbuilt.url}, not a link to it",) if unbuilt.editable else ()
+        (f"{where}: the image gets a copy of {described(unbuilt)}, not a link to it",)
+        if unbuilt.editable
+        else ()
     )
     return [Gap(unbuilt, location.extras, location.marker)], Asked(notes=notes) + _hashes(
         location.name, allowed

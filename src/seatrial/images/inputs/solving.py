@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from seatrial.errors import SeatrialError
+from seatrial.images.assemble.store import scratch
 from seatrial.images.inputs.choosing import Picked, Rules, ToBuild, choose
 from seatrial.images.inputs.explaining import explain_failure
 from seatrial.images.inputs.listing import sources_of
@@ -29,6 +28,7 @@ from seatrial.processes import Completed, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from seatrial.images.inputs.asked import Asked, Gap
 
@@ -57,9 +57,9 @@ def settle(asked: Asked, means: Means) -> Settled:
         raise refused([gap.unbuilt for gap in asked.gaps])
     for gap in asked.gaps:
         _build_gap(gap, state, means)
-    with tempfile.TemporaryDirectory(prefix="seatrial-") as name:  # 0700: the addresses in it stay ours
+    with scratch() as folder:  # 0700: the addresses in it stay ours, also when this process is killed
         for _ in range(_ROUNDS):
-            done, output = _ask(state, means, Path(name))
+            done, output = _ask(state, means, folder)
             if done.code != 0:
                 if not _add_listed(done, state, means):
                     raise _explained(done, state, means)

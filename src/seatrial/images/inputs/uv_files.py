@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -136,6 +137,9 @@ def environment(means: Means, folder: Path) -> dict[str, str]:
     if text:
         _private(folder / "netrc", text)
         env["NETRC"] = str(folder / "netrc")
+    nameless = any(one.user and not one.password for one in means.logins)
+    if nameless and "UV_KEYRING_PROVIDER" not in env and shutil.which("keyring", path=env.get("PATH")):
+        env["UV_KEYRING_PROVIDER"] = "subprocess"
     return env
 
 
