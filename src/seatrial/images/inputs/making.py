@@ -83,7 +83,13 @@ def make(
     if means.build is None:
         raise refused([source])
     if source.kind != "sdist":
-        return Made(source=source, built=means.build(source), indexed=indexed)
+        try:
+            return Made(source=source, built=means.build(source), indexed=indexed)
+        except SeatrialError as error:
+            if source.url == str(means.root) and source.where.endswith(("pyproject.toml", ".lock")):
+                hint = "leave the project itself out (`--no-project`), or"
+                error.fix = f"{hint} {error.fix}" if error.fix else hint.removesuffix(", or")
+            raise
     from seatrial.images.assemble.fetch import fetch_archive
     from seatrial.images.assemble.store import scratch
 
