@@ -7,7 +7,6 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from seatrial.images import layout as oci
@@ -162,10 +161,6 @@ def test_the_history_is_enough_when_the_old_base_is_gone(project: Path, tmp_path
     side = report.images[0].base
     assert side is not None
     assert (side.layers, side.how) == (1, "the image's label and history")
-
-
-def test_own_layers_are_reused_to_the_bit(project: Path, tmp_path: Path) -> None:
-    report, _ = both_ways(project, tmp_path, {}, {"layers": [NEW_ACCOUNTS]})
     before = [layer.digest for layer in oci.read_image(tmp_path / "image").manifest.layers]
     after = [layer.digest for layer in oci.read_image(tmp_path / "out").manifest.layers]
     assert after[3:] == before[2:]  # above one and two base layers, and the accounts'
@@ -271,6 +266,31 @@ def test_a_package_of_the_base_that_the_lock_kept_must_stay(
         assert report.digest == assembled(project, tmp_path / "new", tmp_path / "anew")
 
 
+@pytest.mark.parametrize(
+    ("requirements", "spec", "answer"),
+    [
+        ("outer\nHelper>=0.5\n", {}, "fail"),
+        ("outer\nhelper-tools-of-mine\n", {}, "pass"),
+        ("outer\n", {"source": ()}, "fail"),
+    ],
+)
+def test_a_package_that_the_project_itself_asks_for_must_stay(
+    project: Path, wheelhouse: Path, tmp_path: Path, requirements: str, spec: dict[str, Any], answer: str
+) -> None:
+    """No package of the image requires it, so only the project's own files show that the lock kept it."""
+    wheels.wheel(wheelhouse, "helper", "1.0")
+    wheels.wheel(wheelhouse, "helper-tools-of-mine", "1.0")
+    (project / "requirements.txt").write_text(requirements)
+    later = {p.replace("1.0", "1.0.1"): c.replace(b"1.0", b"1.0.1") for p, c in NEEDED.items()}
+    base(tmp_path / "old", extra=NEEDED)
+    base(tmp_path / "new", extra={**later, "/usr/lib/x": b"2"})
+    assembled(project, tmp_path / "old", tmp_path / "image", **spec)
+    report = rebasing.moved(tmp_path / "image", tmp_path / "new")
+    check = rebasing.answers(report)["distributions"]
+    assert check.status == answer
+    assert "helper 1.0 → 1.0.1" in " ".join([check.message, *check.details])
+
+
 def test_a_package_of_the_base_without_a_list_of_files_is_refused(project: Path, tmp_path: Path) -> None:
     base(tmp_path / "old")
     base(tmp_path / "new", extra={f"{LIB}/inner-0.9.egg-info": b"Name: inner\nVersion: 0.9\n"})
@@ -367,6 +387,8 @@ def test_an_index_is_the_same_as_assembled_anew(project: Path, tmp_path: Path) -
     report = rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "out")
     assert report.digest == anew
     assert [one.platform for one in report.images] == list(platforms)
+    alone = rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "alone", platform="linux/arm64")
+    assert alone.digest == report.images[1].digest == oci.read_image(tmp_path / "alone").digest
 
 
 def together(layout: Path, *images: Path) -> None:
@@ -378,19 +400,3 @@ def together(layout: Path, *images: Path) -> None:
             oci.link_blob(layout, f"sha256:{blob.name}", blob)
         entries += oci.read_index(place).manifests
     oci.set_index(layout, oci.Index(manifests=tuple(entries)))
-
-
-def test_one_image_of_several_can_be_moved_alone(project: Path, tmp_path: Path) -> None:
-    for side in ("old", "new"):
-        for name in ("amd64", "arm64"):
-            base(tmp_path / f"{side}-{name}", layers=[{"/usr/lib/x": side.encode()}], architecture=name)
-        together(tmp_path / side, tmp_path / f"{side}-amd64", tmp_path / f"{side}-arm64")
-    assembled(project, tmp_path / "old", tmp_path / "image", platforms=("linux/amd64", "linux/arm64"))
-    report = rebasing.moved(tmp_path / "image", tmp_path / "new", tmp_path / "out", platform="linux/arm64")
-    assert report.digest == assembled(
-        project, tmp_path / "new", tmp_path / "anew", platforms=("linux/arm64",)
-    )
-    assert (
-        msgspec.json.decode((tmp_path / "out" / "index.json").read_bytes())["manifests"][0]["digest"]
-        == report.digest
-    )

@@ -66,7 +66,7 @@ def test_the_base_s_name_is_looked_up_again(team: str, tmp_path: Path) -> None:
     assert image.manifest.annotations[rebasing.DIGEST] == oci.read_image(tmp_path / "new").digest
     assert image.manifest.annotations[rebasing.NAME] == f"{team}/base:1"
     assert report.pushed_bytes < 5_000  # the configuration; the base's layer is mounted
-    layers = {*oci.read_image(tmp_path / "image").manifest.layers, image.manifest.layers[0]}
+    layers = [*oci.read_image(tmp_path / "image").manifest.layers, image.manifest.layers[0]]
     assert report.read == {layer.digest: layer.size for layer in layers}  # old base, new base, own layer
     again = rebase(Request(image=f"{team}/app:2", tag=f"{team}/app:3"))
     assert again.verdict == "nothing to do"

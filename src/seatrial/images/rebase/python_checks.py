@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.images.rebase import packages
 from seatrial.images.rebase.hidden import same
+from seatrial.images.rebase.scan import ASKING
 from seatrial.images.testing.model import Check, failed, passed, skipped
 from seatrial.reports.units import counted
 
@@ -24,6 +25,7 @@ _REBUILD = "assemble or build the image again on the new base"
 _PYC = re.compile(r"(.*)/__pycache__/([^/]+)\.cpython-(\d)(\d+)(?:\.opt-[12])?\.pyc")
 # Flags of a .pyc. Source: PEP 552.
 _HASHED, _CHECKED = 1, 2
+_TOOLS = frozenset(("pip", "setuptools", "wheel"))
 
 
 def python(case: Case) -> Iterator[Check]:
@@ -160,7 +162,8 @@ def distributions(case: Case) -> Iterator[Check]:
     if not mine:
         yield skipped("distributions", "the image brings no Python packages")
         return
-    relied = _relied_on(mine, [one for one in old if one.layer < case.old.first], _environment(case))
+    theirs = [one for one in old if one.layer < case.old.first]
+    relied = _relied_on(mine, theirs, _asked(case, theirs), _environment(case))
     after = {(one.name, one.site): one for one in new if one.layer < case.new.first}
     others = []
     for one, asked in relied.items():
@@ -178,9 +181,7 @@ def distributions(case: Case) -> Iterator[Check]:
         message = f"the new base has another version of a package that the image relies on: {wrong[0]}"
         yield failed("distributions", message, _REBUILD, wrong)
     else:
-        yield passed(
-            "distributions", "what the image's packages rely on in the base is there", others
-        )
+        yield passed("distributions", "what the image's packages rely on in the base is there", others)
 
 
 def _twice(old: list[Distribution], new: list[Distribution]) -> list[str]:
@@ -197,16 +198,39 @@ def _twice(old: list[Distribution], new: list[Distribution]) -> list[str]:
     ]  # fmt: skip
 
 
+def _asked(case: Case, theirs: list[Distribution]) -> dict[str, str]:
+    """Packages of the base that an assembled image's lock may have kept, with what shows it.
+
+    The lock is not in the image, but the files that it was made from usually are. Where there are none, every
+    package counts that stands where the assembler looks, except the tools that bases bring for installing.
+    """
+    if case.assembly is None:
+        return {}
+    scheme = case.assembly.old.interpreter.scheme
+    seen = {one.name for one in theirs if one.site in (scheme.purelib, scheme.platlib)}
+    files = {
+        path: re.sub(rb"[-_.]+", b"-", text).lower()
+        for path, text in case.old.tree.texts.items()
+        if ASKING.fullmatch(path) and case.old.own(path)
+    }
+    if not files:
+        return dict.fromkeys(seen - _TOOLS, "the image's lock, for all that is known,")
+    return {
+        name: path for name in seen for path, text in files.items()
+        if re.search(rb"(?<![a-z0-9-])" + re.escape(name.encode()) + rb"(?![a-z0-9-]*[a-z0-9])", text)
+    }  # fmt: skip
+
+
 def _relied_on(
-    mine: list[Distribution], theirs: list[Distribution], environment: dict[str, str]
+    mine: list[Distribution], theirs: list[Distribution], asked: dict[str, str], environment: dict[str, str]
 ) -> dict[Distribution, list[tuple[str, str]]]:
-    """Packages of the base that own ones require, directly or through others, with (who, specifier)."""
+    """Packages of the base that own ones or files of the project require, also through others: (who, specifier)."""
     own = {one.name for one in mine}
     by_name: dict[str, list[Distribution]] = {}
     for one in theirs:
         by_name.setdefault(one.name, []).append(one)
-    found: dict[Distribution, list[tuple[str, str]]] = {}
-    waiting = list(mine)
+    found = {one: [(asked[one.name], "")] for one in theirs if one.name in asked and one.name not in own}
+    waiting = [*mine, *found]
     while waiting:
         one = waiting.pop()
         for wanted in one.requires:

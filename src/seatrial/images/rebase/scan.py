@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import posixpath
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_VERSION = 1
+_VERSION = 2
 _TEXTS = frozenset(
     (
         "/etc/passwd",
@@ -34,6 +35,11 @@ _TEXTS = frozenset(
 )
 _TEXT_FOLDERS = ("/etc/ld.so.conf.d/", "/var/lib/dpkg/status.d/")
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO")
+# What a project's packages are written down in.
+ASKING = re.compile(
+    r"(?!.*-packages/).*/([^/]*requirements[^/]*\.(txt|in)|pyproject\.toml|setup\.(py|cfg)|(uv|poetry)\.lock"
+    r"|pylock(\.[^/]+)?\.toml|environment\.ya?ml)"
+)
 _LARGEST_TEXT = 8 << 20
 _IN_MEMORY = 16 << 20
 _HEAD = 256  # the kernel reads no more of a `#!` line
@@ -149,8 +155,8 @@ def read_layer(stream: tar.TarStream) -> Layer:
 def _content(stream: tar.TarStream, path: str, size: int) -> tuple[str, bytes, elf.Elf | None, bytes | None]:
     """sha256, head, what the loader reads, and the text if checks want it."""
     digest, start = hashlib.sha256(), b""
-    text = size <= _LARGEST_TEXT and (
-        path in _TEXTS or path.startswith(_TEXT_FOLDERS) or path.endswith(_METADATA)
+    text = size <= _LARGEST_TEXT and bool(
+        path in _TEXTS or path.startswith(_TEXT_FOLDERS) or path.endswith(_METADATA) or ASKING.fullmatch(path)
     )
     with _Sink(size) as sink:
         for piece in stream.content():
