@@ -16,7 +16,7 @@ _FIXES = (
     (r"Unable to locate package|has no installation candidate",
      "check the name, and whether the base's apt sources have it (contrib and non-free are not always listed)"),
     (r"Version '.*' for '.*' was not found", "give a version that the base's apt sources have, or none"),
-    (r"unmet dependencies|held broken packages", "leave one of the packages out, or take other versions"),
+    (r"unmet dependencies|not installable|held broken packages", "leave one of the packages out, or take other versions"),
     (r"Could not (resolve|connect)|Failed to fetch|Unable to connect|Temporary failure|Connection (refused|timed out)",
      "check the network, the proxy and this machine's apt sources; a mirror of its own is used where it has one"),
     (r"is not valid yet|is expired|not signed|NO_PUBKEY|EXPKEYSIG",
@@ -28,12 +28,18 @@ _FIXES = (
 )  # fmt: skip
 
 
+# The last: what a package needs and cannot get, and why a script of a package failed.
+_TELLING = re.compile(
+    r"E:|W:|dpkg: error|\s*\S+ : (Depends|PreDepends|Conflicts|Breaks):|\s*Depends:| installed .* subprocess"
+)
+
+
 def explain(cannot: bool, errors: str, log: str, base: str, packages: Sequence[str]) -> SeatrialError:
     """The error. `errors` is what the launcher printed, `log` what apt printed; `cannot`: this machine refuses."""
     if cannot:
         why = errors.strip().removeprefix("seatrial: ").splitlines()
         return _refused(why[-1] if why else "namespaces")
-    said = [_masked(line) for line in log.splitlines() if line.startswith(("E:", "W:", "dpkg: error"))]
+    said = [_masked(line.strip()) for line in log.splitlines() if _TELLING.match(line)]
     causes = [line for line in said if not line.startswith("W:")] or said
     text = "\n".join(said)
     fix = next((fix for pattern, fix in _FIXES if re.search(pattern, text)), "run the same command again")

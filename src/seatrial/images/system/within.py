@@ -111,10 +111,11 @@ def set_owners(root: str, before: Known) -> None:
 
 def _refused(before: Known) -> Iterator[tuple[str, tuple[int, int, int]]]:
     for path, (kind, mode, uid, gid, _, _) in before.items():
-        kept = (mode & 0o1777) | 0o700 if kind == "d" else (mode & 0o777) | 0o600
-        if not (uid or gid or (kind != "l" and kept != mode)):
-            continue
         place = f"/{path}"
+        status = os.lstat(place)
+        right = kind == "l" or stat.S_IMODE(status.st_mode) == mode
+        if right and (status.st_uid, status.st_gid) == (uid, gid):
+            continue
         try:
             os.chown(place, uid, gid, follow_symlinks=False)
             if kind != "l":
