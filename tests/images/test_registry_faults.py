@@ -80,6 +80,10 @@ def _name(request: pytest.FixtureRequest) -> str:
         Fault("HEAD", "/manifests/1.0", times=2, status=500),
         Fault("PUT", UPLOAD, slow=0.02),
         Fault("GET", "/manifests/sha256", cut_answer=50),
+        # A registry that shows what it has stored a moment later.
+        Fault("GET", "/manifests/sha256", status=404),
+        Fault("HEAD", "/blobs/", skip=4, times=2, status=404),
+        Fault("HEAD", "/manifests/1.0", skip=1, times=2, status=404),
     ],
     ids=lambda f: "-".join(filter(None, [f.method, f.path.strip("/$"), _what(f)])),
 )

@@ -21,6 +21,8 @@ from seatrial.images.registry_session import (
     refusal,
     said,
 )
+from seatrial.images.registry_workers import eventually
+from seatrial.transport import TransportError
 
 if TYPE_CHECKING:
     import httpx
@@ -107,7 +109,13 @@ def put_manifest(session: Session, content: bytes, media_type: str) -> str:
     """
     digest = content_digest(content)
     _put(session, digest, content, media_type, f"the manifest {digest}")
-    get_manifest(session, digest, actions=PUSH)
+    try:
+        get_manifest(session, digest, actions=PUSH)
+    except TransportError:
+        raise
+    except SeatrialError:  # not there, or not yet
+        eventually(session.link, lambda: tag_digest(session, digest, actions=PUSH) is not None)
+        get_manifest(session, digest, actions=PUSH)
     return digest
 
 
@@ -136,8 +144,14 @@ def check_tag(session: Session, tag: str, digest: str) -> None:
     Raises:
         SeatrialError: it points elsewhere.
     """
-    after = tag_digest(session, tag, actions=PUSH)
-    if after != digest:
+    after = None
+
+    def arrived() -> bool:
+        nonlocal after
+        after = tag_digest(session, tag, actions=PUSH)
+        return after == digest
+
+    if not eventually(session.link, arrived):
         raise SeatrialError(
             f"the tag {tag} points to {after or 'nothing'} after it was set to {digest}",
             where=session.reference.name,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from seatrial.clock import Clock
+    from seatrial.transport import Link
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,3 +67,12 @@ def each(
     for error in sorted(failures, key=lambda found: isinstance(found, Cancelled)):
         raise error
     return [future.result() for future in futures]
+
+
+def eventually(link: Link, holds: Callable[[], bool]) -> bool:
+    """Whether `holds` becomes true: some registries show what they have stored only a moment later."""
+    for attempt in range(1, link.retry.attempts):
+        if holds():
+            return True
+        link.clock.sleep(link.retry.pause(attempt))
+    return holds()

@@ -15,7 +15,7 @@ from seatrial.images import registry_manifests as manifests
 from seatrial.images.registry_session import PUSH, authenticate, open_session
 from seatrial.images.registry_sources import known, remember
 from seatrial.images.registry_upload import CHUNK, Outcome, Sending, mount_or_send, present
-from seatrial.images.registry_workers import ASKING, WORKERS, Cancelled, StoppableClock, each
+from seatrial.images.registry_workers import ASKING, WORKERS, Cancelled, StoppableClock, each, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,7 +205,7 @@ def _verify(destination: Destination, content: Content, *, stored: bool) -> None
     session, now = destination.session, destination.session.link.clock.now()
 
     def check_blob(blob: Descriptor) -> None:
-        if not present(session, blob):
+        if not eventually(session.link, lambda: present(session, blob)):
             raise SeatrialError(
                 f"blob {blob.digest} is not in the registry although it was pushed",
                 where=session.reference.name,

@@ -13,7 +13,7 @@ from seatrial.images.pushing.content import Content, read_content
 from seatrial.images.pushing.destination import Destination, Settings, ask_tag, connect
 from seatrial.images.pushing.uploads import check_pinned, tags_of_each
 from seatrial.images.reference import check_tag, parse
-from seatrial.images.registry_session import NO_REPOSITORY, PULL, call, codes, unknown_repository
+from seatrial.images.registry_session import NO_REPOSITORY, PUSH, call, codes, unknown_repository
 from seatrial.images.registry_upload import present
 from seatrial.images.registry_workers import ASKING, each
 
@@ -86,7 +86,7 @@ def _look(destination: Destination, content: Content) -> Preview:
 
 def _ask(destination: Destination, content: Content, found: Preview) -> Preview:
     session, digest = destination.session, content.root.digest
-    answer = call(session, "GET", session.url("tags/list?n=1"), actions=PULL)
+    answer = call(session, "GET", session.url("tags/list?n=1"), actions=PUSH)
     there = answer.status_code != _NOT_FOUND
     amazon = ecr.parse_host(destination.reference.registry)
     if (

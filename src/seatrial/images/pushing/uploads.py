@@ -98,8 +98,7 @@ class Uploads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for flow in self._flows:
-            flow.destination.stop.set()
+        self._stop()
         for pool in (self._asking, self._sending):
             pool.shutdown(wait=True, cancel_futures=True)
         for flow in self._flows:
@@ -151,7 +150,15 @@ class Uploads:
         if len(self._flows) == 1:
             return [self._end(self._flows[0], content, extra)]
         with ThreadPoolExecutor(len(self._flows), thread_name_prefix="registry-end") as pool:
-            return list(pool.map(lambda flow: self._end(flow, content, extra), self._flows))
+            try:
+                return list(pool.map(lambda flow: self._end(flow, content, extra), self._flows))
+            except BaseException:  # Ctrl-C ends the transfers first, for which the pool's threads wait
+                self._stop()
+                raise
+
+    def _stop(self) -> None:
+        for flow in self._flows:
+            flow.destination.stop.set()
 
     def _offer_rest(self, blob: Descriptor, path: Path) -> None:
         if any(flow.destination.error is None for flow in self._flows):
