@@ -60,6 +60,10 @@ def save(
                 with open_from(_range(done)) as response:
                     done, digest = _resume_at(response, out, done, digest)
                     for chunk in chunks(response):
+                        if link.stop is not None and link.stop.is_set():
+                            raise SeatrialError(
+                                "the transfer was stopped", where=place(str(response.request.url))
+                            )
                         out.write(chunk)
                         digest.update(chunk)
                         done += len(chunk)

@@ -24,6 +24,7 @@ from seatrial.errors import SeatrialError
 from seatrial.transport_errors import TransportError, explain, place
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import httpx
@@ -57,11 +58,12 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Link(NamedTuple):
-    """An open client with its clock and retry rule. Threads may share one."""
+    """An open client with its clock and retry rule. Threads may share one; `stop` ends their downloads."""
 
     client: httpx.Client
     clock: Clock
     retry: Retry
+    stop: threading.Event | None = None
 
 
 @contextmanager

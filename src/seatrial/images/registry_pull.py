@@ -58,7 +58,7 @@ def pull(
         layouts.create(layout)
         point("registry.pull.manifest")
         stop = threading.Event()
-        session.link = session.link._replace(clock=StoppableClock(session.link.clock, stop))
+        session.link = session.link._replace(clock=StoppableClock(session.link.clock, stop), stop=stop)
         blobs = list({blob.digest: blob for blob in (manifest.config, *manifest.layers)}.values())
         blobs.sort(key=lambda blob: -blob.size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,13 +57,17 @@ def fetch(
     (paths.cache() / "wheels").mkdir(mode=0o700, exist_ok=True)
     from seatrial.transport import connect
 
-    with connect(connections=_CONNECTIONS) as link, ThreadPoolExecutor(_CONNECTIONS) as pool:
+    interrupted = threading.Event()
+    with connect(connections=_CONNECTIONS) as opened, ThreadPoolExecutor(_CONNECTIONS) as pool:
+        link = opened._replace(stop=interrupted)
         jobs = [
             pool.submit(_fetch_one, link, wheel, urls.get(wheel.sha256), known, point) for wheel in missing
         ]
         try:
             return sum(job.result() for job in jobs)
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, Exception):  # someone pressed Ctrl-C, and does not want to wait
+                interrupted.set()
             for job in jobs:
                 job.cancel()
             raise
