@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import tarfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -269,6 +271,51 @@ def test_a_terminal_sees_what_takes_long_and_ctrl_c_ends_it(project: Path, tmp_p
             assert process.wait(20) == 130
             until(lambda: shows("interrupted"), "the end of it")
             assert "".join(seen).rpartition("preparing")[2].split("\x1b[K")[-1].split() == ["interrupted"]
+    assert not (tmp_path / "out").exists()
+
+
+class Dripping(BaseHTTPRequestHandler):
+    """A server that begins a file and then gives a byte now and then."""
+
+    ended: threading.Event
+    begun: threading.Event
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(10_000):
+                self.wfile.write(b"x")
+                self.begun.set()
+                if self.ended.wait(0.02):
+                    return
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_ctrl_c_does_not_wait_for_a_download(project: Path, tmp_path: Path) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    handler = type("Here", (Dripping,), {"ended": ended, "begun": begun})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/slow-1.0-py3-none-any.whl"
+        wheel = f'{{name = "slow-1.0-py3-none-any.whl", url = "{address}", size = 1000000, hashes = {{sha256 = "{"0" * 64}"}}}}'
+        lock = f'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "slow"\nversion = "1.0"\nwheels = [{wheel}]\n'
+        (project / "pylock.toml").write_text(lock)
+        settings = json.loads((project / "seatrial.yaml").read_text())
+        settings["images"]["iris"]["requirements"] = ["pylock.toml"]
+        (project / "seatrial.yaml").write_text(json.dumps(settings))
+        with on_a_terminal(project, "--oci", str(tmp_path / "out")) as (process, terminal):
+            until(lambda: process.poll() is not None or begun.is_set(), "the download")
+            process.send_signal(signal.SIGINT)
+            try:
+                assert process.wait(10) == 130, read_all(terminal)
+            finally:
+                ended.set()
+                server.shutdown()
+            assert "interrupted" in read_all(terminal)
     assert not (tmp_path / "out").exists()
 
 
