@@ -130,6 +130,7 @@ def _resolution(settled: Settled, target: Target, builder: str) -> Resolution:
                 where=made.source.where or None, fix="keep one of the two",
             )  # fmt: skip
         wheels[made.wheel.name] = made.wheel
+        notes += made.built.notes
     if settled.made:
         names = sorted(f"{made.wheel.name} {made.wheel.version}" for made in settled.made)
         notes.append(f"built here, as there is no wheel: {', '.join(names)}")

@@ -140,7 +140,7 @@ def test_nothing_of_a_repository_runs_here(tmp_path: Path) -> None:
         f"[core]\nfsmonitor = {evil}\nhooksPath = {template}\n"
     )
     env = {**ME, "GIT_CONFIG_GLOBAL": str(settings)}
-    repositories.check_out(str(where), "", tmp_path / "out", env=env, say=lambda _line: None)
+    repositories.check_out(str(where), "", tmp_path / "out", env=env, note=lambda _line: None)
     assert (tmp_path / "out/a.txt").read_text() == "x"
     git(where, "config", "core.fsmonitor", evil)
     assert versions.history(where, env) is not None
@@ -154,24 +154,24 @@ def test_nothing_of_a_repository_runs_here(tmp_path: Path) -> None:
 )
 def test_an_address_that_runs_something_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(SeatrialError, match="is not the address of a repository"):
-        repositories.check_out(url, "", tmp_path / "out", env=ME, say=lambda _line: None)
+        repositories.check_out(url, "", tmp_path / "out", env=ME, note=lambda _line: None)
 
 
 @pytest.mark.parametrize("revision", ["--upload-pack=x", "main:refs/heads/x", "a b", "$(x)", "^main"])
 def test_a_revision_that_is_none_is_refused(tmp_path: Path, revision: str) -> None:
     with pytest.raises(SeatrialError, match="is not the name of a commit, tag or branch"):
-        repositories.check_out("/nowhere", revision, tmp_path / "out", env=ME, say=lambda _line: None)
+        repositories.check_out("/nowhere", revision, tmp_path / "out", env=ME, note=lambda _line: None)
 
 
 def test_what_is_not_there_is_said_without_the_password(tmp_path: Path) -> None:
     with pytest.raises(SeatrialError, match="cannot be fetched") as error:
         repositories.check_out(
-            "https://me:s3cret@127.0.0.1:1/x.git", "", tmp_path / "a", env=ME, say=lambda _l: None
+            "https://me:s3cret@127.0.0.1:1/x.git", "", tmp_path / "a", env=ME, note=lambda _l: None
         )
     assert "s3cret" not in str(error.value)
     repository(tmp_path / "repo", {"x": "y"})
     with pytest.raises(SeatrialError, match="no revision 'v9'"):
-        repositories.check_out(str(tmp_path / "repo"), "v9", tmp_path / "b", env=ME, say=lambda _l: None)
+        repositories.check_out(str(tmp_path / "repo"), "v9", tmp_path / "b", env=ME, note=lambda _l: None)
 
 
 class _Guarded(SimpleHTTPRequestHandler):
@@ -224,8 +224,8 @@ def test_pointers_of_large_file_storage_are_named(tmp_path: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
     repository(tmp_path / "repo", {"model.bin": pointer, ".gitattributes": "*.bin filter=lfs -text\n"})
     lines: list[str] = []
-    repositories.check_out(str(tmp_path / "repo"), "", tmp_path / "out", env=ME, say=lines.append)
-    assert lines == ["note: model.bin is kept by Git LFS; the build gets the pointer, not the file"]
+    repositories.check_out(str(tmp_path / "repo"), "", tmp_path / "out", env=ME, note=lines.append)
+    assert lines == ["model.bin is kept by Git LFS; the build gets the pointer, not the file"]
 
 
 VERSIONS = {

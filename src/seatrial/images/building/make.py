@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +36,7 @@ def make(shop: Workshop, unbuilt: Unbuilt) -> Built:
     Raises:
         SeatrialError: see `builder`.
     """
+    shop = shop._replace(notes=[])
     if digest := sources.known_digest(unbuilt):
         found = _remembered(shop, _key(shop, digest), unbuilt)
         if found is not None:
@@ -92,10 +94,11 @@ def _attempt(
     recipe: Recipe,
     told: dict[str, str],
 ) -> Built:
+    if chosen.note:
+        shop.note(f"{source.label}: {chosen.note}")
     entry = _entry(shop, key)
-    place = folder / "work"
+    place, log = folder / "work", folder / "log"
     place.mkdir(mode=0o755)
-    log = folder / "log"
     log.write_bytes(b"")
     try:
         (folder / "first").rename(place / "src")
@@ -104,13 +107,25 @@ def _attempt(
         required = _furnished(work)
         with locked(entry / ".lock"):
             found = None if shop.refresh else _read(shop, entry)
-            if found is not None:
-                return found
-            return _finish(work, required, entry)
+            if found is None:
+                found = _finish(work, required, entry)
+                _keep_log(log, entry)
+            return found
+    except BaseException:
+        _keep_log(log, entry)
+        raise
     finally:
-        with suppress(OSError), atomic_writer(entry / "build.log") as out:
-            out.write(log.read_bytes())
         remove_tree(place)
+
+
+def _keep_log(log: Path, entry: Path) -> None:
+    """Where messages say that it is. Without room for it the build is as good as with it."""
+    with (
+        suppress(OSError, SeatrialError),
+        log.open("rb") as stream,
+        atomic_writer(entry / "build.log") as out,
+    ):
+        shutil.copyfileobj(stream, out)
 
 
 def _furnished(work: _Work) -> tuple[LockedWheel, ...]:
@@ -156,11 +171,12 @@ def _finish(work: _Work, required: tuple[LockedWheel, ...], entry: Path) -> Buil
     made = Made(
         wheel=wheel, metadata=metadata, source=work.source.digest, system=work.system.base.digest,
         python=work.system.interpreter.version, requirements=required,
+        notes=tuple(dict.fromkeys(work.shop.notes)),
     )  # fmt: skip
     work.shop.point("building/wheel-stored")
     write_atomic(entry / "made.json", msgspec.json.encode(made))
     work.shop.point("building/remembered")
-    return Built(wheel=wheel, metadata=metadata)
+    return Built(wheel=wheel, metadata=metadata, notes=made.notes)
 
 
 def _call(work: _Work, hook: str) -> object:
@@ -180,8 +196,9 @@ def _call(work: _Work, hook: str) -> object:
         raise _failed(work, phase, error.why or error.what, error.fix) from error
     if isinstance(answer, sandbox.Answer):
         if answer.left:
-            work.shop.say(
-                f"note: the build of {work.source.label} left programs running, which were ended: {', '.join(answer.left)}"
+            listed = ", ".join(answer.left)
+            work.shop.note(
+                f"the build of {work.source.label} left programs running, which were ended: {listed}"
             )
         return answer.returned
     text = diagnosis.tail(work.bench.log, start)
@@ -262,4 +279,4 @@ def _read(shop: Workshop, entry: Path) -> Built | None:
     if not path.exists() or path.stat().st_size != made.wheel.size:
         return None
     os.utime(entry)
-    return Built(wheel=made.wheel, metadata=made.metadata)
+    return Built(wheel=made.wheel, metadata=made.metadata, notes=made.notes)

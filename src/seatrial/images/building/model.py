@@ -46,7 +46,7 @@ class System(NamedTuple):
     """A root file system that builds: its base, its Python, its files.
 
     `pure` says why only wheels without compiled parts may come from it; empty when all may. `compiles` says that a
-    compiler was put into it.
+    compiler was put into it, `note` what its user should know.
     """
 
     base: Base
@@ -55,10 +55,11 @@ class System(NamedTuple):
     home: str
     pure: str
     compiles: bool
+    note: str = ""
 
 
 class Workshop(NamedTuple):
-    """What all builds of an image share. `systems` are those that were prepared, by what they are for."""
+    """What all builds of an image share. `systems` are those that were prepared, by what they are for; `notes` are this build's."""
 
     spec: ImageSpec
     base: Base
@@ -73,6 +74,12 @@ class Workshop(NamedTuple):
     systems: dict[str, System]
     preparing: Lock
     parents: tuple[str, ...] = ()
+    notes: list[str] = []  # noqa: RUF012 - `make` gives each build one of its own
+
+    def note(self, text: str) -> None:
+        """Something about this build that its user should know."""
+        self.say(f"note: {text}")
+        self.notes.append(text)
 
 
 class Source(NamedTuple):
@@ -104,3 +111,4 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     python: str
     requirements: tuple[LockedWheel, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -52,12 +52,12 @@ def check_out(
     folder: Path,
     *,
     env: Mapping[str, str],
-    say: Callable[[str], None],
+    note: Callable[[str], None],
     where: str = "",
 ) -> str:
     """Put the files of `revision` (a commit, tag or branch; empty: what the repository's HEAD is) into the new `folder`.
 
-    Submodules are there as well. Files that Git LFS keeps elsewhere stay pointers, and `say` is told which. Returns
+    Submodules are there as well. Files that Git LFS keeps elsewhere stay pointers, and `note` is told which. Returns
     the commit.
 
     Raises:
@@ -81,7 +81,7 @@ def check_out(
         if ask([*update, "--depth", "1"], folder, remote).code != 0:  # some servers give whole histories only
             _must(update, folder, remote, url, where)
     for path in _pointers(folder):
-        say(f"note: {path} is kept by Git LFS; the build gets the pointer, not the file")
+        note(f"{path} is kept by Git LFS; the build gets the pointer, not the file")
     return commit
 
 

@@ -96,7 +96,7 @@ def _repository(shop: Workshop, unbuilt: Unbuilt, scratch: Path) -> Source:
     checkout = scratch / "checkout"
     shop.say(f"fetching {without_credentials(unbuilt.url)} {unbuilt.revision}".rstrip())
     commit = repositories.check_out(
-        unbuilt.url, unbuilt.revision, checkout, env=shop.env, say=shop.say, where=unbuilt.where
+        unbuilt.url, unbuilt.revision, checkout, env=shop.env, note=shop.note, where=unbuilt.where
     )
     _inside(checkout, unbuilt)
     if versions.asks_git(checkout / unbuilt.subfolder):
@@ -185,6 +185,6 @@ def _leave_out_ignored(shop: Workshop, folder: Path, target: Path, project: Path
             shutil.rmtree(place)
             left += 1
     if left:
-        shop.say(
-            f"note: {left} files and folders that git ignores are not part of the build, as in a fresh checkout"
+        shop.note(
+            f"{left} files and folders that git ignores are not part of the build, as in a fresh checkout"
         )

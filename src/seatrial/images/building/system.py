@@ -6,7 +6,6 @@ Wheels without compiled parts run anywhere, so a system that differs in the last
 
 from __future__ import annotations
 
-import platform
 import posixpath
 import re
 from typing import TYPE_CHECKING
@@ -66,10 +65,10 @@ def _prepare_or_own(shop: Workshop, name: str) -> System:
     except BuildError:
         raise
     except SeatrialError as error:
-        shop.say(
-            f"note: no compiler can be put into {shop.spec.base} ({error.why or error.what}); building without"
+        why = error.why or error.what
+        return _prepare(shop, "own")._replace(
+            note=f"built without a compiler, which cannot be put into {shop.spec.base}: {why}"
         )
-        return _prepare(shop, "own")
 
 
 def can_compile(shop: Workshop) -> bool:
@@ -161,10 +160,6 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _own_platform() -> str:
-    names = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "arm64": "linux/arm64"}
-    machine = platform.machine()
-    if machine not in names:
-        raise SeatrialError(
-            f"nothing is built on a machine of kind {machine}", fix="build on x86_64 or aarch64"
-        )
-    return names[machine]
+    from seatrial.images.system.processors import architecture
+
+    return f"linux/{architecture()}"

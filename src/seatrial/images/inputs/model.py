@@ -51,11 +51,13 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     """A wheel that was built and lies in the store (`fetch.wheel_path(wheel.sha256)`).
 
     `metadata` is the content of its METADATA file; `revision` the commit of a repository.
+    `notes` are worth knowing about how it was built.
     """
 
     wheel: LockedWheel
     metadata: str
     revision: str = ""
+    notes: tuple[str, ...] = ()
 
 
 Build = Callable[[Unbuilt], Built]
