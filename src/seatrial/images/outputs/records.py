@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,10 +56,11 @@ def former(spec: ImageSpec, out: Path) -> Record | None:
 
 
 def remember(spec: ImageSpec, digest: str, record: Record) -> None:
-    """Keep what an image was made of."""
+    """Keep what an image was made of. A full disk is no reason to fail: the image is there."""
     content = msgspec.json.encode(record)
-    for name in (_by_digest(digest), _by_project(spec)):
-        write_atomic(entry_path("records", name), content, mode=0o600)
+    with suppress(OSError, SeatrialError):
+        for name in (_by_digest(digest), _by_project(spec)):
+            write_atomic(entry_path("records", name), content, mode=0o600)
 
 
 def hashed(value: object) -> str:
