@@ -27,7 +27,8 @@ _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NEEDED, _STRINGS, _SONAME, _RPATH, _RUNPATH = 1, 5, 14, 15, 29
 _VERSIONS_OFFERED, _VERSIONS_WANTED = 0x6FFFFFFC, 0x6FFFFFFE
 _WEAK = 2
-_MOST_VERSIONS = 10_000  # a chain in a damaged file may never end
+# A chain in a damaged file may never end, and a name need not either.
+_MOST_VERSIONS, _MOST_TAGS, _LONGEST_NAME = 10_000, 10_000, 4096
 _BIG_ENDIAN, _WIDE = 2, 2
 
 
@@ -57,7 +58,7 @@ def read(path: Path) -> Elf | None:
                 return None
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _parse(content)
-    except (OSError, ValueError, struct.error, IndexError):
+    except (OSError, ValueError, OverflowError, struct.error, IndexError):
         return None
 
 
@@ -65,7 +66,7 @@ def parse(content: mmap.mmap | bytes) -> Elf | None:
     """As `read`, of content that is at hand."""
     try:
         return _parse(content) if content[:4] == MAGIC else None
-    except (ValueError, struct.error, IndexError):
+    except (ValueError, OverflowError, struct.error, IndexError):
         return None
 
 
@@ -88,13 +89,16 @@ def _parse(content: mmap.mmap | bytes) -> Elf:
         elif kind == _DYNAMIC:
             dynamic = (offset, size)
         elif kind == _INTERPRETER:
-            interpreter = content[offset : offset + size].split(b"\0")[0].decode(errors="replace")
+            interpreter = (
+                content[offset : offset + min(size, _LONGEST_NAME)].split(b"\0")[0].decode(errors="replace")
+            )
     tags = _tags(content, dynamic, endian, wide=wide)
     strings = _offset(dict(tags).get(_STRINGS, 0), loads)
 
     def text(value: int) -> str:
-        end = content.find(b"\0", strings + value)
-        return content[strings + value : end].decode(errors="replace")
+        start = strings + value
+        end = content.find(b"\0", start, start + _LONGEST_NAME)
+        return content[start:end].decode(errors="replace") if end >= 0 else ""
 
     def one(tag: int) -> str:
         return next((text(value) for found, value in tags if found == tag), "")
@@ -135,10 +139,10 @@ def _tags(
 ) -> list[tuple[int, int]]:
     offset, size = dynamic
     form = endian + ("qQ" if wide else "iI")
-    tags = []
+    tags: list[tuple[int, int]] = []
     for at in range(offset, offset + size, struct.calcsize(form)):
         tag, value = struct.unpack_from(form, content, at)
-        if tag == 0:
+        if tag == 0 or len(tags) == _MOST_TAGS:
             break
         tags.append((tag, value))
     return tags
