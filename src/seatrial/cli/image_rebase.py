@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.cli.image_source import source_options
 from seatrial.reports.units import counted, megabytes
 
 if TYPE_CHECKING:
@@ -39,7 +38,10 @@ _SHOWN = 10
 @click.option(
     "--drop-bytecode", is_flag=True, help="Leave out Seatrial's bytecode layers if the new base's Python cannot use them."
 )  # fmt: skip
-@source_options
+@click.option(
+    "--platform", default="", metavar="OS/ARCH", help="Only this image of several; default: all of them."
+)
+@click.option("--insecure", is_flag=True, help="Allow registries without TLS (loopback needs no flag).")
 @json_option
 @directory_option
 def rebase(image: str, *, as_json: bool, push: bool, **options: Any) -> None:
@@ -63,7 +65,7 @@ def rebase(image: str, *, as_json: bool, push: bool, **options: Any) -> None:
     if as_json:
         print_json(_as_dict(report, image))
     else:
-        _print(report, image)
+        _print(report, image, pushed=push)
     raise SystemExit(1 if report.verdict == "may not" else 0)
 
 
@@ -82,7 +84,7 @@ def _next(report: Report, image: str) -> str:
     return f"seatrial image test {report.place}" if report.digest else ""
 
 
-def _print(report: Report, image: str) -> None:
+def _print(report: Report, image: str, *, pushed: bool) -> None:
     for one in report.images:
         if len(report.images) > 1:
             click.echo(f"{one.platform}:")
@@ -93,11 +95,9 @@ def _print(report: Report, image: str) -> None:
         note(f"read {counted(len(report.read), 'layer')}, {megabytes(report.read_bytes)}, from registries")
     if report.digest:
         new = sum(layer.size for one in report.images for layer in one.layers if not layer.reused)
-        note(
-            f"{megabytes(report.size)}, of which {megabytes(new)} new, in {report.seconds:.1f} s; "
-            f"pushed {megabytes(report.pushed_bytes)}"
-        )
-        note(f"the rebased image is in {report.place}")
+        note(f"{megabytes(report.size)}, of which {megabytes(new)} new, in {report.seconds:.1f} s")
+        sent = f", {megabytes(report.pushed_bytes)} sent" if pushed else ""
+        note(f"the rebased image is in {report.place}{sent}")
     following = _next(report, image)
     if following:
         note(f"next: {following}")

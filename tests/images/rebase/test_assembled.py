@@ -200,6 +200,24 @@ def test_layers_built_on_top_go_along(project: Path, tmp_path: Path) -> None:
     assert image.config["config"]["Labels"][rebasing.DIGEST] == oci.read_image(tmp_path / "new").digest
 
 
+def test_the_user_of_an_image_built_on_top_is_its_own(project: Path, tmp_path: Path) -> None:
+    """`FROM assembled` and `USER 0`: the account's layer is made anew all the same, also one with a chosen number."""
+    base(tmp_path / "old")
+    base(tmp_path / "new", layers=[NEW_ACCOUNTS])
+    assembled(project, tmp_path / "old", tmp_path / "image", user="4711:33")
+    below = oci.read_image(tmp_path / "image")
+    settings = {**below.config["config"], "User": "0"}
+    entry = {"created_by": "USER 0", "empty_layer": True}
+    history = [*below.config["history"], entry]
+    debian.image(tmp_path / "more", [], settings, base=tmp_path / "image", history=history)
+    report = rebasing.moved(tmp_path / "more", tmp_path / "new", tmp_path / "out")
+    assert report.verdict == "may", rebasing.failures(report)
+    assert rebasing.answers(report)["ground"].status == "pass"
+    config = oci.read_image(tmp_path / "out").config
+    assert config["config"]["User"] == "0"
+    assert config["history"][-1] == entry
+
+
 def test_a_first_layer_that_does_not_come_out_the_same_is_not_made_anew(
     project: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
 from support import debian, rebasing
-from support.debian import Item
+from support.debian import Item, symlink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,6 +154,40 @@ def test_a_layer_that_is_not_what_the_image_says_is_found(tmp_path: Path, old: P
     oci.blob_path(image, layer.digest).unlink()
     with pytest.raises(SeatrialError, match="missing"):
         rebasing.moved(image, new, old=str(old))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"Env": "PATH=/bin"},
+        {"Env": [1]},
+        {"Labels": ["a"]},
+        {"Entrypoint": {"a": 1}},
+        {"ExposedPorts": 1},
+        {"User": 5},
+    ],
+)
+def test_a_configuration_of_other_types_is_refused(
+    tmp_path: Path, old: Path, new: Path, settings: dict[str, object]
+) -> None:
+    debian.image(tmp_path / "image", [[Item("own", "1")]], settings, base=old)
+    report = rebasing.moved(tmp_path / "image", new, old=str(old))
+    assert "configuration is none" in problem(report)
+
+
+def test_hostile_layers_are_refused(tmp_path: Path, old: Path, new: Path) -> None:
+    outside = rebasing.built(tmp_path / "outside", old, [Item("../../etc/own", "1")])
+    with pytest.raises(SeatrialError, match="outside of itself"):
+        rebasing.moved(outside, new, old=str(old))
+    broken = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\xff" * 200
+    endless = b"\x7fELF\x02\x01\x01" + bytes(9) + bytes(16) + b"\x40" + bytes(100_000)
+    items = [
+        Item("lib/broken.so", broken), Item("lib/endless.so", endless), symlink("loop", "loop"), symlink("up", "../../.."),
+        Item("odd\udcff name\n", "1"), Item("etc/passwd", "root::::\n:x:\n\xff"), Item("run", "#!", mode=0o755),
+        Item("empty/.wh.", ""), Item("x-1.dist-info/METADATA", "Name: \nVersion"), Item("a.pyc", "x"),
+    ]  # fmt: skip
+    odd = rebasing.built(tmp_path / "odd", old, items)
+    assert rebasing.moved(odd, new, tmp_path / "out", old=str(old)).verdict == "may"
 
 
 def test_attestations_are_left_out_and_told(tmp_path: Path, old: Path, new: Path) -> None:

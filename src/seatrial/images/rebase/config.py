@@ -57,7 +57,7 @@ def _spec(mine: dict[str, Any], base: dict[str, Any], root: Path) -> ImageSpec:
         env={name: value for name, value in env.items() if inherited.get(name) != value},
         entrypoint=tuple(entrypoint),
         command=tuple(command),
-        ports=tuple(sorted(int(port.partition("/")[0]) for port in ports)),
+        ports=tuple(sorted(int(n) for port in ports if (n := port.removesuffix("/tcp")).isdigit())),
         labels={k: v for k, v in labels.items() if k not in (NAME, DIGEST) and theirs.get(k) != v},
     )
 

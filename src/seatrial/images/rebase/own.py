@@ -16,13 +16,14 @@ from seatrial.images.lock import LockedWheel
 from seatrial.images.rebase.base import ASSEMBLED, history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from seatrial.images.assemble.accounts import Account
     from seatrial.images.assemble.layers import LayerPlan
     from seatrial.images.assemble.store import StoredLayer, Use
     from seatrial.images.probe import Probed
     from seatrial.images.rebase.packages import Distribution
+    from seatrial.images.rebase.scan import Layer
 
 
 class Ground(NamedTuple):
@@ -58,7 +59,7 @@ def wheels(distributions: Iterable[Distribution]) -> tuple[LockedWheel, ...]:
 
 
 def recognise(
-    image: oci.Image, ground: int, old: Probed, installed: tuple[LockedWheel, ...], use: Use
+    image: oci.Image, ground: int, layer: Layer, old: Probed, installed: tuple[LockedWheel, ...], use: Use
 ) -> Own | None:
     """Find out what the first own layer was made from; None when it does not come out the same.
 
@@ -67,20 +68,39 @@ def recognise(
     """
     texts, wanted = history(image), oci.diff_ids(image)[ground]
     settings = image.config.get("config") or {}
-    uid, _, gid = str(settings.get("User") or "0:0").partition(":")
     name = re.sub(r", folders.*$", "", texts[ground].removeprefix(f"{ASSEMBLED}user "))
-    for user in dict.fromkeys((name, uid, f"{uid}:{gid}")):
+    found = []
+    for user in dict.fromkeys((name, *_numbers(str(settings.get("User") or ""), layer))):
         try:
             made = make(old, user, str(settings.get("WorkingDir") or "/"), installed)
         except SeatrialError:
             continue
-        if (str(made.account.uid), str(made.account.gid)) != (uid, gid):
-            continue
         if write(made.plan, use).diff_id == wanted:
-            marks = f"{ASSEMBLED}bytecode of "
-            bytecode = frozenset(n for n, text in enumerate(texts) if n > ground and text.startswith(marks))
-            return Own(ground, user, made.account, installed, bytecode)
-    return None
+            found.append(made)
+    # Of several that make the same layer, the one that the image runs as.
+    found.sort(key=lambda made: numbers(made.account) != settings.get("User"))
+    if not found:
+        return None
+    marks = f"{ASSEMBLED}bytecode of "
+    bytecode = frozenset(n for n, text in enumerate(texts) if n > ground and text.startswith(marks))
+    return Own(ground, found[0].user, found[0].account, installed, bytecode)
+
+
+def _numbers(user: str, layer: Layer) -> Iterator[str]:
+    """Users by number, as somebody may have asked for them: of the settings, and of the account that was added."""
+    last = (
+        layer.texts.get("/etc/passwd", b"")
+        .decode("utf-8", "replace")
+        .rstrip("\n")
+        .rpartition("\n")[2]
+        .split(":")
+    )
+    for text in (user, ":".join(last[2:4])):
+        uid, colon, gid = text.partition(":")
+        if uid.isdigit():
+            yield uid
+            if colon and gid.isdigit():
+                yield text
 
 
 def make(base: Probed, user: str, workdir: str, installed: tuple[LockedWheel, ...]) -> Ground:
@@ -94,6 +114,11 @@ def make(base: Probed, user: str, workdir: str, installed: tuple[LockedWheel, ..
     folder = accounts.working_folder(base.tree, workdir)
     ground = accounts.ground(base.tree, account, folder, base.interpreter.missing, decided.removed)
     return Ground(user, account, layers.plan_ground(ground), decided.kept, decided.notes)
+
+
+def numbers(account: Account) -> str:
+    """As the configuration names a user."""
+    return f"{account.uid}:{account.gid}"
 
 
 def write(plan: LayerPlan, use: Use) -> StoredLayer:

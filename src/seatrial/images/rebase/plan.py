@@ -16,7 +16,7 @@ from seatrial.images.rebase import checks, config, linking, own, packages, scan,
 from seatrial.images.rebase.case import Assembly, Case
 from seatrial.images.rebase.model import Rebased, Side
 from seatrial.images.rebase.python_checks import stale_layers
-from seatrial.images.rebase.source import manifest_only, platform_of
+from seatrial.images.rebase.source import check_settings, manifest_only, platform_of
 from seatrial.images.testing.model import Check, failed, passed, skipped
 from seatrial.reports.units import counted
 from seatrial.transport import TransportError
@@ -75,6 +75,8 @@ def plan(opened: Opened, image: oci.Image, request: Request, use: Use) -> Plan:
         check = failed("base", error.what, error.fix or "", (error.why,) if error.why else ())
         return Plan(image, Rebased(platform=platform, verdict="may not", checks=(check,)))
     old, target = found.old, found.target
+    for one in (target, old.image):
+        check_settings(one)
     answer = Rebased(
         platform=platform,
         verdict="may not",
@@ -101,6 +103,7 @@ def plan(opened: Opened, image: oci.Image, request: Request, use: Use) -> Plan:
 
 
 def _bases(opened: Opened, image: oci.Image, request: Request, use: Use) -> _Bases:
+    check_settings(image)
     said = bases.told(image, opened.listed)
     ours = bases.assembled_from(image) is not None
     old = bases.old_base(image, said, request.old, insecure=request.insecure)
@@ -112,7 +115,7 @@ def _bases(opened: Opened, image: oci.Image, request: Request, use: Use) -> _Bas
             nowhere = Base(layout=opened.blobs.layout, digest=target.digest, platform=platform, name=name)
             return _Bases(said, old, target, nowhere)
     wanted = list(old.packages)
-    if bases.is_suite(name):
+    if bases.is_suite(name) and bases.is_suite(old.name):
         texts = tree.merge(_scans(opened, image, use, 0, old.layers)).texts
         wanted = bases.extra_packages(texts)
     before = {path.name for path in entry_path("bases", "").glob("pulled-*/blobs/sha256/*")}
@@ -175,7 +178,7 @@ def _assembly(
     whole = tree.merge(mine)
     places = {old.interpreter.scheme.purelib, old.interpreter.scheme.platlib}
     installed = own.wheels(d for d in packages.distributions(whole) if d.layer > number and d.site in places)
-    known = own.recognise(image, number, old, installed, use)
+    known = own.recognise(image, number, mine[number], old, installed, use)
     if known is None:
         why = "its first own layer does not come out the same, so the image is treated as one built elsewhere"
         return None, None, skipped("ground", why)
@@ -287,15 +290,19 @@ def _config(
     if assembly is not None and stored is not None:
         ids[assembly.own.ground] = stored.diff_id
         texts[assembly.own.ground] = f"{bases.ASSEMBLED}{assembly.ground.plan.what}"
-        if all(texts[n].startswith(bases.ASSEMBLED) for n in numbers):
+        mine, user = assembly.own.account, (image.config.get("config") or {}).get("User")
+        if user == own.numbers(mine) and all(texts[n].startswith(bases.ASSEMBLED) for n in numbers):
             added = [(config.what(texts[n]), ids[n]) for n in numbers]
             return config.assembled(
                 image, found.old.config, found.target, found.base, assembly.ground.account, added,
                 found.base.layout,
             )  # fmt: skip
-    return config.merged(
+    result = config.merged(
         image, found.old.config, found.target, found.base, [(n, ids[n]) for n in numbers], first=count
     )
+    if assembly is not None and result["config"].get("User") == own.numbers(assembly.own.account):
+        result["config"]["User"] = own.numbers(assembly.ground.account)
+    return result
 
 
 def _descriptor(stored: StoredLayer) -> oci.Descriptor:
@@ -303,21 +310,20 @@ def _descriptor(stored: StoredLayer) -> oci.Descriptor:
 
 
 def _pieces(case: Case, found: _Bases, stored: StoredLayer | None) -> list[Piece]:
-    texts = bases.history(case.image)
+    """The layers of the result, lowest first; reused are those that the former image has too."""
+    texts, layers = bases.history(case.image), case.image.manifest.layers
+    before = {layer.digest for layer in layers}
     pieces = [
-        Piece(
-            d, f"base {found.base.name}", oci.blob_path(found.base.layout, d.digest), not found.base.made_now
-        )
+        Piece(d, f"base {found.base.name}", oci.blob_path(found.base.layout, d.digest), d.digest in before)
         for d in found.target.manifest.layers
     ]
     for number in range(found.old.layers, len(texts)):
         if case.assembly is not None and stored is not None and number == case.assembly.own.ground:
-            pieces.append(
-                Piece(_descriptor(stored), case.assembly.ground.plan.what, stored.blob, stored.reused)
-            )
+            what = case.assembly.ground.plan.what
+            pieces.append(Piece(_descriptor(stored), what, stored.blob, stored.digest in before))
         elif number not in case.dropped:
             what = config.what(texts[number]) or f"layer {number + 1} of the image"
-            pieces.append(Piece(case.image.manifest.layers[number], what, None, reused=True))
+            pieces.append(Piece(layers[number], what, None, reused=True))
     return pieces
 
 

@@ -129,7 +129,9 @@ def read_layer(stream: tar.TarStream) -> Layer:
     deleted: list[str] = []
     opaque: list[str] = []
     texts: dict[str, bytes] = {}
-    for member in stream.members():
+    for number, member in enumerate(stream.members()):
+        if number >= Limits().entries:
+            raise SeatrialError(f"the layer has more than {number} members", why="it looks like a bomb")
         path = _path(member.name)
         folder, name = posixpath.split(path)
         if name == OPAQUE_MARK:

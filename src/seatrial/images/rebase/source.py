@@ -6,7 +6,7 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,35 @@ if TYPE_CHECKING:
 
 _LARGEST_CONFIG = 8 << 20
 _MOST_LEVELS = 3
+
+
+class _Settings(msgspec.Struct, rename="pascal"):
+    """What is read of how a container starts."""
+
+    env: list[str] | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    labels: dict[str, str] | None = None
+    exposed_ports: dict[str, Any] | None = None
+    volumes: dict[str, Any] | None = None
+    user: str | None = None
+    working_dir: str | None = None
+
+
+class _Entry(msgspec.Struct):
+    created_by: str | None = None
+    empty_layer: bool | None = None
+
+
+class _Config(msgspec.Struct):
+    """The parts of an image's configuration that are read. Source: OCI image-spec v1.1, config.md."""
+
+    architecture: str
+    os: str = "linux"
+    variant: str | None = None
+    created: str | None = None
+    config: _Settings | None = None
+    history: list[_Entry] | None = None
 
 
 class Blobs:
@@ -216,6 +245,20 @@ def _config(session: Session, blobs: Blobs, manifest: oci.Manifest) -> dict[str,
     return found
 
 
+def check_settings(image: oci.Image | None) -> None:
+    """Raise unless what the configuration says has the types that it must have: images come from strangers.
+
+    Raises:
+        SeatrialError: it has not.
+    """
+    if image is None:
+        return
+    try:
+        msgspec.convert(image.config, _Config)
+    except msgspec.ValidationError as error:
+        raise SeatrialError(f"the image's configuration is none: {error}", where=image.digest) from error
+
+
 def manifest_only(reference: str, platform: str, *, insecure: bool) -> oci.Image:
     """The manifest and configuration of a registry image, for one platform, without any layer.
 
@@ -240,11 +283,6 @@ def for_platform(opened: Opened, platform: str, source: str) -> oci.Image:
         there = ", ".join(platform_of(image, variant=True) for image in opened.images)
         raise SeatrialError(f"there is no image for {platform}", where=source, why=f"there are: {there}")
     return min(fitting, key=lambda image: str(image.config.get("variant") or ""))
-
-
-def digest_of(content: bytes) -> str:
-    """As registries compute it."""
-    return content_digest(content)
 
 
 def cached_blob(digest: str) -> Path | None:

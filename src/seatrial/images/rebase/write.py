@@ -93,7 +93,8 @@ def to_layout(out: Path, result: Result, plans: Sequence[Plan], opened: Opened) 
     Raises:
         SeatrialError: `out` is something else, or a layer cannot be had.
     """
-    check_output(out)
+    places = {str(p.place.parents[2]) for plan in plans for p in plan.pieces if p.place is not None}
+    check_output(out, sorted(places))
     with locked_output(out):
         _put(out, result, plans, opened, complete=True)
         needed = _needed(result)
