@@ -1,4 +1,5 @@
-"""How fast images go to and come from a registry on this machine, beside skopeo, in one run on the same bytes.
+"""How fast images go to and come from a registry on this machine, beside skopeo, in one run on the same bytes; and how
+many questions and milliseconds a push costs when almost everything is there.
 
 Every round has a fresh registry and cold caches. Every command is a process of its own, so start-up is paid.
 Run: .venv/bin/python bench/registry.py [MEGABYTES]   (needs docker-registry; skopeo for the comparison)
@@ -12,14 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from support.faults import proxy
 from support.layouts import image
 from support.registries import running
 
 ROUNDS = 3
+REPEATS = 10
 
 # VmHWM, not ru_maxrss: the latter would report this process's memory when that is larger.
 _PEAK = (
@@ -44,6 +48,7 @@ def main() -> None:
         # A few large layers and many small ones, as an ML image has.
         sizes = [megabytes * 500_000, megabytes * 300_000, megabytes * 150_000, *[megabytes * 2_500] * 20]
         image(folder / "image", sizes=sizes)
+        _small_change(folder)
         for turn in range(ROUNDS):
             print(f"round {turn + 1}")
             work = folder / f"round{turn}"
@@ -70,6 +75,40 @@ def _round(source: Path, work: Path, host: str, megabytes: int) -> None:
     with running(work / "other") as other:
         _row("skopeo push", megabytes, [*copy, f"oci:{source}", f"docker://{other}/skopeo/app:1"])
         _row("skopeo pull", megabytes, [*copy, f"docker://{other}/skopeo/app:1", f"oci:{work / 'skopeo'}:x"])
+
+
+def _small_change(folder: Path) -> None:
+    """20 blobs of which one is new: whole processes of the command line, the fastest and the median of some."""
+    for name, last in (("old", 200_000), ("new", 210_000)):
+        image(folder / name, seed=7, sizes=[300_000] * 18 + [last])
+    command = [sys.executable, "-m", "seatrial", "image", "push"]
+    os.environ["SEATRIAL_CACHE"] = str(folder / "cache")
+    with running(folder / "registry") as host, proxy(host) as recorder:
+        subprocess.run(
+            [*command, str(folder / "old"), f"{recorder.host}/a/app:1"], check=True, capture_output=True
+        )
+        recorder.seen.clear()
+        subprocess.run(
+            [*command, str(folder / "new"), f"{recorder.host}/a/app:1"], check=True, capture_output=True
+        )
+        asked = Counter(seen.method for seen in recorder.seen)
+        took, busy = [], []
+        for turn in range(REPEATS):
+            name = ("old", "new")[turn % 2]
+            before, started = os.times(), time.perf_counter()
+            subprocess.run(
+                [*command, str(folder / name), f"{host}/b/app:{turn}"], check=True, capture_output=True
+            )
+            took.append(time.perf_counter() - started)
+            after = os.times()
+            busy.append(
+                after.children_user - before.children_user + after.children_system - before.children_system
+            )
+    print(f"one blob of 20 is new: {sum(asked.values())} requests ({dict(asked)})")
+    print(
+        f"  the whole command: {min(took) * 1e3:.0f} ms at best, median {sorted(took)[REPEATS // 2] * 1e3:.0f} ms, "
+        f"CPU {min(busy) * 1e3:.0f} ms"
+    )
 
 
 def _row(what: str, megabytes: int, command: list[str]) -> None:

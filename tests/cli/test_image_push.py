@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.faults import Fault, proxy
 from support.layouts import image, two_platforms
 from support.registries import need, running
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,3 +177,29 @@ def test_one_of_several_fails(host: str, tmp_path: Path) -> None:
     assert shown.returncode == 1
     assert shown.stdout.splitlines() == [f"{host}/cli/several@{made.digest}"]
     assert "failed: 127.0.0.1:1/cli/several" in shown.stderr
+
+
+def test_an_interrupt_ends_all_of_it(host: str, tmp_path: Path) -> None:
+    image(tmp_path / "image", seed=6)
+    with proxy(host) as one, proxy(host) as two:
+        for front in (one, two):
+            front.faults.append(
+                Fault("PUT", "/blobs/uploads/", times=99, status=503, headers={"Retry-After": "100"})
+            )
+        places = {"HOME": str(tmp_path), "SEATRIAL_CACHE": str(tmp_path / "cache")}
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "seatrial", "image", "push", str(tmp_path / "image"),
+                f"{one.host}/cut/app:1", f"{two.host}/cut/app:1",
+            ],
+            env={**os.environ, **places}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            for front in (one, two):
+                until(lambda front=front: front.count("PUT", "/blobs/") > 0, "both wait")  # type: ignore[misc]
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.wait()
+    assert (process.returncode, out, err.strip()) == (130, b"", b"interrupted")
