@@ -46,8 +46,8 @@ def deb(
         place = tree / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
-    for path, target in (hard_links or {}).items():
-        (tree / path.lstrip("/")).hardlink_to(tree / target.lstrip("/"))
+    for path, original in (hard_links or {}).items():
+        (tree / path.lstrip("/")).hardlink_to(tree / original.lstrip("/"))
     control = tree / "DEBIAN"
     control.mkdir(parents=True)
     fields = {"Package": name, "Version": version, "Architecture": "all", "Maintainer": "T <t@example.com>"}
@@ -59,9 +59,9 @@ def deb(
         (control / script).chmod(0o755)
     for folder in [tree, *(p for p in tree.rglob("*") if p.is_dir())]:
         folder.chmod(0o755)
-    target = house / f"{name}_{version}_all.deb"
+    package = house / f"{name}_{version}_all.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(target)],
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(package)],
         check=True,
         capture_output=True,
     )

@@ -19,10 +19,8 @@ from seatrial.images import layout as oci
 from seatrial.images.assemble.layer import PACKING_LEVEL, Lane, WrittenLayer
 from seatrial.images.assemble.store import Use, publish, scratch
 from seatrial.images.assemble.tar import EPOCH
-from seatrial.images.system import machine
+from seatrial.images.system import machine, processors
 from seatrial.images.system.apt import EXCLUDED, check_names
-from seatrial.images.system.processors import architecture as own_architecture
-from seatrial.images.system.processors import is_foreign, registrations
 from seatrial.images.system.running import in_namespaces
 from seatrial.images.system.sources import render
 from seatrial.images.target import parse_platform
@@ -149,9 +147,9 @@ def as_root(platform: str, argv: list[str]) -> list[str]:
     Raises:
         MissingToolError: there is no range of ids, or no emulator for the platform.
     """
-    if os.geteuid() == 0 and not is_foreign(platform):
+    if os.geteuid() == 0 and not processors.is_foreign(platform):
         return argv
-    return in_namespaces(argv, registrations(platform))
+    return in_namespaces(argv, processors.registrations(platform))
 
 
 def command(
@@ -176,7 +174,7 @@ def mirrors(system: str, suite: str, architecture: str, machine: Sequence[Source
 
     With none, mmdebstrap takes the distribution's own servers. Ubuntu keeps other architectures on other servers.
     """
-    if system == "ubuntu" and architecture != own_architecture():
+    if system == "ubuntu" and architecture != processors.architecture():
         return []
     suites = {suite, f"{suite}-updates", f"{suite}-security"}
     found = []
@@ -253,6 +251,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _explain(log: str, system: str, suite: str) -> SeatrialError:
     lines = [line for line in log.splitlines() if line.startswith(("E:", "Err:", "W:")) or "rror" in line]
     cause = re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", "; ".join(lines[-4:])) or log[-300:]
+    if said := re.search(r"seatrial: (.*binfmt_misc.*)", log):
+        return processors.refused(said[1])
     if re.search(r"unshare|newuidmap|newgidmap|subuid|namespace|must be root|fakechroot", log):
         return MissingToolError(
             f"{system}:{suite} cannot be made without root on this machine", why=cause,

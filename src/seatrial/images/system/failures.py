@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images.runtimes.probe import refused
+from seatrial.images.system import processors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,8 @@ def explain(cannot: bool, errors: str, log: str, base: str, packages: Sequence[s
 
 
 def _refused(why: str) -> MissingToolError:
+    if "binfmt_misc" in why:
+        return processors.refused(why)
     if "subuid" in why:
         return MissingToolError(
             "this user may not give files to other users", why=why,

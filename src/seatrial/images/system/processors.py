@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-from functools import lru_cache
 from pathlib import Path
 
 from seatrial.errors import MissingToolError
@@ -34,7 +33,6 @@ def is_foreign(platform: str) -> bool:
     return parse_platform(platform) != architecture()
 
 
-@lru_cache
 def emulator(platform: str) -> str:
     """The emulator for a platform that needs no library, so that it runs in any root; empty when there is none."""
     name = _PROGRAMS[parse_platform(platform)]
@@ -48,7 +46,7 @@ def emulator(platform: str) -> str:
 def registrations(platform: str) -> list[str]:
     """Lines for the kernel's table, so that it starts programs of `platform`; none where it runs them already.
 
-    `F` opens the emulator now, so roots need not have it; `C` lets set-user-id programs keep their rights.
+    Kernels before 6.7 have one table only, in which an emulator may be registered already. `F` opens it now, so roots need not have it; `C` lets set-user-id programs keep their rights.
 
     Raises:
         MissingToolError: there is no emulator.
@@ -56,13 +54,21 @@ def registrations(platform: str) -> list[str]:
     if not is_foreign(platform):
         return []
     wanted = parse_platform(platform)
-    program = emulator(platform)
-    if program:
-        magic, mask = (_escaped(text) for text in _MAGIC[wanted])
-        return [f":seatrial-{wanted}:M::{magic}:{mask}:{program}:FC"]
-    if any("enabled" in text and "flags: " in text and "F" in _flags(text) for text in _registered(wanted)):
+    if any(text.startswith("enabled") and "F" in _flags(text) for text in _registered(wanted)):
         return []
-    raise missing(platform)
+    program = emulator(platform)
+    if not program:
+        raise missing(platform)
+    magic, mask = (_escaped(text) for text in _MAGIC[wanted])
+    return [f":seatrial-{wanted}:M::{magic}:{mask}:{program}:FC"]
+
+
+def refused(why: str) -> MissingToolError:
+    """The error where the kernel has no table of processors for a namespace."""
+    return MissingToolError(
+        "this machine cannot start programs of another processor for a namespace alone", why=why,
+        fix="use Linux 6.7 or newer, or register the emulator for the whole machine: install qemu-user-static and binfmt-support",
+    )  # fmt: skip
 
 
 def missing(platform: str) -> MissingToolError:
