@@ -186,5 +186,5 @@ def _leave_out_ignored(shop: Workshop, folder: Path, target: Path, project: Path
             left += 1
     if left:
         shop.note(
-            f"{left} files and folders that git ignores are not part of the build, as in a fresh checkout"
+            f"what git ignores is not part of the build, as in a fresh checkout: {left} left out"
         )
