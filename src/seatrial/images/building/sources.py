@@ -185,6 +185,4 @@ def _leave_out_ignored(shop: Workshop, folder: Path, target: Path, project: Path
             shutil.rmtree(place)
             left += 1
     if left:
-        shop.note(
-            f"what git ignores is not part of the build, as in a fresh checkout: {left} left out"
-        )
+        shop.note(f"what git ignores is not part of the build, as in a fresh checkout: {left} left out")
