@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from seatrial.cloud.session import AwsError, ask, client
 from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,6 +114,8 @@ def login(registry: Registry) -> Login:
         MissingToolError: boto3 is not installed.
         AwsError: there are no credentials, or they do not allow it.
     """
+    from seatrial.cloud.session import ask, client
+
     if registry.public:
         answer = ask(
             client("ecr-public", registry.region).get_authorization_token,
@@ -133,6 +134,8 @@ def create(registry: Registry, repository: str, wanted: NewRepository) -> bool:
         MissingToolError: boto3 is not installed.
         AwsError: AWS refuses; the missing IAM action is named.
     """
+    from seatrial.cloud.session import AwsError, ask, client
+
     where = f"{registry.host}/{repository}"
     tags = [{"Key": key, "Value": value} for key, value in sorted(wanted.tags.items())]
     try:
@@ -178,6 +181,8 @@ def images(registry: Registry, repository: str) -> list[Row]:
 
 
 def _pages(registry: Registry, repository: str) -> Iterator[dict[str, Any]]:
+    from seatrial.cloud.session import ask
+
     api, wanted = _private(registry), {"registryId": registry.account, "repositoryName": repository}
     following: dict[str, str] = {}
     while True:
@@ -212,6 +217,8 @@ def _row(detail: dict[str, Any]) -> Row:
 
 
 def _private(registry: Registry) -> Any:
+    from seatrial.cloud.session import client
+
     return client("ecr", registry.region, fips=registry.fips)
 
 

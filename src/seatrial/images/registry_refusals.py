@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from seatrial import transport
 from seatrial.cloud import ecr
-from seatrial.cloud.session import denied_action
 from seatrial.errors import SeatrialError
 from seatrial.transport import TransportError, place
 
@@ -46,6 +45,8 @@ def said(answer: httpx.Response) -> str:
 
 def denied(session: Session, answer: httpx.Response, actions: str) -> TransportError:
     """Who we are does not suffice for `actions`; AWS even says which right is missing."""
+    from seatrial.cloud.session import denied_action
+
     verb = "push to" if "push" in actions else "pull from"
     registry = session.reference.registry
     missing = denied_action(said(answer))

@@ -11,7 +11,6 @@ import msgspec
 
 from seatrial.clock import iso
 from seatrial.cloud import ecr
-from seatrial.cloud.session import AwsError
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images import layout as layouts
 from seatrial.images import registry_manifests as manifests
@@ -121,6 +120,8 @@ def tag_names(
 
 def _ask_amazon(wanted: Reference, note: Callable[[str], None]) -> list[ecr.Row] | None:
     """One question for a thousand images instead of three for each; None where that is not to be had."""
+    from seatrial.cloud.session import AwsError
+
     amazon = ecr.parse_host(wanted.registry)
     if amazon is None or amazon.public:
         return None

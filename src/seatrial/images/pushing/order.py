@@ -8,9 +8,7 @@ from seatrial.cloud import ecr
 from seatrial.errors import UsageError
 from seatrial.images.pushing.content import read_content
 from seatrial.images.pushing.destination import Settings
-from seatrial.images.pushing.preview import Preview, preview
 from seatrial.images.pushing.tagging import Decision, Strategy, Wish
-from seatrial.images.pushing.tags import choose_tags
 from seatrial.images.pushing.uploads import Result, push_all
 from seatrial.images.reference import Reference, check_tag, parse
 
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.config.model import Push
+    from seatrial.images.pushing.preview import Preview
 
 
 class Order(NamedTuple):
@@ -83,6 +82,8 @@ def plan(order: Order, folder: Path, digest: str, *, without: Sequence[Path] = (
     given = tuple(check_tag(tag) for tag in order.tags)
     if not order.strategies:
         return Plan(references, given, None, order.settings)
+    from seatrial.images.pushing.tags import choose_tags
+
     decision = choose_tags(order.strategies, folder, digest, order.wish, without=without)
     fixed = frozenset() if order.replace else decision.fixed
     # A version that is refused keeps `latest` from moving: what cannot move goes first.
@@ -98,6 +99,8 @@ def carry_out(plan: Plan, layout: Path, *, platform: str | None = None) -> list[
 
 def look_ahead(plan: Plan, layout: Path, *, platform: str | None = None) -> list[Preview]:
     """What `carry_out` would do; see `preview.preview`."""
+    from seatrial.images.pushing.preview import preview
+
     return preview(layout, plan.references, tags=plan.tags, platform=platform, settings=plan.settings)
 
 
