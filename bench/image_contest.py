@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -172,8 +171,6 @@ def _case(one: Contestant, kitchen: Kitchen, project: Path, reference: str, regi
 
 def _first_imports(kitchen: Kitchen, reference: str) -> tuple[float, float]:
     """Seconds until the whole stack is imported in a fresh container of the pushed image, and again in another."""
-    layout = kitchen.folder / "pulled"
-    shutil.rmtree(layout, ignore_errors=True)
     argv = [
         PYTHON,
         "-m",
@@ -188,10 +185,8 @@ def _first_imports(kitchen: Kitchen, reference: str) -> tuple[float, float]:
         "-c",
         _FIRST,
     ]
-    times = [
-        float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()[-1])
-        for _ in range(3)
-    ]
+    runs = [measured(argv, env=os.environ, cwd=kitchen.folder)[1] for _ in range(3)]
+    times = [float(out.split()[-1]) for out in runs]
     return times[0], min(times[1:])
 
 

@@ -54,10 +54,11 @@ class Seatrial(NamedTuple):
             "    source: {include: [app.py]}\n    entrypoint: [python3, app.py]\n"
         )
         seatrial = [PYTHON, "-m", "seatrial", "image", "assemble", str(project), "--json"]
-        return [[*seatrial, flag, "--tag", reference, "--push"]]
+        wheels = ["--offline", "--find-links", str(kitchen.wheels)]
+        return [[*seatrial, flag, *wheels, "--tag", reference, "--push"]]
 
     def environment(self, kitchen: Kitchen) -> dict[str, str]:
-        return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(kitchen.wheels)}
+        return {}
 
 
 _PIP = """\
@@ -73,11 +74,11 @@ ENTRYPOINT ["python3", "app.py"]
 # warm, and what it links cannot be linked across it, so it copies.
 _UV = """\
 FROM {base}
-ENV UV_SYSTEM_PYTHON=1 UV_BREAK_SYSTEM_PACKAGES=1 UV_LINK_MODE=copy UV_NO_INDEX=1 UV_FIND_LINKS=/wheels {compile}
+ENV UV_SYSTEM_PYTHON=1 UV_BREAK_SYSTEM_PACKAGES=1 UV_LINK_MODE=copy {compile}
 RUN --mount=type=bind,source=heavy.txt,target=/tmp/heavy.txt --mount=type=cache,target=/root/.cache/uv \\
-  /opt/uv/uv pip install --no-deps --require-hashes -r /tmp/heavy.txt
+  /opt/uv/uv pip install --no-deps --no-index --find-links /wheels --require-hashes -r /tmp/heavy.txt
 RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt --mount=type=cache,target=/root/.cache/uv \\
-  /opt/uv/uv pip install --require-hashes -r /tmp/requirements.txt
+  /opt/uv/uv pip install --no-index --find-links /wheels --require-hashes -r /tmp/requirements.txt
 COPY app.py /app/app.py
 WORKDIR /app
 USER 1000:1000

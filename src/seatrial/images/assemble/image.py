@@ -23,6 +23,7 @@ from seatrial.images.assemble.store import StoredLayer, Use, find_layer, using
 from seatrial.images.assemble.tar import EPOCH
 from seatrial.images.outputs import account, layout, parts, records
 from seatrial.images.outputs.layout import check_output
+from seatrial.images.system.processors import is_foreign
 from seatrial.images.target import normal, parse_platform
 from seatrial.reports.units import counted, megabytes
 
@@ -185,7 +186,7 @@ def prepare_project(
         wanted_by(spec),
         probed.interpreter.target,
         python=probed.interpreter.version,
-        build=builder(spec, base, probed, use, insecure=insecure, say=say, point=point)
+        build=builder(spec, base, probed, use, insecure=insecure, refresh=refresh, say=say, point=point)
         if spec.build
         else None,
         builder=" ".join((base.digest, spec.build_base, *spec.build_packages)),
@@ -213,7 +214,8 @@ def _decide(
     platforms = sorted({normal(platform) for platform in spec.platforms})
     for platform in platforms:
         parse_platform(platform)
-    for platform in platforms:
+    # This machine's own first: what it has compiles bytecode for the others too.
+    for platform in sorted(platforms, key=is_foreign):
         one = msgspec.structs.replace(spec, platforms=(platform,))
         say(f"preparing {spec.base} for {platform}, and resolving")
         try:
@@ -226,7 +228,7 @@ def _decide(
             if len(platforms) > 1:
                 error.what = f"{platform}: {error.what}"
             raise
-    return found
+    return sorted(found, key=lambda one: one.spec.platform)
 
 
 def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mtime: int) -> Decided:
@@ -261,7 +263,7 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
         plan = layers.plan_source(files, *owner, mtime)
         found.append(parts.source_part(plan, files, workdir, owner, mtime))
     former = records.former(spec, out)
-    notes = [*prepared.resolution.notes, *decided.notes]
+    notes = [*prepared.base.notes, *prepared.resolution.notes, *decided.notes]
     return Decided(spec, prepared, base, user, found, notes, former, mtime)
 
 
