@@ -24,7 +24,7 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     """A base image: the layout that holds it, its manifest digest, its platform, and `name` as it was asked for.
 
     `added` says what is in the layers that were put on top of it here, lowest first; `origin` is then the digest
-    of the image without them.
+    of the image without them. `notes` are worth knowing.
     """
 
     layout: Path
@@ -34,6 +34,7 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     made_now: bool = False
     origin: str = ""
     added: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -97,4 +98,8 @@ def _from_registry(reference: str, use: Use, *, platform: str, insecure: bool, r
     entry.mkdir(exist_ok=True)
     with locked(entry / ".lock"):
         digest = pull(reference, entry, platform=platform, insecure=insecure)
-    return _from_layout(entry, reference, platform, digest)
+    found = _from_layout(entry, reference, platform, digest)
+    if "@sha256:" in reference:
+        return found
+    said = f"the base {reference} may be another image tomorrow: today it is {digest}, as the label says; "
+    return msgspec.structs.replace(found, notes=(f"{said}name it by a digest to stay with it",))
