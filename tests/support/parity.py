@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import json
 import os
 import re
 import stat
 import subprocess
+import tarfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from seatrial.images import runtime
 from seatrial.images.assemble.image import ImageSpec, assemble_project
 from seatrial.images.runtimes.copying import copied
+from support.debian import image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,23 +46,23 @@ class Outcome(NamedTuple):
 
 
 def by_pip(
-    layout: Path, pip: Path, wheels: Sequence[Path], *options: str, first: Sequence[Path] = ()
+    layout: Path, pip: Path, wheels: Sequence[Path], *options: str, python: str = "python3"
 ) -> Outcome:
-    """Let pip install the wheels inside the base, after those of `first`, and look at the result."""
-    with _root(layout) as root:
-        for group in (first, wheels):
-            if group:
-                pip_install(root, pip, group, *options)
-        return Outcome(files_of(root), ask(root))
+    """Let pip install the wheels inside the base, and look at the result."""
+    with root_of(layout) as root:
+        pip_install(root, pip, wheels, *options, python=python)
+        return Outcome(files_of(root), ask(root, python))
 
 
-def pip_install(root: Path, pip: Path, wheels: Sequence[Path], *options: str) -> None:
-    """Run pip inside a root, without network."""
+def pip_install(
+    root: Path, pip: Path, wheels: Sequence[Path], *options: str, python: str = "python3"
+) -> None:
+    """Run the pip in the folder `pip` inside a root, without network."""
     bound: list[str] = []
-    for place in {pip.parent, *(wheel.parent for wheel in wheels)}:
+    for place in {pip, *(wheel.parent for wheel in wheels)}:
         bound += ["--ro-bind", str(place), f"/mnt{place}"]
     argv = [
-        "python3", f"/mnt{pip}/pip", "install", "--no-index", "--no-deps", "--no-compile", "--break-system-packages",
+        python, f"/mnt{pip}/pip", "install", "--no-index", "--no-deps", "--no-compile", "--break-system-packages",
         "--disable-pip-version-check", "--root-user-action=ignore", "--no-warn-script-location", "--quiet", "--no-cache-dir",
         *options, *(f"/mnt{wheel}" for wheel in wheels),
     ]  # fmt: skip
@@ -78,7 +82,7 @@ def inside(root: Path, argv: Sequence[str], bound: Sequence[str] = ()) -> subpro
 
 
 def by_seatrial(
-    layout: Path, wheels: Sequence[Path], out: Path, **changes: Any
+    layout: Path, wheels: Sequence[Path], out: Path, *, python: str = "python3", **changes: Any
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Assemble the wheels on top of the base and look at the result; also what assembling noted."""
     project = out.parent / f"{out.name}-project"
@@ -90,12 +94,13 @@ def by_seatrial(
     given: dict[str, Any] = {"source": (), "user": "root", "workdir": "/", "bytecode": False}
     spec = ImageSpec(root=project, base=str(layout), requirements=("requirements.txt",), **(given | changes))
     done = assemble_project(spec, out=out)
-    with _root(out) as root:
-        return Outcome(files_of(root), ask(root)), done.notes
+    with root_of(out) as root:
+        return Outcome(files_of(root), ask(root, python)), done.notes
 
 
 @contextmanager
-def _root(layout: Path) -> Iterator[Path]:
+def root_of(layout: Path) -> Iterator[Path]:
+    """A copy of an image's root for the length of a block."""
     with copied(runtime.prepare(layout)) as place:
         for name in ("proc", "dev", "tmp", "mnt", "root"):
             (Path(place) / name).mkdir(exist_ok=True)
@@ -123,6 +128,13 @@ def files_of(root: Path) -> dict[str, File]:
     return found
 
 
+@functools.cache
+def files_in(layout: Path) -> dict[str, File]:
+    """Every file and link of an image."""
+    with root_of(layout) as root:
+        return files_of(root)
+
+
 def wrapped(script: bytes) -> bytes:
     """The program of an entry point, whichever pip wrote it: first line, what is imported, what is called.
 
@@ -137,9 +149,9 @@ def wrapped(script: bytes) -> bytes:
     return b" ".join(found.group("first", "module", "name", "call")) if found else script
 
 
-def ask(root: Path) -> dict[str, Any]:
+def ask(root: Path, python: str = "python3") -> dict[str, Any]:
     """What the root's own Python says: distributions, their entry points and files, and which modules import."""
-    done = inside(root, ["python3", "-B", "/mnt/probe.py"], ["--ro-bind", str(_PROBE), "/mnt/probe.py"])
+    done = inside(root, [python, "-B", "/mnt/probe.py"], ["--ro-bind", str(_PROBE), "/mnt/probe.py"])
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -177,3 +189,25 @@ def _say(file: File | None) -> str:
         if file is None
         else f"{file.kind}{' executable' if file.executable else ''} {file.content[:12]}"
     )
+
+
+def installed(layout: Path, pip: Path, wheels: Sequence[Path], out: Path, *, compiled: bool = True) -> Path:
+    """A base on which pip has installed wheels, with bytecode, as one more layer."""
+    with root_of(layout) as root:
+        before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
+        pip_install(root, pip, wheels, *(["--compile"] if compiled else []))
+        changed = [p for p in sorted(root.rglob("*")) if p.is_dir() or before.get(p) != p.lstat().st_mtime_ns]
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as archive:
+            for place in changed:
+                archive.add(place, place.relative_to(root).as_posix(), recursive=False, filter=_as_root)
+            for gone in sorted(path for path in before if not os.path.lexists(path)):
+                name = gone.relative_to(root)
+                archive.addfile(tarfile.TarInfo((name.parent / f".wh.{name.name}").as_posix()))
+    image(out, [raw.getvalue()], {"Env": ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}, base=layout)
+    return out
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    entry.uid = entry.gid = 0
+    return None if entry.name.startswith(("mnt", "proc", "dev", "tmp")) else entry

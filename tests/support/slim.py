@@ -6,6 +6,7 @@ a distribution patched to install elsewhere (Debian's own) does not fit.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import re
@@ -16,6 +17,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seatrial.images.layout import blob_path, read_image
 from support.debian import image
 
 if TYPE_CHECKING:
@@ -53,6 +55,20 @@ def base(layout: Path, *, further: Sequence[bytes] = ()) -> Path:
     return layout
 
 
+def moved(layout: Path, out: Path, prefix: str) -> Path:
+    """The same base with its Python in another place than /usr/local."""
+    source = read_image(layout)
+    raw = gzip.decompress(blob_path(layout, source.manifest.layers[0].digest).read_bytes())
+    target = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(raw)) as old, tarfile.open(fileobj=target, mode="w") as new:
+        for member in old:
+            content = old.extractfile(member) if member.isfile() else None
+            member.name = re.sub(r"^usr/local(?=/|$)", prefix.lstrip("/"), member.name)
+            new.addfile(member, content)
+    image(out, [target.getvalue()], {"Env": [f"PATH={prefix}/bin:/usr/bin:/bin"]})
+    return out
+
+
 def _layer() -> bytes:
     raw = io.BytesIO()
     standard = Path(os.__file__).parent
@@ -82,7 +98,9 @@ def _layer() -> bytes:
         archive.add(standard, f"usr/local/lib/{NAME}", filter=_wanted)
         headers = Path(sysconfig.get_paths()["include"])
         archive.add(headers / "pyconfig.h", f"usr/local/include/{NAME}/pyconfig.h")
-        for library in sorted(_libraries([program, *standard.glob("lib-dynload/*.so")])):
+        shell = Path("/bin/sh").resolve()
+        archive.add(shell, "bin/sh")
+        for library in sorted(_libraries([program, shell, *standard.glob("lib-dynload/*.so")])):
             archive.add(Path(library).resolve(), library.lstrip("/"))
     return raw.getvalue()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import zipfile
@@ -60,11 +61,13 @@ def wheel(
 
 def record_of(content: Mapping[str, bytes], dist: str) -> bytes:
     """The RECORD of those files."""
-    rows = []
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
     for item, data in content.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-        rows.append(f"{item},sha256={digest},{len(data)}\n")
-    return "".join([*rows, f"{dist}/RECORD,,\n"]).encode()
+        rows.writerow((item, f"sha256={digest}", len(data)))
+    rows.writerow((f"{dist}/RECORD", "", ""))
+    return text.getvalue().encode()
 
 
 def rewritten(path: Path, change: Callable[[bytearray, zipfile.ZipInfo], None], member: str) -> Path:

@@ -112,7 +112,7 @@ def _place(wheel: Wheel, entry: Entry, scheme: Scheme, root: str, wrappers: set[
         "purelib": scheme.purelib,
         "platlib": scheme.platlib,
         "scripts": scheme.scripts,
-        "headers": f"{scheme.headers}/{wheel.project}",
+        "headers": f"{scheme.headers}/{wheel.name}",
         "data": scheme.data,
     }
     if top != wheel.data or key not in folders or not rest:

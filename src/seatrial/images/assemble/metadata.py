@@ -31,8 +31,8 @@ class Recorded(NamedTuple):
     size: int | None
 
 
-def read_project(content: bytes | None, name: str, version: Version, filename: str) -> str:
-    """The project's name as METADATA writes it.
+def check_project(content: bytes | None, name: str, version: Version, filename: str) -> None:
+    """Compare the project that METADATA names with the file's name.
 
     Raises:
         WheelError: METADATA is missing, or names another project or version than the file's name.
@@ -56,7 +56,6 @@ def read_project(content: bytes | None, name: str, version: Version, filename: s
         same = False
     if not same:
         raise refuse(filename, f"its METADATA says it is {said or 'nothing'} {said_version}".rstrip())
-    return said
 
 
 def read_format(content: bytes | None, filename: str) -> bool:

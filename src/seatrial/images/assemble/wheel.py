@@ -22,7 +22,7 @@ from seatrial.images.assemble.archive import (
     check_whole,
     place_of,
 )
-from seatrial.images.assemble.metadata import Recorded, read_format, read_project, read_record, read_scripts
+from seatrial.images.assemble.metadata import Recorded, check_project, read_format, read_record, read_scripts
 from seatrial.images.assemble.refusal import WheelError, refuse
 
 if TYPE_CHECKING:
@@ -54,14 +54,13 @@ class Entry(NamedTuple):
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):
     """A wheel whose structure holds; the contents are compared with `record` while they are read.
 
-    `name` is normalised (PEP 503), `project` as METADATA writes it; `scripts` are (name, `module:attribute`).
+    `name` is normalised (PEP 503); `scripts` are (name, `module:attribute`).
     `direct_url` is the content of its direct_url.json, empty for none.
     """
 
     path: str
     filename: str
     name: str
-    project: str
     version: str
     dist_info: str
     data: str
@@ -92,12 +91,12 @@ def read_wheel(path: Path, filename: str) -> Wheel:
         zipfile.BadZipFile, zlib.error, InvalidWheelFilename, NotImplementedError, ValueError, EOFError, OSError,
     ) as error:  # fmt: skip
         raise refuse(filename, f"it cannot be read: {error}") from error
+    check_project(texts.get(f"{dist_info}/METADATA"), str(name), version, filename)
     record = texts.get(f"{dist_info}/RECORD")
     return Wheel(
         path=str(path),
         filename=filename,
         name=str(name),
-        project=read_project(texts.get(f"{dist_info}/METADATA"), str(name), version, filename),
         version=str(version),
         dist_info=dist_info,
         data=dist_info.removesuffix(".dist-info") + ".data",
