@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +21,8 @@ from seatrial.images import layout as oci
 from seatrial.images import runtime
 from seatrial.images.assemble.store import using
 from seatrial.images.bases import Base, prepare
-from support import debian, debs
+from seatrial.images.registry import push
+from support import debian, debs, registries
 from support.debian import Item, folder
 
 if TYPE_CHECKING:
@@ -292,3 +295,30 @@ def test_the_layer_has_the_digest_that_it_says(service: Made) -> None:
     blob = oci.blob_path(service.base.layout, layer.digest).read_bytes()
     assert layer.digest == f"sha256:{hashlib.sha256(blob).hexdigest()}"
     assert layer.size == len(blob)
+
+
+def test_packages_go_on_a_base_from_a_private_registry_that_is_needed_once(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    auth = base64.b64encode(b"me:s3cret").decode()
+    with registries.running(tmp_path / "registry", login=("me", "s3cret")) as host:
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+        digest = push(system, f"{host}/team/base:1").digest
+        pinned = f"{host}/team/base@{digest}"
+        with using() as use:
+            first = prepare(pinned, use, packages=("versioned",))
+            moving = prepare(f"{host}/team/base:1", use, packages=("versioned",))
+    assert (first.origin, first.name, first.notes) == (digest, pinned, ())
+    assert moving.digest == first.digest
+    assert "may be another image tomorrow" in moving.notes[0]
+    (tmp_path / "config.json").unlink()
+    with using() as use:
+        again = prepare(pinned, use, packages=("versioned",))
+    assert (again.digest, again.made_now) == (first.digest, False)
+    held = b"".join(
+        p.read_bytes() for p in again.layout.rglob("*") if p.is_file() and p.stat().st_size < 1 << 20
+    )
+    assert b"s3cret" not in held
