@@ -85,11 +85,8 @@ def plan(opened: Opened, image: oci.Image, request: Request, use: Use) -> Plan:
         onto=Side(name=found.base.name, digest=target.digest, layers=len(target.manifest.layers)),
     )
     if bases.same_base(found.old, image, found.target):
-        why = (
-            "it is pinned by its digest"
-            if "@sha256:" in found.base.name
-            else "it is the one the image stands on"
-        )
+        pinned = "@sha256:" in found.base.name
+        why = "it is pinned by its digest" if pinned else "it is the one the image stands on"
         check = passed("base", f"the base {found.base.name} has not changed: {why}")
         return Plan(image, replace(answer, verdict="nothing to do", checks=(check,)))
     first = [

@@ -10,7 +10,7 @@ import msgspec
 from seatrial.images.rebase.scan import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from seatrial.images.rebase.scan import Layer
 
@@ -135,12 +135,6 @@ def find(tree: Tree, path: str, start: str = "/") -> Node | None:
     """What a path leads to."""
     place = resolve(tree, path, start)
     return None if place is None else Node(ROOT, 0) if place == "/" else tree.nodes[place]
-
-
-def below(tree: Tree, folder: str) -> Iterable[str]:
-    """Everything in a folder, at any depth."""
-    prefix = folder.rstrip("/") + "/"
-    return (path for path in tree.nodes if path.startswith(prefix))
 
 
 def program(tree: Tree, name: str, path: str, workdir: str = "/") -> str | None:
