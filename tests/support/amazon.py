@@ -35,10 +35,13 @@ PASSWORD = f"{ACCOUNT}-auth-token"
 
 
 class Amazon(NamedTuple):
-    """`api` records the calls to AWS, `registry` those to the registry; `env` are the variables that lead to both."""
+    """`api` records the calls to AWS, `registry` those to the registry and `sister` those to the one of the other
+    region; `env` are the variables that lead to all of them.
+    """
 
     api: Proxy
     registry: Proxy
+    sister: Proxy
     env: dict[str, str]
 
     def called(self, action: str) -> int:
@@ -60,12 +63,15 @@ def amazon(folder: Path) -> Iterator[Amazon]:
         _moto(folder) as api_host,
         proxy(api_host) as api,
         running(folder / "registry", login=("AWS", PASSWORD)) as upstream,
+        running(folder / "sister", login=("AWS", PASSWORD)) as other,
         proxy(upstream, tls=context) as registry,
-        _connect_proxy(registry.host) as way,
+        proxy(other, tls=context) as sister,
+        _connect_proxy({host(): registry.host, host(REGIONS[1]): sister.host}) as way,
     ):
         yield Amazon(
             api,
             registry,
+            sister,
             {
                 "AWS_ENDPOINT_URL": f"http://{api.host}",
                 "AWS_ACCESS_KEY_ID": "test",
@@ -122,15 +128,16 @@ def _certificates(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def _connect_proxy(target: str) -> Iterator[str]:
-    """Every CONNECT, whatever its host name, leads to `target`."""
-    address = (target.partition(":")[0], int(target.partition(":")[2]))
+def _connect_proxy(targets: dict[str, str]) -> Iterator[str]:
+    """A CONNECT to a host leads to its HOST:PORT on this machine."""
 
     class Tunnel(StreamRequestHandler):
         def handle(self) -> None:
+            wanted = self.rfile.readline().decode().split()[1].partition(":")[0]
             while self.rfile.readline().strip():
                 pass
-            with socket.create_connection(address) as far:
+            address, _, port = targets[wanted].partition(":")
+            with socket.create_connection((address, int(port))) as far:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 back = threading.Thread(target=_pump, args=(far, self.connection), daemon=True)
                 back.start()

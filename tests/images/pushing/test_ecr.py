@@ -54,7 +54,7 @@ def stand_in(started: Amazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("https_proxy", started.env["HTTPS_PROXY"])
-    for recorder in (started.api, started.registry):
+    for recorder in (started.api, started.registry, started.sister):
         recorder.seen.clear()
         recorder.faults.clear()
     return started
@@ -219,8 +219,8 @@ def test_several_regions_at_once_on_stand_in_registries(stand_in: Amazon, tmp_pa
         f"{host(r)}/team/regions@{made.digest}" for r in ("eu-west-1", "us-east-1")
     ]
     assert stand_in.called("GetAuthorizationToken") == 2
-    hosts = {seen.headers["Host"] for seen in stand_in.registry.seen}
-    assert hosts == {host(), host("us-east-1")}
+    assert {seen.headers["Host"] for seen in stand_in.registry.seen} == {host()}
+    assert {seen.headers["Host"] for seen in stand_in.sister.seen} == {host("us-east-1")}
 
 
 def test_looking_ahead_makes_nothing_on_a_stand_in_registry(stand_in: Amazon, tmp_path: Path) -> None:
