@@ -180,43 +180,19 @@ def _semantic(scene: _Scene) -> Decision:
     exact = _exact(scene)
     if checkout is None and exact is None:
         raise _no_git("semantic")
-    if checkout and checkout.changed and not wish.dirty:
-        raise UsageError(
-            "a version is not given to files that differ from the commit",
-            where=str(checkout.root),
-            why=f"changed or unknown to git: {listed(checkout.changed)}",
-            fix="commit them or have git ignore them; --allow-dirty REASON does it all the same",
-        )
-    notes = (
-        [f"files differ from the commit, allowed because: {wish.dirty}"]
-        if wish.dirty and checkout and checkout.changed
-        else []
-    )
+    notes = _dirty_notes(checkout, wish)
     if exact is not None:
         if wish.bump:
             notes.append(f"--bump has no say: this commit is {exact} already")
         return _versioned(scene, exact, f"this commit is tagged {exact}", notes)
     assert checkout is not None  # noqa: S101 - without one there is an exact version
-    if checkout.shallow:
-        if checkout.last is None:
-            raise UsageError(
-                "the last version is not known",
-                where=str(checkout.root),
-                why="the clone is shallow: its history is cut off, and no version tag is left in it",
-                fix="git fetch --unshallow --tags (GitHub: fetch-depth: 0; GitLab: GIT_DEPTH: 0; CodeBuild: "
-                "git-clone-depth 0)",
-            )
-        notes.append(
-            f"the clone is shallow: the version is counted from {checkout.last}, and commits may be missing "
-            "(git fetch --unshallow --tags)"
-        )
+    notes += _shallow_notes(checkout)
     version, why = _next(checkout, wish)
     branch = scene.branch[0]
     if branch and not scene.on_main and not _RELEASES.fullmatch(branch):
         word = re.sub(r"[^0-9A-Za-z-]+", "-", branch).strip("-")[:60] or "branch"
-        word = (
-            f"b{word}" if word.isdigit() else word
-        )  # numbers are compared otherwise, and have no leading zeros
+        # Numbers are compared otherwise, and have no leading zeros.
+        word = f"b{word}" if word.isdigit() else word
         version = version._replace(pre=(word, str(len(checkout.since))))
         why += f"; a pre-release, since {branch} is no release branch"
     else:
@@ -226,6 +202,36 @@ def _semantic(scene: _Scene) -> Decision:
             f"`git tag v{version} {scene.commit[:_SHORT]}` records it, so that the next version is another"
         )
     return _versioned(scene, version, why, notes)
+
+
+def _dirty_notes(checkout: Checkout | None, wish: Wish) -> list[str]:
+    if checkout is None or not checkout.changed:
+        return []
+    if not wish.dirty:
+        raise UsageError(
+            "a version is not given to files that differ from the commit",
+            where=str(checkout.root),
+            why=f"changed or unknown to git: {listed(checkout.changed)}",
+            fix="commit them or have git ignore them; --allow-dirty REASON does it all the same",
+        )
+    return [f"files differ from the commit, allowed because: {wish.dirty}"]
+
+
+def _shallow_notes(checkout: Checkout) -> list[str]:
+    if not checkout.shallow:
+        return []
+    if checkout.last is None:
+        raise UsageError(
+            "the last version is not known",
+            where=str(checkout.root),
+            why="the clone is shallow: its history is cut off, and no version tag is left in it",
+            fix="git fetch --unshallow --tags (GitHub: fetch-depth: 0; GitLab: GIT_DEPTH: 0; CodeBuild: "
+            "git-clone-depth 0)",
+        )
+    return [
+        f"the clone is shallow: the version is counted from {checkout.last}, and commits may be missing "
+        "(git fetch --unshallow --tags)"
+    ]
 
 
 def _exact(scene: _Scene) -> Version | None:
