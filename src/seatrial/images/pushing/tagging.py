@@ -229,8 +229,10 @@ def _shallow_notes(checkout: Checkout) -> list[str]:
             "git-clone-depth 0)",
         )
     return [
-        f"the clone is shallow: the version is counted from {checkout.last}, and commits may be missing "
-        "(git fetch --unshallow --tags)"
+        (
+            f"the clone is shallow: the version is counted from {checkout.last}, and commits may be missing "
+            "(git fetch --unshallow --tags)"
+        )
     ]
 
 
