@@ -20,7 +20,8 @@ from seatrial.images.assemble.layer import PACKING_LEVEL, Lane, WrittenLayer
 from seatrial.images.assemble.store import Use, publish, scratch
 from seatrial.images.assemble.tar import EPOCH
 from seatrial.images.system import machine, processors
-from seatrial.images.system.apt import EXCLUDED, check_names
+from seatrial.images.system.apt import EXCLUDED
+from seatrial.images.system.names import check_names
 from seatrial.images.system.running import in_namespaces
 from seatrial.images.system.sources import render
 from seatrial.images.target import parse_platform

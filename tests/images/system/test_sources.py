@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.images.system.apt import check_names
+from seatrial.images.system.apt import Places, compiling, steps
 from seatrial.images.system.difference import keeps
-from seatrial.images.system.sources import keyrings, parse, render, through_mirrors
+from seatrial.images.system.names import check_names
+from seatrial.images.system.sources import keyrings, parse, render, through_mirrors, without_passwords
 
 DEBIAN = """\
 Types: deb deb-src
@@ -131,3 +132,18 @@ def test_what_is_no_package_is_refused(name: str) -> None:
 )
 def test_only_what_belongs_to_packages_is_in_the_layer(path: str, kind: str, kept: bool) -> None:
     assert keeps(path, kind) is kept
+
+
+def test_steps_without_a_network_see_nothing_of_the_machine() -> None:
+    places = Places(
+        bwrap="/usr/bin/bwrap", root="/root", binds=(("/lists", "/var/lib/apt/lists", True),),
+        online=(("/secrets", "/run/seatrial", True),), offline=(("/plain", "/run/seatrial", False),),
+    )  # fmt: skip
+    for step in (*steps(places, ["curl"], sources=True), compiling(places)):
+        assert ("/secrets" in step.argv) is step.network
+        assert ("--unshare-net" in step.argv) is not step.network
+        assert step.argv.index("--") < step.argv.index("curl") if "curl" in step.argv else True
+    assert (
+        without_passwords("URIs: https://me:s3cret@mirror.example/debian")
+        == "URIs: https://mirror.example/debian"
+    )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from seatrial.errors import UsageError
 from seatrial.images.assemble.tar import EPOCH
 from seatrial.images.runtimes.launch import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Source: Debian Policy 5.6.1 and 5.6.12, with an optional architecture and version as apt takes them.
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 EXCLUDED = ("doc", "man", "info", "locale", "lintian", "bug", "groff", "linda")
 """Folders of /usr/share that no program needs; the copyright files stay."""
 LISTS, ARCHIVES, SETTINGS = "/var/lib/apt/lists", "/var/cache/apt", "/run/seatrial"
@@ -51,27 +47,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Places(msgspec.Struct, frozen=True, kw_only=True):
     """What the programs see: `root` is mounted as /; `binds` are (file or folder here, path there, writable).
 
-    `online` are binds of steps with a network.
+    `online` are binds of steps with a network, `offline` those of all others: maintainer scripts see no password.
     """
 
     bwrap: str
     root: str
     binds: tuple[tuple[str, str, bool], ...]
     online: tuple[tuple[str, str, bool], ...]
-
-
-def check_names(packages: Sequence[str]) -> None:
-    """Refuse what is no package name.
-
-    Raises:
-        UsageError: naming it.
-    """
-    for package in packages:
-        if not PACKAGE.fullmatch(package):
-            raise UsageError(
-                f"{package!r} is not the name of a Debian package",
-                fix="give names such as libgl1, or libgl1=1.6.0-1 for one version",
-            )
+    offline: tuple[tuple[str, str, bool], ...]
 
 
 def steps(places: Places, packages: Sequence[str], *, sources: bool) -> tuple[Step, ...]:
@@ -132,6 +115,6 @@ def sandbox(places: Places, *, network: bool) -> tuple[str, ...]:
     words += ["--bind", places.root, "/", "--proc", "/proc", "--dev", "/dev"]
     words += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - the image's own
     words += ["--tmpfs", "/run", "--dir", "/run/lock"]
-    for source, target, writable in (*places.binds, *(places.online if network else ())):
+    for source, target, writable in (*places.binds, *(places.online if network else places.offline)):
         words += ["--bind" if writable else "--ro-bind", source, target]
     return (*words, "--chdir", "/", "--")
