@@ -16,6 +16,7 @@ from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
 from seatrial.images.assemble import accounts, groups, layers, replacing
 from seatrial.images.assemble.fetch import fetch
+from seatrial.images.assemble.overwriting import over_base
 from seatrial.images.assemble.source import select
 from seatrial.images.assemble.source_layer import read_source
 from seatrial.images.assemble.spec import Assembled, AssembledImage, AssembledLayer, ImageSpec
@@ -287,6 +288,8 @@ def _make_layers(
     for image in images:
         stored = [built[part.plan.key] for part in image.parts]
         image.notes.extend(_disagreements([part.plan for part in image.parts], stored))
+        packages = [(p.plan.what, s.files) for p, s in zip(image.parts, stored, strict=True) if p.plan.wheels]
+        image.notes.extend(over_base(image.prepared.probed, image.prepared.resolution.lock.wheels, packages))
         found.append(account.put_together(image, stored))
     return found
 
@@ -346,16 +349,19 @@ def _fetch_missing(
 
 def _disagreements(plans: Sequence[LayerPlan], built: Sequence[StoredLayer]) -> list[str]:
     """Files that two packages have with different content: the later one wins, as with pip."""
-    seen: dict[str, tuple[str, str]] = {}
+    last: dict[str, int] = {}  # path → the layer that has it, the topmost so far
     found = []
-    for layer_plan, layer in zip(plans, built, strict=True):
+    for number, (layer_plan, layer) in enumerate(zip(plans, built, strict=True)):
         found += [
             f"packages of one layer disagree about {path}: {layer_plan.what}" for path in layer.disputed
         ]
-        for path, digest in layer.files.items():
-            if path in seen and seen[path][0] != digest:
-                found.append(f"{seen[path][1]} and {layer_plan.what} disagree about {path}: the latter wins")
-            seen[path] = (digest, layer_plan.what)
+        for path in sorted(last.keys() & layer.files.keys()):  # tens of thousands of paths, hardly any twice
+            below = last[path]
+            if built[below].files[path] != layer.files[path]:
+                found.append(
+                    f"{plans[below].what} and {layer_plan.what} disagree about {path}: the latter wins"
+                )
+        last.update(dict.fromkeys(layer.files, number))
     return found
 
 
