@@ -125,11 +125,15 @@ def _over(known: dict[str, tuple[str, bytes]], found: _Found) -> dict[str, tuple
     if hidden:
         known = {path: value for path, value in known.items() if not any(f in hidden for f in _above(path))}
     known.update(found.added)
+    implied = 0
     for path in found.added:
         for folder in _above(path):
             if folder in known and known[folder][0] != "file":
                 break
             known[folder] = ("folder", b"")  # engines make the folders that an archive leaves out
+            implied += len(folder)
+        if implied > _MAX_NAME_BYTES:
+            raise SeatrialError("the layer's folders are nested too deep", why="it looks like a bomb")
     return known
 
 

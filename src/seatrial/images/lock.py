@@ -16,7 +16,7 @@ from seatrial.errors import SeatrialError
 from seatrial.images.target import Target
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FILENAME = re.compile(r"[A-Za-z0-9_.!+-]+\.whl")
+_FILENAME = re.compile(r"[A-Za-z0-9_.!+-]{1,251}\.whl")
 
 
 class LockedWheel(msgspec.Struct, frozen=True, kw_only=True):

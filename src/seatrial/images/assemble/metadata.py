@@ -136,11 +136,10 @@ def _target(name: str, value: str, filename: str) -> str:
     if not re.fullmatch(r"[^\s/\\'\"$`;&|<>*?\[\]]+", name) or name in (".", ".."):
         raise refuse(filename, f"the entry point {name!r} is not a plain file name")
     check_name(name, filename)
-    target = re.sub(r"\s", "", value.partition("[")[0])
-    module, colon, attribute = target.partition(":")
+    module, colon, attribute = (part.strip() for part in value.partition("[")[0].partition(":"))
     if not (colon and _dotted(module) and _dotted(attribute)):
         raise refuse(filename, f"the entry point {name} has no `module:attribute` but {value!r}")
-    return target
+    return f"{module}:{attribute}"
 
 
 def _dotted(text: str) -> bool:

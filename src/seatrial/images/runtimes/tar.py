@@ -20,6 +20,7 @@ BLOCK = 512
 MAX_EXTENDED = 1 << 20
 # PATH_MAX: the kernel takes no longer one.
 MAX_PATH = 4096
+_MAX_NAMES = 256 << 20
 _MAX_ID = (1 << 32) - 1
 
 REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = "0", "1", "2", "3", "4", "5", "6"
@@ -65,6 +66,7 @@ class TarStream:
             SeatrialError: the stream is damaged or uses a form that is not supported.
         """
         extended: dict[str, str] = {}
+        names = 0
         while (header := self._header()) is not None:
             kind = chr(header[156])
             self._left, self._padding = _number(header, 124, 12), 0
@@ -74,6 +76,11 @@ class TarStream:
                 continue
             member = _member(header, kind, {**self._global, **extended})
             extended = {}
+            names += len(member.name) + len(member.link)
+            if names > _MAX_NAMES:
+                raise SeatrialError(
+                    "the layer has too many members to keep their names", why="it looks like a bomb"
+                )
             # Links, folders and devices have no content whatever their size says; what is not known has.
             self._left = 0 if member.kind in _HEADER_ONLY else member.size
             self._padding = -self._left % BLOCK

@@ -34,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True):
     """
 
     total_bytes: int = 200 << 30
-    entries: int = 5_000_000
+    entries: int = 1_000_000
     ratio: int = 250
     free_bytes: int = 1 << 30
 
@@ -48,7 +48,7 @@ def write_layer(folder: Path, stream: tar.TarStream, diff_id: str, limits: Limit
     """
     tree = _Tree(folder)
     for number, member in enumerate(stream.members()):
-        if number >= limits.entries:
+        if max(number, len(tree.entries)) >= limits.entries:
             raise SeatrialError(
                 f"the layer has more than {limits.entries} members", why="it looks like a bomb"
             )
