@@ -46,7 +46,8 @@ def emulator(platform: str) -> str:
 def registrations(platform: str) -> list[str]:
     """Lines for the kernel's table, so that it starts programs of `platform`; none where it runs them already.
 
-    Kernels before 6.7 have one table only, in which an emulator may be registered already. `F` opens it now, so roots need not have it; `C` lets set-user-id programs keep their rights.
+    Kernels before 6.7 have one table only, in which an emulator may be registered already. `F` opens it now, so
+    that roots need not have it; `C` lets set-user-id programs keep their rights.
 
     Raises:
         MissingToolError: there is no emulator.
