@@ -100,7 +100,7 @@ NEW_ACCOUNTS = {
     "/etc/group": b"root:x:0:\nweb:x:33:\ndb:x:40:\n",
 }
 PATCHED = {"extra": {"/usr/lib/x": b"2"}}
-SAME = {
+SAME: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "a patched file": ({}, PATCHED, {}),
     "accounts in more layers": ({}, {"layers": [NEW_ACCOUNTS, {"/usr/lib/y": b"3"}]}, {}),
     "a user of the base": ({}, {"layers": [NEW_ACCOUNTS, {"/usr/lib/y": b"3"}]}, {"user": "web"}),
@@ -412,7 +412,7 @@ def test_an_index_is_the_same_as_assembled_anew(project: Path, tmp_path: Path) -
 def together(layout: Path, *images: Path) -> None:
     """One layout with the images of several."""
     oci.create(layout)
-    entries = []
+    entries: list[oci.Descriptor] = []
     for place in images:
         for blob in (place / "blobs" / "sha256").iterdir():
             oci.link_blob(layout, f"sha256:{blob.name}", blob)

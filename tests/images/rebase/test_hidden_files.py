@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from seatrial.images.rebase.run import Report
+
 pytestmark = pytest.mark.usefixtures("wheelhouse")
 
 _COMMON = (folder("etc"), folder("usr/lib"), Item("etc/passwd", "root:x:0:0::/root:/bin/sh\n"))
@@ -102,7 +104,7 @@ ALLOWED = {
 }  # fmt: skip
 
 
-def ask(case: Case, tmp_path: Path, told: str = "annotation") -> rebasing.Report:
+def ask(case: Case, tmp_path: Path, told: str = "annotation") -> Report:
     old = rebasing.base(tmp_path / "old", [*_COMMON, *case.old])
     new = rebasing.base(tmp_path / "new", [*_COMMON, *case.new, Item("etc/version", "2")])
     image = rebasing.built(tmp_path / "image", old, case.own, told=told)

@@ -62,12 +62,12 @@ def compiled(place: Path, *arguments: str) -> None:
 
 
 def ask(
-    tmp_path: Path, objects: Objects, new: list[Item], own: list[Item] | None = None, **options: str
+    tmp_path: Path, objects: Objects, new: list[Item], own: list[Item] | None = None, told: str = "annotation"
 ) -> Report:
     old = rebasing.base(tmp_path / "old", [folder("usr/lib"), Item("usr/lib/libdemo.so.1", objects.newer)])
     onto = rebasing.base(tmp_path / "new", [folder("usr/lib"), Item("etc/version", "2"), *new])
     layer = own if own is not None else [Item("app/main", objects.program, mode=0o755)]
-    image = rebasing.built(tmp_path / "image", old, layer, **options)
+    image = rebasing.built(tmp_path / "image", old, layer, told=told)
     return rebasing.moved(image, onto, old=str(old))
 
 

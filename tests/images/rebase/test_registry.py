@@ -6,6 +6,7 @@ import random
 import shutil
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from seatrial.images import layout as oci
@@ -113,11 +114,11 @@ def test_a_registry_that_does_not_mount_gets_the_layers_after_all(
 ) -> None:
     with faults.proxy(host) as proxy:
         front = team.replace(host, proxy.host)
-        options = {"image": f"{front}/app:1", "onto": f"{front}/base:1", "old": "1"}
-        assert rebase(Request(**options, check=True)).verdict == "may"
+        asked = Request(image=f"{front}/app:1", onto=f"{front}/base:1", old="1", check=True)
+        assert rebase(asked).verdict == "may"
         shutil.rmtree(tmp_path / "cache" / "pulled")
         proxy.faults.append(faults.Fault("POST", "mount=", times=99, status=405))
-        report = rebase(Request(**options, tag=f"{front}/unmounted:1"))
+        report = rebase(msgspec.structs.replace(asked, check=False, tag=f"{front}/unmounted:1"))
         assert report.read_bytes > len(LARGE)
         assert report.pushed_bytes > len(LARGE)
         assert proxy.count("POST", "mount=") > 0
@@ -160,7 +161,7 @@ def test_an_index_is_moved_as_a_whole(host: str, tmp_path: Path) -> None:
             top = oci.read_image(place).descriptor
             platform = oci.Platform(architecture)
             entries[side].append(oci.Descriptor(top.media_type, top.digest, top.size, platform=platform))
-    digests = {}
+    digests: dict[str, str] = {}
     for side, images in entries.items():
         notes = (
             {rebasing.NAME: f"{host}/multi/old", rebasing.DIGEST: digests.get("old", "")}

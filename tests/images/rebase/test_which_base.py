@@ -17,6 +17,8 @@ from support.debian import Item, symlink
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from seatrial.images.rebase.run import Report
+
 pytestmark = pytest.mark.usefixtures("wheelhouse")
 
 
@@ -30,7 +32,7 @@ def new(tmp_path: Path) -> Path:
     return rebasing.base(tmp_path / "new", [Item("etc/version", "2")])
 
 
-def problem(report: rebasing.Report) -> str:
+def problem(report: Report) -> str:
     assert report.verdict == "may not"
     check = rebasing.answers(report)["base"]
     return " ".join([check.message, *check.details, check.fix])
