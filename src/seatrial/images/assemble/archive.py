@@ -37,8 +37,10 @@ _DEFERRED, _UTF8 = 0x8, 0x800
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
-def check_ends(descriptor: int, filename: str) -> None:
+def check_ends(descriptor: int, filename: str) -> int:
     """Refuse an archive whose end is not the one plain end of a zip, before anything is read from it.
+
+    Returns how many files the end says there are.
 
     Raises:
         WheelError: bytes follow the archive, its end can be read in two ways, it spans disks, or its directory
@@ -64,6 +66,7 @@ def check_ends(descriptor: int, filename: str) -> None:
         raise refuse(filename, f"it has {files} files in a directory of {size} bytes")
     if offset + size != end:
         raise refuse(filename, "its directory is not where the end of the archive says")
+    return int(files)
 
 
 def _refuse_second_end(tail: bytes, place: int, filename: str) -> None:

@@ -82,8 +82,12 @@ def read_wheel(path: Path, filename: str) -> Wheel:
     try:
         name, version, _, _ = parse_wheel_filename(filename)
         with path.open("rb") as stream:
-            check_ends(stream.fileno(), filename)
+            files = check_ends(stream.fileno(), filename)
             with zipfile.ZipFile(stream) as archive:
+                if len(archive.infolist()) != files:
+                    raise refuse(
+                        filename, f"it has {files} files at its end, and {len(archive.infolist())} listed"
+                    )
                 entries = _entries(archive, stream.fileno(), filename)
                 dist_info = _dist_info(entries, str(name), version, filename)
                 texts = _texts(archive, entries, dist_info, filename)
