@@ -15,7 +15,7 @@ from seatrial.images.runtimes import tar
 from seatrial.images.unpack import verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from seatrial.images.layout import Image
@@ -59,10 +59,13 @@ def read_tree(layout: Path, image: Image) -> Tree:
         SeatrialError: a layer is damaged, hostile, or compressed in a way that is not known.
     """
     known: dict[str, tuple[str, bytes]] = {}
-    for stream in _layers(layout, image):
-        known = _over(known, _read_layer(stream))
+    for layer, diff_id in zip(image.manifest.layers, diff_ids(image), strict=True):
+        with verified(blob_path(layout, layer.digest), layer, diff_id) as stream:
+            known = _over(known, _read_layer(stream))
         if len(known) > _MAX_NAMES or sum(map(len, known)) > _MAX_NAME_BYTES:
-            raise SeatrialError(f"the base has more than {_MAX_NAMES} files", why="it looks like a bomb")
+            raise SeatrialError(
+                f"the base has more than {_MAX_NAMES} files", where=image.digest, why="it looks like a bomb"
+            )
     files = {path for path, (kind, _) in known.items() if kind == "file"}
     return Tree(
         folders={path for path, (kind, _) in known.items() if kind == "folder"},
@@ -72,12 +75,6 @@ def read_tree(layout: Path, image: Image) -> Tree:
         eggs={path for path, (kind, _) in known.items() if path.endswith(".egg-info") and kind != "link"},
         files=files,
     )
-
-
-def _layers(layout: Path, image: Image) -> Iterator[tar.TarStream]:
-    for layer, diff_id in zip(image.manifest.layers, diff_ids(image), strict=True):
-        with verified(blob_path(layout, layer.digest), layer, diff_id) as stream:
-            yield stream
 
 
 def _read_layer(stream: tar.TarStream) -> _Found:
@@ -178,21 +175,10 @@ def extract(layout: Path, image: Image, tree: Tree, root: Path, wanted: Callable
         SeatrialError: the links go in a circle, or the files are more than any interpreter's.
     """
     links: dict[str, str] = {}
-    size = 0
-    for stream in _layers(layout, image):
-        for member in stream.members():
-            path = absolute(member.name)
-            if not wanted(path):
-                continue
-            if member.kind == tar.SYMLINK:
-                links[path] = member.link
-            elif member.kind in (tar.REGULAR, tar.HARD_LINK) and path in tree.files:
-                size += member.size if member.kind == tar.REGULAR else 0
-                if size > _MAX_EXTRACTED:
-                    raise SeatrialError(
-                        "the base's Python is too large", why=f"more than {_MAX_EXTRACTED} bytes"
-                    )
-                _extract_file(stream, member, root, resolve(tree, posixpath.dirname(path)), path)
+    room = _MAX_EXTRACTED
+    for layer, diff_id in zip(image.manifest.layers, diff_ids(image), strict=True):
+        with verified(blob_path(layout, layer.digest), layer, diff_id) as stream:
+            room -= _extract_layer(stream, tree, root, wanted, links, room)
     # A link that a wanted path goes through is needed too, such as /lib → usr/lib.
     links |= {path: target for path, target in tree.links.items() if path.count("/") == 1}
     for path, target in links.items():
@@ -200,6 +186,30 @@ def extract(layout: Path, image: Image, tree: Tree, root: Path, wanted: Callable
         if tree.links.get(path) == target and not os.path.lexists(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(target)
+
+
+def _extract_layer(
+    stream: tar.TarStream,
+    tree: Tree,
+    root: Path,
+    wanted: Callable[[str], bool],
+    links: dict[str, str],
+    room: int,
+) -> int:
+    """Write a layer's files, note its links, and return the bytes written."""
+    size = 0
+    for member in stream.members():
+        path = absolute(member.name)
+        if not wanted(path):
+            continue
+        if member.kind == tar.SYMLINK:
+            links[path] = member.link
+        elif member.kind in (tar.REGULAR, tar.HARD_LINK) and path in tree.files:
+            size += member.size if member.kind == tar.REGULAR else 0
+            if size > room:
+                raise SeatrialError("the base's Python is too large", why=f"more than {_MAX_EXTRACTED} bytes")
+            _extract_file(stream, member, root, resolve(tree, posixpath.dirname(path)), path)
+    return size
 
 
 def _extract_file(stream: tar.TarStream, member: tar.Member, root: Path, folder: str, path: str) -> None:

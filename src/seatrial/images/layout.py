@@ -247,7 +247,13 @@ def diff_ids(image: Image) -> list[str]:
         )
     if len(found) != layers:
         raise SeatrialError(f"the image has {layers} layers and {len(found)} diff_ids", where=image.digest)
-    return [check_digest(one) for one in found]
+    try:
+        for layer in image.manifest.layers:
+            check_digest(layer.digest)
+        return [check_digest(one) for one in found]
+    except SeatrialError as error:
+        error.where = image.digest
+        raise
 
 
 def list_images(layout: Path, digest: str = "") -> list[Descriptor]:

@@ -21,6 +21,7 @@ MAX_EXTENDED = 1 << 20
 # PATH_MAX: the kernel takes no longer one.
 MAX_PATH = 4096
 _MAX_NAMES = 256 << 20
+_MAX_DEPTH = 500
 _MAX_ID = (1 << 32) - 1
 
 REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = "0", "1", "2", "3", "4", "5", "6"
@@ -173,6 +174,8 @@ def _check(name: str, link: str, mtime: float, uid: int, gid: int) -> None:
         raise damaged("a name with a zero byte in it")
     if len(name) > MAX_PATH or len(link) > MAX_PATH:
         raise damaged(f"a name of {max(len(name), len(link))} characters")
+    if name.count("/") > _MAX_DEPTH:
+        raise damaged(f"folders nested more than {_MAX_DEPTH} deep")
     if not abs(mtime) < _MAX_ID * 4 or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
         raise damaged(f"{name[:200]} has a time or an owner that cannot be")
 
