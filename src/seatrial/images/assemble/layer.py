@@ -16,13 +16,13 @@ from typing import IO, TYPE_CHECKING, Self
 import msgspec
 
 from seatrial.images.assemble import tar
+from seatrial.images.assemble.packing import LEVEL, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
-# Level 1 of isal gives the same bytes on every processor; level 3 does not.
-PACKING_LEVEL = 1
+PACKING_LEVEL = LEVEL
 # No name, no time, "fastest", unknown system: nothing of this machine.
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
 _BATCH = 1 << 20
@@ -120,6 +120,30 @@ class LayerWriter:
         self._worth_packing = self._worth_packing or len(content) > 0
         self._pend(content + tar.padding(len(content)))
 
+    def add_pieces(
+        self,
+        name: str,
+        size: int,
+        pieces: Iterable[bytes],
+        *,
+        mode: int = 0o644,
+        uid: int = 0,
+        gid: int = 0,
+        mtime: int = tar.EPOCH,
+        xattrs: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """A file of `size` bytes that comes in pieces; each is compressed as a gzip member of its own."""
+        from isal import isal_zlib
+
+        self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=xattrs))
+        self._flush()
+        for piece in pieces:
+            self.plain(piece)
+            self.packed(_GZIP_HEADER + pack(piece))
+            self.close_member(isal_zlib.crc32(piece), len(piece))
+        if pad := tar.padding(size):
+            self._pend(pad)
+
     @contextmanager
     def member(
         self,
@@ -180,10 +204,7 @@ class LayerWriter:
         if not data:
             return
         self._plain.update(data)
-        body = stored(data)
-        if self._worth_packing:
-            body = isal_zlib.compress(data, PACKING_LEVEL, -15)
-        self.packed(_GZIP_HEADER + body)
+        self.packed(_GZIP_HEADER + (pack(data) if self._worth_packing else stored(data)))
         self.close_member(isal_zlib.crc32(data), len(data))
         self._pending, self._pending_size, self._worth_packing = [], 0, False
 

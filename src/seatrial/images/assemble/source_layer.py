@@ -6,17 +6,17 @@ import hashlib
 import os
 import posixpath
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from seatrial.errors import SeatrialError
 from seatrial.images.assemble.install import Installed
-from seatrial.images.assemble.layer import PACKING_LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-from seatrial.images.assemble.layer import LayerWriter
+    from seatrial.images.assemble.layer import LayerWriter
+
 
 _SMALL = 1 << 18
 _CHUNK = 1 << 20
@@ -90,9 +90,7 @@ def write_source(
 
 
 def _write_file(writer: LayerWriter, file: SourceFile, uid: int, gid: int, mtime: int) -> None:
-    from isal import isal_zlib
-
-    name, digest, done, crc = file.path.lstrip("/"), hashlib.sha256(), 0, 0
+    name, digest = file.path.lstrip("/"), hashlib.sha256()
     with file.place.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         if size <= _SMALL:
@@ -100,16 +98,16 @@ def _write_file(writer: LayerWriter, file: SourceFile, uid: int, gid: int, mtime
             digest.update(content)
             writer.add_bytes(name, content, mode=file.mode, uid=uid, gid=gid, mtime=mtime)
         else:
-            packer = isal_zlib.compressobj(PACKING_LEVEL, 8, -15)
-            with writer.member(name, size, mode=file.mode, uid=uid, gid=gid, mtime=mtime):
-                while done < size and (chunk := stream.read(min(_CHUNK, size - done))):
-                    digest.update(chunk)
-                    crc, done = isal_zlib.crc32(chunk, crc), done + len(chunk)
-                    writer.plain(chunk)
-                    writer.packed(packer.compress(chunk))
-                writer.packed(packer.flush())
-                writer.close_member(crc, done)
+            pieces = _pieces(stream, size, digest)
+            writer.add_pieces(name, size, pieces, mode=file.mode, uid=uid, gid=gid, mtime=mtime)
     if digest.hexdigest() != file.content:
         raise SeatrialError(
             "changed while it was read", where=str(file.place), fix="run the same command again"
         )
+
+
+def _pieces(stream: IO[bytes], size: int, digest: Any) -> Iterator[bytes]:
+    while size and (chunk := stream.read(min(_CHUNK, size))):
+        digest.update(chunk)
+        size -= len(chunk)
+        yield chunk

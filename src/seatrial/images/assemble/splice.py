@@ -11,12 +11,13 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, cast
 
-from seatrial.images.assemble.layer import PACKING_LEVEL, LayerWriter
 from seatrial.images.assemble.refusal import refuse
-from seatrial.images.assemble.wheel import DEFLATED, Entry, Recorded
+from seatrial.images.assemble.wheel import DEFLATED, STORED, Entry, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from seatrial.images.assemble.layer import LayerWriter
 
 _CHUNK = 1 << 20
 _PIECE = 1 << 18  # of packed bytes: what one of them inflates to mostly fits a chunk, else the rest is copied
@@ -57,23 +58,18 @@ def splice(
 def _splice_in_pieces(
     writer: LayerWriter, descriptor: int, entry: Entry, check: _Check, name: str, mode: int
 ) -> bytes:
+    if entry.method == STORED:
+        writer.add_pieces(
+            name, entry.size, check.passing(_read(descriptor, entry, check.filename)), mode=mode
+        )
+        return check.finish()
     with writer.member(name, entry.size, mode=mode):
-        if entry.method == DEFLATED:
-            for packed, plain in _inflate(descriptor, entry, check.filename):
-                if packed:
-                    writer.packed(packed)
-                if plain:
-                    check.update(plain)
-                    writer.plain(plain)
-        else:
-            from isal import isal_zlib
-
-            packer = isal_zlib.compressobj(PACKING_LEVEL, 8, -15)
-            for plain in _read(descriptor, entry, check.filename):
+        for packed, plain in _inflate(descriptor, entry, check.filename):
+            if packed:
+                writer.packed(packed)
+            if plain:
                 check.update(plain)
                 writer.plain(plain)
-                writer.packed(packer.compress(plain))
-            writer.packed(packer.flush())
         digest = check.finish()
         writer.close_member(entry.crc, entry.size)
     return digest
@@ -150,6 +146,11 @@ class _Check:
         self._sha256.update(plain)
         if self._other:
             self._other.update(plain)
+
+    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.update(piece)
+            yield piece
 
     def finish(self) -> bytes:
         entry, recorded = self._entry, self._recorded

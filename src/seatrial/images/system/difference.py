@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from seatrial.images.assemble.layer import PACKING_LEVEL, LayerWriter, WrittenLayer
+from seatrial.images.assemble.layer import LayerWriter, WrittenLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,25 +82,16 @@ def _write(writer: LayerWriter, stream: IO[bytes], entry: dict[str, Any], linked
             path, b"" if path in _EMPTIED else content, mode=mode, uid=uid, gid=gid, xattrs=xattrs
         )
     else:
-        with writer.member(path, size, mode=mode, uid=uid, gid=gid, xattrs=xattrs):
-            _pack(writer, stream, size)
+        writer.add_pieces(path, size, _pieces(stream, size), mode=mode, uid=uid, gid=gid, xattrs=xattrs)
     if entry["file"]:
         linked.setdefault(entry["file"], path)
 
 
-def _pack(writer: LayerWriter, stream: IO[bytes], size: int) -> None:
-    from isal import isal_zlib
-
-    packer = isal_zlib.compressobj(PACKING_LEVEL, 8, -15)
-    crc, left = 0, size
-    while left:
-        piece = _exactly(stream, min(left, _CHUNK))
-        left -= len(piece)
-        crc = isal_zlib.crc32(piece, crc)
-        writer.plain(piece)
-        writer.packed(packer.compress(piece))
-    writer.packed(packer.flush())
-    writer.close_member(crc, size)
+def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    while size:
+        piece = _exactly(stream, min(size, _CHUNK))
+        size -= len(piece)
+        yield piece
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

@@ -1,0 +1,36 @@
+"""Prints the digests of a layer of wheels and of a source layer: run it wherever they must come out the same."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from seatrial.images.assemble.install import Scheme, write_wheels
+from seatrial.images.assemble.layer import LayerWriter
+from seatrial.images.assemble.source_layer import read_source, write_source
+from seatrial.images.assemble.wheel import read_wheel
+
+LIBRARY = "/usr/local/lib/python3.11/site-packages"
+SCHEME = Scheme(
+    purelib=LIBRARY, platlib=LIBRARY, scripts="/usr/local/bin", headers="/usr/local/include/python3.11", data="/usr/local",
+    shebang="/usr/local/bin/python3", python="3.11",
+)  # fmt: skip
+
+
+def main(folder: Path) -> None:
+    """`folder` has wheels in `wheels/` and files in `source/`."""
+    with LayerWriter(io.BytesIO()) as writer:
+        write_wheels(writer, [read_wheel(p, p.name) for p in sorted((folder / "wheels").iterdir())], SCHEME)
+        done = writer.finish()
+    print(done.digest, done.diff_id)
+    source = folder / "source"
+    files = sorted((path.relative_to(source).as_posix(), path) for path in source.rglob("*"))
+    with LayerWriter(io.BytesIO()) as writer:
+        write_source(writer, read_source(files, "/app"), 0, 0, 315532800)
+        done = writer.finish()
+    print(done.digest, done.diff_id)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
