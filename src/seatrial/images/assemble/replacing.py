@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from seatrial.errors import SeatrialError
-from seatrial.images.assemble.install import scheme_folders, scheme_roots
+from seatrial.images.assemble.install import parents, scheme_folders, scheme_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -143,9 +143,5 @@ def _compressed(removed: set[str], tree: Tree, scheme: Scheme) -> list[str]:
     for path in (p for names in (tree.files, tree.links) for p in names if p not in removed):
         while (path := posixpath.dirname(path)) not in kept and path != "/":
             kept.add(path)
-    whole: list[str] = []
-    for folder in sorted({posixpath.dirname(path) for path in removed} - kept):
-        if not whole or not f"{folder}/".startswith(whole[-1] + "/"):
-            whole.append(folder)
-    inside = {path for path in removed if any(path.startswith(folder + "/") for folder in whole)}
-    return sorted({*whole, *(removed - inside)})
+    whole = {posixpath.dirname(path) for path in removed} - kept
+    return sorted(path for path in whole | removed if not any(folder in whole for folder in parents(path)))
