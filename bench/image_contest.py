@@ -142,8 +142,8 @@ def _run(one: Contestant, kitchen: Kitchen, registry: int, turn: int) -> list[di
     for number, (case, lock, source) in enumerate(cases):
         if case in ("warm-up", "cold"):
             one.forget(kitchen)
-        if case == "warm-up" and turn:
-            continue  # packages are at hand since the first round
+        if case == "warm-up" and (turn or not one.warm):
+            continue  # packages are at hand since the first round, or never
         write_project(project, lock, source)
         # Nobody gets a layer for free that another case has pushed: the first two have repositories of their own.
         place = f"{repository}-warm" if case == "warm-up" else repository
@@ -209,7 +209,7 @@ def _verdict(rows: list[dict[str, Any]]) -> int:
     ours = best("seatrial", "cold")
     for names, least in (
         (["buildah-pip"], BUDGETS["buildah-pip"]),
-        (["buildah-uv", "buildah-uv-zstd"], BUDGETS["tuned"]),
+        (["buildah-uv"], BUDGETS["tuned"]),
     ):
         others = [best(name, "cold") for name in names if best(name, "cold")]
         if ours and others:

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 class Contestant(Protocol):
-    """`forget` removes every layer that was made before, and keeps base and packages; `commands` build and push."""
+    """`warm` says that a first run leaves packages at hand for the next. `forget` removes every layer that was made before, and keeps base and packages; `commands` build and push."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def title(self) -> str: ...
+
+    @property
+    def warm(self) -> bool: ...
 
     def missing(self) -> str: ...
 
@@ -39,6 +42,7 @@ class Seatrial(NamedTuple):
     name: str
     title: str
     bytecode: bool
+    warm: bool = True
 
     def missing(self) -> str:
         return ""
@@ -93,6 +97,7 @@ class Buildah(NamedTuple):
     title: str
     dockerfile: str
     push: tuple[str, ...] = ()
+    warm: bool = True
 
     def missing(self) -> str:
         return "" if shutil.which("buildah") else "buildah is not installed"
@@ -127,9 +132,8 @@ class Buildah(NamedTuple):
 CONTESTANTS: Sequence[Contestant] = (
     Seatrial("seatrial", "Seatrial without bytecode", bytecode=False),
     Seatrial("seatrial-bytecode", "Seatrial", bytecode=True),
-    Buildah("buildah-uv", "Buildah, uv, cache mounts", _UV, ("--compression-format", "gzip")),
     Buildah(
-        "buildah-uv-zstd",
+        "buildah-uv",
         "Buildah, uv, zstd",
         _UV,
         ("--compression-format", "zstd", "--compression-level", "1"),
@@ -140,5 +144,5 @@ CONTESTANTS: Sequence[Contestant] = (
         _UV,
         ("--compression-format", "zstd", "--compression-level", "1"),
     ),
-    Buildah("buildah-pip", "Buildah, pip", _PIP),
+    Buildah("buildah-pip", "Buildah, pip", _PIP, warm=False),
 )
