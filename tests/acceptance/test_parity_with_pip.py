@@ -62,7 +62,8 @@ def pip(place: Path) -> Path:
             pytest.skip("no index can be reached, and this Python brings no pip")
         wheel = found[-1]
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(place / "pip")
+        # Without its metadata, else it takes itself for a package of the base.
+        archive.extractall(place / "pip", [name for name in archive.namelist() if name.startswith("pip/")])
     compileall.compile_dir(
         place / "pip", quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
     )
