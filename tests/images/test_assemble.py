@@ -218,6 +218,36 @@ def test_bytecode_is_what_the_images_python_uses(project: Path, tmp_path: Path) 
     assert f"matches {LIB}/outer.py" in done.stderr
 
 
+@needs_bwrap
+def test_bytecode_of_wheels_that_share_a_layer_is_compiled_once(
+    project: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    """Names that fall into one group: a new release of one does not compile the other again."""
+    names = ("inner", *(f"inner{n}" for n in range(24)))  # eight groups: some of them have several
+    for name in names[1:]:
+        wheels.wheel(wheelhouse, name, "1.0", {f"{name}.py": b"value = 1\n"})
+    (project / "requirements.txt").write_text("\n".join(names))
+    before = assemble_project(spec(project, bytecode=True), out=tmp_path / "out")
+    kept = {path: path.stat().st_ino for path in (tmp_path / "cache" / "bytecode").iterdir()}
+    assert len(kept) > len(names) // 2
+
+    wheels.wheel(wheelhouse, "inner7", "2.0", {"inner7.py": b"value = 2\n"})
+    after = assemble_project(spec(project, bytecode=True), out=tmp_path / "out", refresh=True)
+    assert after.digest != before.digest
+    now = {path: path.stat().st_ino for path in (tmp_path / "cache" / "bytecode").iterdir()}
+    assert kept.items() <= now.items()
+    assert len(now) - len(kept) <= 1
+
+    shutil.rmtree(tmp_path / "cache" / "layers")
+    again = assemble_project(spec(project, bytecode=True), out=tmp_path / "out")
+    assert again.digest == after.digest
+    shutil.rmtree(tmp_path / "cache" / "layers")
+    for path in now:
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(SeatrialError, match="bytecode in the cache is damaged"):
+        assemble_project(spec(project, bytecode=True), out=tmp_path / "out")
+
+
 def test_an_image_for_another_processor_needs_no_python_that_runs(project: Path, tmp_path: Path) -> None:
     bases.base(tmp_path / "foreign", architecture="arm64", extra={"/usr/lib/x/libc.so.6": GLIBC})
     foreign = {"base": str(tmp_path / "foreign"), "platforms": ("linux/arm64",)}

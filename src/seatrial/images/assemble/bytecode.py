@@ -6,6 +6,7 @@ Without it every container compiles on its first import: 10 s instead of 5 for a
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import struct
@@ -16,8 +17,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import IO, TYPE_CHECKING
 
+import msgspec
+
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images.assemble.install import Installed, Scheme, content_of, placements
+from seatrial.images.assemble.kept import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     Source = tuple[Wheel, Placement]
 
-RECIPE = 2
+RECIPE = 3
 """Part of the key of every layer of bytecode: raise it when their bytes change for the same wheels."""
 # Source bytes for one process. What a marshalled constant looks like depends on what was compiled before it in the
 # same process, so the split is part of the result and must not depend on the machine. Starting Python costs as
@@ -64,9 +68,9 @@ os._exit(0)
 
 
 def write_bytecode(
-    writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme, interpreter: Interpreter, threads: int
+    writer: LayerWriter, wheels: Sequence[Wheel], interpreter: Interpreter, threads: int
 ) -> Installed:
-    """Write the `.pyc` of every module of `wheels`.
+    """Write the `.pyc` of every module of `wheels`. What wheels that share a layer have is kept one by one.
 
     Raises:
         MissingToolError: the image's interpreter cannot run on this machine.
@@ -74,13 +78,17 @@ def write_bytecode(
     """
     need_interpreter(interpreter)
     folders: set[str] = set()
-    for source, content in _compiled(list(_parts(wheels, scheme)), interpreter, threads):
-        path = bytecode_path(source, interpreter.cache_tag)
-        folder = posixpath.dirname(path)
-        if folder not in folders:
-            folders.add(folder)
-            writer.add_directory(folder.lstrip("/"))
-        writer.add_bytes(path.lstrip("/"), content)
+    for sources in _by_wheel(wheels, interpreter.scheme):
+        compiled = _compiled(list(_parts(sources)), interpreter, threads)
+        if len(wheels) > 1:
+            compiled = kept(_key(sources, interpreter), compiled)
+        for source, content in compiled:
+            path = bytecode_path(source, interpreter.cache_tag)
+            folder = posixpath.dirname(path)
+            if folder not in folders:
+                folders.add(folder)
+                writer.add_directory(folder.lstrip("/"))
+            writer.add_bytes(path.lstrip("/"), content)
     # Where packages disagree about a module, its source says so.
     return Installed({})
 
@@ -121,8 +129,8 @@ def bytecode_path(source: str, cache_tag: str) -> str:
     return f"{folder}/__pycache__/{name.removesuffix('.py')}.{cache_tag}.pyc"
 
 
-def _parts(wheels: Sequence[Wheel], scheme: Scheme) -> Iterator[list[Source]]:
-    """The modules of all wheels, in order; of several with one path the last, which is the one that is installed."""
+def _by_wheel(wheels: Sequence[Wheel], scheme: Scheme) -> list[list[Source]]:
+    """The modules of each wheel; of several with one path the last, which is the one that is installed."""
     inside = (scheme.purelib + "/", scheme.platlib + "/")
     chosen = {
         placed.path: (wheel, placed)
@@ -130,9 +138,16 @@ def _parts(wheels: Sequence[Wheel], scheme: Scheme) -> Iterator[list[Source]]:
         for placed in placements(wheel, scheme)
         if placed.path.endswith(".py") and placed.path.startswith(inside)
     }
+    found: dict[str, list[Source]] = {}
+    for wheel, placed in chosen.values():
+        found.setdefault(wheel.filename, []).append((wheel, placed))
+    return [found[wheel.filename] for wheel in wheels if wheel.filename in found]
+
+
+def _parts(sources: list[Source]) -> Iterator[list[Source]]:
     part: list[Source] = []
     size = 0
-    for wheel, placed in chosen.values():
+    for wheel, placed in sources:
         part.append((wheel, placed))
         size += placed.entry.size if placed.entry else len(placed.content)
         if size >= _PER_PROCESS:
@@ -140,6 +155,14 @@ def _parts(wheels: Sequence[Wheel], scheme: Scheme) -> Iterator[list[Source]]:
             part, size = [], 0
     if part:
         yield part
+
+
+def _key(sources: list[Source], interpreter: Interpreter) -> str:
+    """Everything that decides the bytecode of these modules. The store calls a wheel by its hash."""
+    modules = [(placed.path, placed.entry.name if placed.entry else "") for _, placed in sources]
+    python = (interpreter.version, interpreter.magic)
+    wheel = posixpath.basename(sources[0][0].path)
+    return hashlib.sha256(msgspec.json.encode([RECIPE, wheel, modules, python])).hexdigest()
 
 
 def _compile(part: list[Source], interpreter: Interpreter) -> list[tuple[str, bytes]]:

@@ -20,7 +20,7 @@ from seatrial.images.assemble.overwriting import over_base
 from seatrial.images.assemble.source import select
 from seatrial.images.assemble.source_layer import read_source
 from seatrial.images.assemble.spec import Assembled, AssembledImage, AssembledLayer, ImageSpec
-from seatrial.images.assemble.store import StoredLayer, Use, find_layer, using
+from seatrial.images.assemble.store import StoredLayer, Use, entry_path, using
 from seatrial.images.assemble.tar import EPOCH
 from seatrial.images.outputs import account, layout, parts, records
 from seatrial.images.outputs.layout import check_output
@@ -278,7 +278,8 @@ def _make_layers(
 ) -> list[Made]:
     """Make what the cache lacks, and put each platform's image together; also notes where packages disagree."""
     plans = _plans(images)
-    say(f"making layers, {sum(find_layer(plan.key) is None for plan in plans)} of {len(plans)} new")
+    new = sum(not (entry_path("layers", plan.key) / "layer.json").exists() for plan in plans)
+    say(f"making layers, {new} of {len(plans)} new")
     made = layers.build(
         plans, use, threads=workers, point=point,
         ready=lambda layer: ready(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size), layer.blob),

@@ -63,7 +63,7 @@ def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, thr
     )
 
     def write(out: LayerWriter) -> Installed:
-        return write_bytecode(out, [_open(w) for w in wheels], scheme, interpreter, threads)
+        return write_bytecode(out, [_open(w) for w in wheels], interpreter, threads)
 
     return LayerPlan(f"bytecode of {describe(wheels)}", key, wheels, write)
 

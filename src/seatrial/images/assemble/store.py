@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.install import Installed
     from seatrial.images.assemble.layer import WrittenLayer
 
-KINDS = ("wheels", "layers", "bases", "resolutions", "built", "records")
+KINDS = ("wheels", "layers", "bases", "resolutions", "built", "records", "bytecode")
 
 
 class Use:
