@@ -46,12 +46,12 @@ def main() -> int:
     given = _arguments()
     with tempfile.TemporaryDirectory(prefix="contest", dir=given.folder) as name:
         folder = Path(name)
-        os.environ["SEATRIAL_CACHE"] = str(folder / "cache")
+        os.environ["SEATRIAL_CACHE"] = str(given.cache or folder / "cache")
         os.environ["SEATRIAL_HOME"] = str(folder / "home")
         (folder / "tmp").mkdir()
         process, host = _registry(folder)
         try:
-            kitchen = _kitchen(folder, host, given.find_links)
+            kitchen = _kitchen(folder, host, given)
             chosen = [one for one in CONTESTANTS if not given.only or one.name in given.only]
             results = [
                 _run(one, kitchen, process.pid, turn) for turn in range(given.rounds) for one in chosen
@@ -72,6 +72,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--find-links", type=Path, help="a folder with further wheels, such as torch for the CPU"
     )
+    parser.add_argument("--torch", default="torch", help="which torch, such as torch==2.13.0+cpu")
+    parser.add_argument("--cache", type=Path, help="a cache that may have base and wheels already; layers go")
     parser.add_argument("--only", action="append", help="name of a contestant; may be given again")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the numbers here, and the chart beside it")
@@ -97,15 +99,16 @@ def _registry(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, f"127.0.0.1:{port}"
 
 
-def _kitchen(folder: Path, host: str, find_links: Path | None) -> Kitchen:
+def _kitchen(folder: Path, host: str, given: argparse.Namespace) -> Kitchen:
     from seatrial.images.assemble.store import using
     from seatrial.images.bases import prepare
     from seatrial.images.registry import push
     from seatrial.images.uv_program import find_uv
 
     print("preparing: lock, wheels, base", flush=True)
-    uv = find_uv()
+    uv, find_links = find_uv(), given.find_links
     asked = (Path(__file__).parent / "contest" / "requirements.in").read_text()
+    asked = asked.replace("\ntorch\n", f"\n{given.torch}\n")
     lock = without_index(resolve(asked, find_links, folder, uv))
     changed = older(lock, PIN, find_links, folder, uv)
     with using() as use:
@@ -114,6 +117,7 @@ def _kitchen(folder: Path, host: str, find_links: Path | None) -> Kitchen:
     fill_wheelhouse(folder, changed, find_links, BASE)
     return Kitchen(
         folder=folder,
+        cache=Path(os.environ["SEATRIAL_CACHE"]),
         wheels=wheels,
         lock=lock,
         changed=changed,

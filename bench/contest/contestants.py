@@ -49,7 +49,7 @@ class Seatrial(NamedTuple):
 
     def forget(self, kitchen: Kitchen) -> None:
         for kind in ("layers", "resolutions", "registries"):
-            shutil.rmtree(kitchen.folder / "cache" / kind, ignore_errors=True)
+            shutil.rmtree(kitchen.cache / kind, ignore_errors=True)
 
     def commands(self, kitchen: Kitchen, project: Path, reference: str) -> list[list[str]]:
         flag = "--bytecode" if self.bytecode else "--no-bytecode"

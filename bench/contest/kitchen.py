@@ -23,6 +23,7 @@ class Kitchen(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     folder: Path
+    cache: Path
     wheels: Path
     lock: str
     changed: str
