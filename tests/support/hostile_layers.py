@@ -138,14 +138,14 @@ def _bomb() -> bytes:
         entry = tarfile.TarInfo("zeros")
         entry.size = 3 << 30
         stream.write(entry.tobuf(tarfile.GNU_FORMAT))
-        for _ in range(200):
+        for _ in range(140):
             stream.write(bytes(8 << 20))
     return out.getvalue()
 
 
 def _names() -> bytes:
     """Every member has a path as long as Linux takes: remembering them is the harm."""
-    one = _pax(_record("path", b"/".join([b"d" * 200] * 15)))[:-1024]
+    one = _pax(_record("path", b"/".join([b"d" * 250] * 12)), size=0)[:-1024]
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1, mtime=0) as stream:
         for _ in range(100):
