@@ -149,7 +149,7 @@ def _names() -> bytes:
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1, mtime=0) as stream:
         for _ in range(100):
-            stream.write(one * 900)
+            stream.write(one * 450)
     return out.getvalue()
 
 

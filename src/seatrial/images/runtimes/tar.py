@@ -20,7 +20,7 @@ BLOCK = 512
 MAX_EXTENDED = 1 << 20
 # PATH_MAX: the kernel takes no longer one.
 MAX_PATH = 4096
-_MAX_NAMES = 256 << 20
+_MAX_NAMES = 128 << 20
 _MAX_DEPTH = 500
 _MAX_ID = (1 << 32) - 1
 
