@@ -20,7 +20,7 @@ from seatrial.images.assemble.overwriting import over_base
 from seatrial.images.assemble.source import select
 from seatrial.images.assemble.source_layer import read_source
 from seatrial.images.assemble.spec import Assembled, AssembledImage, AssembledLayer, ImageSpec
-from seatrial.images.assemble.store import StoredLayer, Use, entry_path, using
+from seatrial.images.assemble.store import StoredLayer, Use, has_layer, using
 from seatrial.images.assemble.tar import EPOCH
 from seatrial.images.outputs import account, layout, parts, records
 from seatrial.images.outputs.layout import check_output
@@ -278,8 +278,7 @@ def _make_layers(
 ) -> list[Made]:
     """Make what the cache lacks, and put each platform's image together; also notes where packages disagree."""
     plans = _plans(images)
-    new = sum(not (entry_path("layers", plan.key) / "layer.json").exists() for plan in plans)
-    say(f"making layers, {new} of {len(plans)} new")
+    say(f"making layers, {sum(not has_layer(plan.key) for plan in plans)} of {len(plans)} new")
     made = layers.build(
         plans, use, threads=workers, point=point,
         ready=lambda layer: ready(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size), layer.blob),
@@ -326,11 +325,11 @@ def _inside(root: Path, out: Path) -> list[str]:
 
 def _wanted_wheels(images: Sequence[Decided], use: Use) -> dict[str, LockedWheel]:
     """Only wheels whose layer is not in the cache have to be here; those that are not yet, by hash."""
+    made_of_wheels = [plan for plan in _plans(images) if plan.wheels]
+    for plan in made_of_wheels:
+        use.hold("layers", plan.key)  # before it is looked for, so that what is there stays
     wanted = {
-        wheel.sha256: wheel
-        for plan in _plans(images)
-        if plan.wheels and not (use.hold("layers", plan.key) / "layer.json").exists()
-        for wheel in plan.wheels
+        wheel.sha256: wheel for plan in made_of_wheels if not has_layer(plan.key) for wheel in plan.wheels
     }
     return {sha: wheel for sha, wheel in wanted.items() if not use.hold("wheels", sha).exists()}
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.install import Installed
     from seatrial.images.assemble.layer import WrittenLayer
 
+_DESCRIPTION = "layer.json"
 KINDS = ("wheels", "layers", "bases", "resolutions", "built", "records", "bytecode")
 
 
@@ -175,7 +176,7 @@ def stored_layer(
             files=installed.files,
             disputed=installed.disputed,
         )
-        (made / "layer.json").write_bytes(msgspec.json.encode(layer))
+        (made / _DESCRIPTION).write_bytes(msgspec.json.encode(layer))
         (made / "blob").chmod(0o444)
         point("layer/written")
         if entry.exists():  # damaged, else it would have been read
@@ -183,6 +184,11 @@ def stored_layer(
         publish(made, entry)
     point("layer/stored")
     return msgspec.structs.replace(layer, folder=str(entry))
+
+
+def has_layer(key: str) -> bool:
+    """Whether the cache names that layer, without reading the names of all its files."""
+    return (entry_path("layers", key) / _DESCRIPTION).exists()
 
 
 def find_layer(key: str) -> StoredLayer | None:
@@ -193,7 +199,7 @@ def find_layer(key: str) -> StoredLayer | None:
 
 def _read_layer(entry: Path) -> StoredLayer | None:
     try:
-        layer = msgspec.json.decode((entry / "layer.json").read_bytes(), type=StoredLayer)
+        layer = msgspec.json.decode((entry / _DESCRIPTION).read_bytes(), type=StoredLayer)
         whole = (entry / "blob").stat().st_size == layer.size
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from seatrial.engine.identity import descendants
 from seatrial.errors import SeatrialError
 from seatrial.images import runtime
 from seatrial.images.building import hook as hook_program
@@ -269,24 +270,6 @@ def _usage(folder: Path) -> tuple[int, int]:
         except OSError:
             continue
     return size, count
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below `pid`, from one look at all there are."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - often
-        if name.isdigit():
-            try:
-                text = Path(f"/proc/{name}/stat").read_text(errors="replace")
-            except OSError:
-                continue
-            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(name))
-    found, waiting = [], [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
 
 
 def resident(pid: int) -> int:
