@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent.parent / "images" / "parity"
 RELEASES = published.read(DATA / "packages.json")
+SDISTS = published.read_sdists(DATA / "sdists.json")
 JUSTIFIED = json.loads((DATA / "justified.json").read_text("utf-8"))
 MADE = json.loads((DATA / "made.json").read_text("utf-8"))
 SMALL, SMALLEST = 400_000, 100_000  # bytes of the wheel
@@ -129,6 +130,23 @@ def test_published_packages_on_a_base_like_python_slim(place: Path, slim_base: P
 def test_published_packages_on_debian(place: Path, debian_base: Path, pip: Path) -> None:
     releases = published.wheels(chosen_releases(SMALLEST), place / "debian-wheels", Target(python="3.11"))
     compare(debian_base, pip, releases, place / "debian-out")
+
+
+@pytest.mark.parametrize("kind", ["slim", "debian"])
+def test_releases_without_a_wheel(place: Path, pip: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    """Both build them from the same archives with the same setuptools, and have no index."""
+    base = request.getfixturevalue(f"{kind}_base")
+    python = MINOR if kind == "slim" else "3.11"
+    everything = os.environ.get("SEATRIAL_PARITY") == "all"
+    house = place / f"{kind}-sdists"
+    archives = published.sdists(SDISTS if everything else SDISTS[:2], pip, house)
+    tools = [one for one in RELEASES if one.name in ("setuptools", "wheel", "packaging")]
+    published.wheels(tools, house, Target(python=python))
+    out = place / f"{kind}-sdists-out"
+    ours, _ = parity.by_seatrial(base, archives, out, find_links=(str(house),), offline=True)
+    theirs = parity.by_pip(base, pip, archives, "--find-links", f"/mnt{house}")
+    assert set(theirs.files) - set(parity.files_in(base)), "pip installed nothing: nothing was compared"
+    assert parity.differences(theirs, ours) == []
 
 
 def test_wheels_with_everything_odd_in_them(

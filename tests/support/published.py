@@ -37,6 +37,36 @@ class Published(msgspec.Struct, frozen=True):
     wheels: dict[str, str]
 
 
+class Sdist(msgspec.Struct, frozen=True):
+    """One release that has no wheel: what is special about it, and the sha256 of its archive."""
+
+    name: str
+    version: str
+    why: str
+    sha256: str
+
+
+def read_sdists(path: Path) -> list[Sdist]:
+    """The list in a JSON file."""
+    return msgspec.json.decode(path.read_bytes(), type=list[Sdist])
+
+
+def sdists(releases: Sequence[Sdist], pip: Path, folder: Path) -> list[Path]:
+    """The archives of `releases`, in `folder`, brought by the pip in the folder `pip`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pins = folder.with_suffix(".txt")
+    pins.write_text("".join(f"{one.name}=={one.version} --hash=sha256:{one.sha256}\n" for one in releases))
+    argv = [
+        sys.executable, str(pip / "pip"), "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes",
+        "--dest", str(folder), "--requirement", str(pins),
+    ]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        assert "HASH" not in done.stderr, done.stderr
+        pytest.skip(f"the package index cannot be reached: {done.stderr[-200:]}")
+    return sorted(folder.glob("*.tar.gz"))
+
+
 def read(path: Path) -> list[Published]:
     """The list in a JSON file."""
     return msgspec.json.decode(path.read_bytes(), type=list[Published])

@@ -16,7 +16,8 @@ import msgspec
 
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images import layout as oci
-from seatrial.images.assemble.layer import PACKING_LEVEL, Lane, WrittenLayer
+from seatrial.images.assemble.layer import Lane, WrittenLayer
+from seatrial.images.assemble.packing import gzip_member
 from seatrial.images.assemble.store import Use, publish, scratch
 from seatrial.images.assemble.tar import EPOCH
 from seatrial.images.system import machine, processors
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from seatrial.images.bases import Base
     from seatrial.images.system.sources import Source
 
-_RECIPE = 7
+_RECIPE = 8
 # Python, certificates, and what wheels with compiled code expect from the system (OpenMP, C++).
 PACKAGES = ("ca-certificates", "libgomp1", "libstdc++6", "python3")
 _MIRRORS = {"debian": "http://deb.debian.org/debian", "ubuntu": "http://archive.ubuntu.com/ubuntu"}
@@ -197,19 +198,14 @@ def _official(system: str, suite: str, architecture: str) -> str:
 
 
 def _pack(stream: IO[bytes], out: IO[bytes]) -> WrittenLayer:
-    from isal import isal_zlib
-
-    packer = isal_zlib.compressobj(PACKING_LEVEL, 8, 31)
     plain, packed, size = Lane(), Lane(), 0
     try:
-        while chunk := stream.read(_CHUNK):
-            plain.update(chunk)
-            data = packer.compress(chunk)
+        # A buffered stream gives whole pieces until its end, so that the members do not depend on the pipe.
+        while piece := stream.read(_CHUNK):
+            plain.update(piece)
+            data = gzip_member(piece)
             packed.update(data)
             size += out.write(data)
-        data = packer.flush()
-        packed.update(data)
-        size += out.write(data)
     finally:
         diff_id, digest = plain.close(), packed.close()
     return WrittenLayer(digest=digest, diff_id=diff_id, size=size)

@@ -16,15 +16,12 @@ from typing import IO, TYPE_CHECKING, Self
 import msgspec
 
 from seatrial.images.assemble import tar
-from seatrial.images.assemble.packing import LEVEL, pack
+from seatrial.images.assemble.packing import GZIP_HEADER, gzip_trailer, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
-PACKING_LEVEL = LEVEL
-# No name, no time, "fastest", unknown system: nothing of this machine.
-_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
 _BATCH = 1 << 20
 _STORED_LIMIT = 0xFFFF
 
@@ -139,7 +136,7 @@ class LayerWriter:
         self._flush()
         for piece in pieces:
             self.plain(piece)
-            self.packed(_GZIP_HEADER + pack(piece))
+            self.packed(GZIP_HEADER + pack(piece))
             self.close_member(isal_zlib.crc32(piece), len(piece))
         if pad := tar.padding(size):
             self._pend(pad)
@@ -163,7 +160,7 @@ class LayerWriter:
         """
         self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=xattrs))
         self._flush()
-        self.packed(_GZIP_HEADER)
+        self.packed(GZIP_HEADER)
         yield
         if pad := tar.padding(size):
             self._pend(pad)
@@ -180,7 +177,7 @@ class LayerWriter:
 
     def close_member(self, crc: int, size: int) -> None:
         """The trailer of a member: CRC-32 and length of its plain content."""
-        self.packed(struct.pack("<II", crc, size & 0xFFFFFFFF))
+        self.packed(gzip_trailer(crc, size))
 
     def finish(self) -> WrittenLayer:
         """End the archive and return its digests."""
@@ -204,7 +201,7 @@ class LayerWriter:
         if not data:
             return
         self._plain.update(data)
-        self.packed(_GZIP_HEADER + (pack(data) if self._worth_packing else stored(data)))
+        self.packed(GZIP_HEADER + (pack(data) if self._worth_packing else stored(data)))
         self.close_member(isal_zlib.crc32(data), len(data))
         self._pending, self._pending_size, self._worth_packing = [], 0, False
 

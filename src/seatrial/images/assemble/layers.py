@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from seatrial.images.lock import LockedWheel
     from seatrial.images.probe import Interpreter
 
-_FORMAT = 5
+_FORMAT = 6
 """Part of every key: raise it when the bytes of a layer change for the same inputs."""
 
 

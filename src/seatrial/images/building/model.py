@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seatrial.images.probe import Interpreter, Probed
     from seatrial.images.rootfs import Root
 
-RECIPE = 1
+RECIPE = 2
 """Part of every key: raised when the same source may become another wheel."""
 
 

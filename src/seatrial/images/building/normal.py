@@ -1,7 +1,7 @@
 """A wheel in a normal form: the same files give the same bytes, whichever tool packed them, and when.
 
-Sorted names with the metadata last, one time, two modes, one compressor at a level that is the same on every
-processor, and a RECORD written anew. Source: APPNOTE.TXT of the zip format; the binary distribution format.
+Sorted names with the metadata last, one time, two modes, one compressor that is the same on every processor, and
+a RECORD written anew. Source: APPNOTE.TXT of the zip format; the binary distribution format.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
-from seatrial.images.assemble.layer import PACKING_LEVEL
+from seatrial.images.assemble.packing import pack
 from seatrial.images.assemble.splice import splice
 from seatrial.images.assemble.wheel import Wheel, refuse
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
-_VERSION, _UNIX, _UTF8, _DEFLATED = 20, 3 << 8, 0x800, 8
+_VERSION, _UNIX, _UTF8, _STORED, _DEFLATED = 20, 3 << 8, 0x800, 0, 8
 _TIME, _DATE = 0, 0x21  # 1980-01-01 00:00, the earliest there is
 _LARGEST = 0xFFFFFFFE
 _MOST = 0xFFFE
+_PACKED_WHOLE = 64 << 20  # the compressor takes contents whole; a larger one is stored
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 
@@ -79,9 +80,7 @@ class _Packer:
     """Takes what a `LayerWriter` takes and writes it as a zip. With `keep`, the content of the next file stays in `kept`."""
 
     def __init__(self, out: IO[bytes], filename: str) -> None:
-        from isal import isal_zlib
-
-        self._out, self._filename, self._zlib = out, filename, isal_zlib
+        self._out, self._filename = out, filename
         self._directory: list[bytes] = []
         self._place = 0
         self.keep = False
@@ -97,15 +96,17 @@ class _Packer:
             raise refuse(self._filename, f"{name!r} has {size} bytes")
         start, raw = self._place, name.encode()
         self._write(bytes(_LOCAL.size) + raw)
-        self._packing = self._zlib.compressobj(PACKING_LEVEL, 8, -15)
+        method = _DEFLATED if size <= _PACKED_WHOLE else _STORED
+        self._waiting: list[bytes] | None = [] if method == _DEFLATED else None
         self._crc, self._size, self.kept = 0, 0, b""
         yield
-        self._write(self._packing.flush())
+        if self._waiting is not None:
+            self._write(pack(b"".join(self._waiting)))
         packed = self._place - start - _LOCAL.size - len(raw)
         if self._place > _LARGEST:
             raise refuse(self._filename, "it is larger than 4 GiB")
         sizes = (self._crc, packed, self._size, len(raw))
-        common = (_VERSION, _UTF8, _DEFLATED, _TIME, _DATE)
+        common = (_VERSION, _UTF8, method, _TIME, _DATE)
         self._out.seek(start)
         self._out.write(_LOCAL.pack(b"PK\x03\x04", *common, *sizes, 0))
         self._out.seek(0, os.SEEK_END)
@@ -116,9 +117,14 @@ class _Packer:
         )
 
     def plain(self, data: bytes) -> None:
-        self._crc = self._zlib.crc32(data, self._crc)
+        from isal import isal_zlib
+
+        self._crc = isal_zlib.crc32(data, self._crc)
         self._size += len(data)
-        self._write(self._packing.compress(data))
+        if self._waiting is None:
+            self._write(data)
+        else:
+            self._waiting.append(data)
         if self.keep:
             self.kept += data
 

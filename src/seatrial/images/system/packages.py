@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.store import Use
     from seatrial.images.bases import Base
 
-_RECIPE = 1
+_RECIPE = 2
 """Part of every key: raise it when the layer changes for the same packages."""
 
 
