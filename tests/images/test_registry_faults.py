@@ -416,9 +416,26 @@ def test_a_registry_whose_disk_is_full_is_told_once(
             with pytest.raises(SeatrialError, match="has no"):
                 registry.resolve(f"{small}/full/app:1")
             subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-            assert registry.push(tmp_path / "image", f"{recorder.host}/full/app:1").digest == made.digest
+            pushed = registry.push(tmp_path / "image", f"{recorder.host}/full/app:1", clock=clock)
+            assert pushed.digest == made.digest
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_registry_with_half_a_note_about_a_blob_gets_it_again(
+    tmp_path: Path, made: layouts.Descriptor, faulty: Proxy
+) -> None:
+    """What a full disk leaves behind: the registry then fails over that blob whenever it is asked."""
+    with running(tmp_path / "store") as address:
+        registry.push(tmp_path / "image", f"{address}/half/app:1")
+    notes = sorted((tmp_path / "store").rglob("_layers/sha256/*/link"))
+    assert notes
+    for note in notes:
+        note.write_bytes(b"")
+    with running(tmp_path / "store") as address:
+        pushed = registry.push(tmp_path / "image", f"{address}/half/app:1", clock=SimulatedClock())
+        assert pushed.digest == made.digest
+        assert registry.pull(f"{address}/half/app:1", tmp_path / "back") == made.digest
 
 
 def test_kill_9_in_the_middle_leaves_no_tag_and_the_next_push_finishes(

@@ -16,6 +16,7 @@ from seatrial.images.registry_session import PUSH, authenticate, open_session
 from seatrial.images.registry_sources import known, remember
 from seatrial.images.registry_upload import CHUNK, Outcome, Sending, mount_or_send, present
 from seatrial.images.registry_workers import ASKING, WORKERS, Cancelled, StoppableClock, each, eventually
+from seatrial.transport import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ POINTS = (
 )
 """The named crash points of a push."""
 
+_BROKEN = 500
 _FRESH = 60.0  # seconds for which an answer about a blob is believed
 
 
@@ -147,7 +149,14 @@ def ask_tag(destination: Destination, tag: str) -> None:
 def ask(destination: Destination, blob: Descriptor) -> Outcome | None:
     """Whether the repository has `blob`; None when it must be mounted or sent."""
     _check_running(destination)
-    if not present(destination.session, blob):
+    try:
+        there = present(destination.session, blob)
+    except TransportError as error:
+        # A registry whose disk was full may have half a note about a blob, and fails over it until it is sent again.
+        if error.status != _BROKEN:
+            raise
+        there = False
+    if not there:
         return None
     return _settle(destination, Outcome(digest=blob.digest, size=blob.size, how="present", sent=0))
 
