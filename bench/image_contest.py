@@ -48,6 +48,8 @@ _FIRST = (
 
 def main() -> int:
     given = _arguments()
+    if given.folder:
+        Path(given.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="contest", dir=given.folder) as name:
         folder = Path(name)
         os.environ["SEATRIAL_CACHE"] = str(given.cache or folder / "cache")
