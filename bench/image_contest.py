@@ -1,4 +1,4 @@
-"""From locked requirements to a pushed image: Seatrial beside Buildah with pip and with uv, in one run.
+"""From locked requirements to a pushed image: Seatrial beside Buildah and Docker with pip and with uv.
 
 Same hashed lock, same wheels on disk, same base, same registry on this machine, so no network is measured. Every
 contestant's image has to import the whole stack. Four cases: nothing made before (packages and base at hand), one
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from contest import chart
 from contest.contestants import CONTESTANTS, Contestant
+from contest.docker import engine
 from contest.kitchen import (
     PYTHON,
     Kitchen,
@@ -55,16 +56,16 @@ def main() -> int:
         os.environ["SEATRIAL_CACHE"] = str(given.cache or folder / "cache")
         os.environ["SEATRIAL_HOME"] = str(folder / "home")
         (folder / "tmp").mkdir()
+        chosen = [one for one in CONTESTANTS if not given.only or one.name in given.only]
+        rows: list[dict[str, Any]] = []
         process, host = _registry(folder)
         try:
-            kitchen = _kitchen(folder, host, given)
-            chosen = [one for one in CONTESTANTS if not given.only or one.name in given.only]
-            rows: list[dict[str, Any]] = []
-            for one in [one for _ in range(given.rounds) for one in chosen]:
-                rows += _run(
-                    one, kitchen, process.pid, sum(row["case"] == "cold" for row in rows) // len(chosen)
-                )
-                _write(rows, given.out)
+            with engine(folder / "docker") as docker:
+                kitchen = _kitchen(folder, host, given, docker)
+                for turn in range(given.rounds):
+                    for one in chosen:
+                        rows += _run(one, kitchen, process.pid, turn)
+                        _write(rows, given.out)
         finally:
             process.kill()
             process.wait()
@@ -110,7 +111,7 @@ def _registry(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, f"127.0.0.1:{port}"
 
 
-def _kitchen(folder: Path, host: str, given: argparse.Namespace) -> Kitchen:
+def _kitchen(folder: Path, host: str, given: argparse.Namespace, docker: str) -> Kitchen:
     from seatrial.images.assemble.store import using
     from seatrial.images.bases import prepare
     from seatrial.images.registry import push
@@ -136,13 +137,14 @@ def _kitchen(folder: Path, host: str, given: argparse.Namespace) -> Kitchen:
         registry=host,
         base=f"{host}/base:1",
         uv=uv,
+        docker=docker,
     )
 
 
 def _run(one: Contestant, kitchen: Kitchen, registry: int, turn: int) -> Iterator[dict[str, Any]]:
     """The four cases of one contestant, each in the state that the one before left."""
-    if one.missing():
-        print(f"{one.title}: left out, {one.missing()}")
+    if reason := one.missing(kitchen):
+        print(f"{one.title}: left out, {reason}", flush=True)
         return
     repository = f"{kitchen.registry}/{one.name}/round{turn}"
     project = kitchen.folder / "projects" / one.name
@@ -178,8 +180,8 @@ def _case(one: Contestant, kitchen: Kitchen, project: Path, reference: str, regi
     costs = [measured(argv, env=env, cwd=project)[0] for argv in one.commands(kitchen, project, reference)]
     return {
         "seconds": round(sum(cost.seconds for cost in costs), 3),
-        "cpu": round(sum(cost.cpu for cost in costs), 2),
-        "peak_mb": max(cost.peak_mb for cost in costs),
+        "cpu": None if one.engine else round(sum(cost.cpu for cost in costs), 2),
+        "peak_mb": None if one.engine else max(cost.peak_mb for cost in costs),
         "pushed_mb": round((received(registry) - before) / 1e6, 1),
     }
 
@@ -212,9 +214,10 @@ def _first_imports(kitchen: Kitchen, reference: str) -> tuple[float, float]:
 
 def _line(row: dict[str, Any]) -> str:
     more = f"  first import {row['first_import']:.1f} s" if "first_import" in row else ""
+    cost = "in its engine" if row["cpu"] is None else f"cpu {row['cpu']:.2f} s  peak {row['peak_mb']:.1f} MB"
     return (
-        f"{row['title']:<30} {row['case']:<8} {row['seconds']:8.2f} s  cpu {row['cpu']:8.2f} s  "
-        f"peak {row['peak_mb']:7.1f} MB  pushed {row['pushed_mb']:7.1f} MB{more}"
+        f"{row['title']:<30} {row['case']:<8} {row['seconds']:8.2f} s  {cost:<28} "
+        f"pushed {row['pushed_mb']:7.1f} MB{more}"
     )
 
 

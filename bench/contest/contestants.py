@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from contest.docker import Docker
 from contest.kitchen import PYTHON
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Contestant(Protocol):
-    """`warm` says that a first run leaves packages at hand for the next. `forget` removes every layer that was made before, and keeps base and packages; `commands` build and push."""
+    """`warm` says that a first run leaves packages at hand for the next, `engine` that the work is done by an engine
+    whose cost is not seen. `forget` removes every layer that was made before, and keeps base and packages; `commands` build and push."""
 
     @property
     def name(self) -> str: ...
@@ -27,7 +29,10 @@ class Contestant(Protocol):
     @property
     def warm(self) -> bool: ...
 
-    def missing(self) -> str: ...
+    @property
+    def engine(self) -> bool: ...
+
+    def missing(self, kitchen: Kitchen) -> str: ...
 
     def forget(self, kitchen: Kitchen) -> None: ...
 
@@ -43,8 +48,9 @@ class Seatrial(NamedTuple):
     title: str
     bytecode: bool
     warm: bool = True
+    engine: bool = False
 
-    def missing(self) -> str:
+    def missing(self, kitchen: Kitchen) -> str:
         return ""
 
     def forget(self, kitchen: Kitchen) -> None:
@@ -68,7 +74,7 @@ class Seatrial(NamedTuple):
 _PIP = """\
 FROM {base}
 COPY requirements.txt /tmp/requirements.txt
-RUN pip install --break-system-packages --no-cache-dir --no-index --find-links /wheels --require-hashes -r /tmp/requirements.txt
+RUN {mounts} pip install --break-system-packages --no-cache-dir --no-index --find-links /wheels --require-hashes -r /tmp/requirements.txt
 COPY app.py /app/app.py
 WORKDIR /app
 USER 1000:1000
@@ -79,9 +85,9 @@ ENTRYPOINT ["python3", "app.py"]
 _UV = """\
 FROM {base}
 ENV UV_SYSTEM_PYTHON=1 UV_BREAK_SYSTEM_PACKAGES=1 UV_LINK_MODE=copy {compile}
-RUN --mount=type=bind,source=heavy.txt,target=/tmp/heavy.txt --mount=type=cache,target=/root/.cache/uv \\
+RUN --mount=type=bind,source=heavy.txt,target=/tmp/heavy.txt --mount=type=cache,target=/root/.cache/uv {mounts} \\
   /opt/uv/uv pip install --no-deps --no-index --find-links /wheels --require-hashes -r /tmp/heavy.txt
-RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt --mount=type=cache,target=/root/.cache/uv \\
+RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt --mount=type=cache,target=/root/.cache/uv {mounts} \\
   /opt/uv/uv pip install --no-index --find-links /wheels --require-hashes -r /tmp/requirements.txt
 COPY app.py /app/app.py
 WORKDIR /app
@@ -98,8 +104,9 @@ class Buildah(NamedTuple):
     dockerfile: str
     push: tuple[str, ...] = ()
     warm: bool = True
+    engine: bool = False
 
-    def missing(self) -> str:
+    def missing(self, kitchen: Kitchen) -> str:
         return "" if shutil.which("buildah") else "buildah is not installed"
 
     def forget(self, kitchen: Kitchen) -> None:
@@ -111,7 +118,8 @@ class Buildah(NamedTuple):
 
     def commands(self, kitchen: Kitchen, project: Path, reference: str) -> list[list[str]]:
         bytecode = "UV_COMPILE_BYTECODE=1" if "bytecode" in self.name else ""
-        (project / "Dockerfile").write_text(self.dockerfile.format(base=kitchen.base, compile=bytecode))
+        text = self.dockerfile.format(base=kitchen.base, compile=bytecode, mounts="")
+        (project / "Dockerfile").write_text(text)
         mounts = [f"{kitchen.wheels}:/wheels:ro", f"{Path(kitchen.uv).parent}:/opt/uv:ro"]
         volumes = [word for mount in mounts for word in ("-v", mount)]
         argv = self._program(kitchen)
@@ -144,5 +152,7 @@ CONTESTANTS: Sequence[Contestant] = (
         _UV,
         ("--compression-format", "zstd", "--compression-level", "1"),
     ),
+    Docker("docker-uv", "Docker, uv", _UV),
+    Docker("docker-pip", "Docker, pip", _PIP, warm=False),
     Buildah("buildah-pip", "Buildah, pip", _PIP, warm=False),
 )

@@ -19,7 +19,8 @@ HEAVY = ("torch", "pyarrow")  # what a careful author gives a layer of its own
 class Kitchen(msgspec.Struct, frozen=True, kw_only=True):
     """The ingredients. `wheels` has every wheel of both locks; `base` is `HOST/base:1` in the registry.
 
-    `lock` and `changed` are hashed requirement files that differ in one small pin, named `pin`.
+    `lock` and `changed` are hashed requirement files that differ in one small pin, named `pin`. `docker` is the
+    address of a Docker engine, or empty.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class Kitchen(msgspec.Struct, frozen=True, kw_only=True):
     registry: str
     base: str
     uv: str
+    docker: str
 
 
 def resolve(requirements: str, find_links: Path | None, folder: Path, uv: str) -> str:

@@ -1,8 +1,8 @@
 """Named crash points: where a test can kill the engine, in the simulation or for real.
 
 `SEATRIAL_CRASH=NAME` or `NAME:N` kills the supervisor and the process that gets there, with SIGKILL, when
-the point is reached for the N-th time. `SEATRIAL_POINTS=FILE` appends each point that is reached; with it, N
-counts over all processes, else in each.
+the point is reached for the N-th time; several may be given with commas between them. `SEATRIAL_POINTS=FILE`
+appends each point that is reached; with it, N counts over all processes that use the file, else in each.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def reach(name: str) -> None:
         passed = os.pread(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR), 0)
         os.close(descriptor)
         reached = passed.splitlines().count(name.encode())
-    if wanted:
-        point, _, count = wanted.partition(":")
+    for one in wanted.split(",") if wanted else ():
+        point, _, count = one.partition(":")
         if point == name and reached == int(count or 1):
             _die()
 
