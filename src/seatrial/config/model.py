@@ -78,6 +78,47 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ()
 
 
+class AllowedVulnerability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A vulnerability that is accepted, and why."""
+
+    id: Annotated[Text, Meta(min_length=1, description="Its id, such as CVE-2024-12345 or a GHSA id.")]
+    reason: Annotated[Text, Meta(min_length=1, description="Why it is accepted.")]
+    package: Annotated[
+        Text | None, Meta(description="Only for this package. Default: wherever it is found.")
+    ] = None
+    expires: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra={"text": True})] | None,
+        Meta(description="The last day on which it is accepted, as YEAR-MONTH-DAY."),
+    ] = None
+
+
+class Vulnerabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which known vulnerabilities an image may have."""
+
+    fail_on: Annotated[
+        Literal["low", "medium", "high", "critical", "never"],
+        Meta(description="The least severity that is a failure."),
+    ] = "high"
+    ignore_unfixed: Annotated[
+        bool, Meta(description="Do not fail for vulnerabilities that no version fixes yet.")
+    ] = False
+    scanner: Annotated[
+        Literal["auto", "trivy", "grype", "ecr", "none"],
+        Meta(
+            description="Who looks for them when there is no report. auto: trivy or grype when installed, or Amazon's "
+            "registry for an image that was pulled from there."
+        ),
+    ] = "auto"
+    reports: Annotated[
+        tuple[FileName, ...],
+        Meta(description="Reports of scanners: Trivy or Grype JSON, CycloneDX or SARIF."),
+    ] = ()
+    allow: Annotated[
+        tuple[AllowedVulnerability, ...], Meta(description="Vulnerabilities that are accepted.")
+    ] = ()
+    timeout: Annotated[Seconds, Meta(description="Seconds that a scan may take.")] = 300.0
+
+
 class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an image is tested after it was assembled."""
 
@@ -91,6 +132,12 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     inference: Annotated[
         tuple[Call, ...], Meta(description="Requests that the started image must answer as expected.")
     ] = ()
+    vulnerabilities: Annotated[
+        Vulnerabilities, Meta(description="Which known vulnerabilities it may have.")
+    ] = Vulnerabilities()
+    smoke: Annotated[
+        bool, Meta(description="Start the image for a moment whenever it was assembled.")
+    ] = True
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from seatrial.config.model import Call  # noqa: TC001 - msgspec reads the annotation when it decodes
+from seatrial.config.model import Call, Vulnerabilities  # noqa: TC001 - msgspec reads the annotation when it decodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,13 +28,27 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """A change to one file of the project, relative to its folder, that answers a failed check.
+
+    `old` is replaced by `new` in line `line`, counted from 1. An empty `old` means that `new` becomes a line of its
+    own there; line 0 means that the file's mode changes from `old` to `new`.
+    """
+
+    file: str
+    line: int
+    old: str = ""
+    new: str = ""
+
+
 class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner of an image says about it.
 
     `imports` are modules that must import beside those of the installed distributions. `inference` are requests
     and their answers; their files are relative to `folder`. `serves` says whether the image is a server; by
     default it is when it exposes `port` or has `inference`. `start_timeout` and `stop_timeout` are in seconds,
-    `size_limit` is the unpacked size in bytes that must not be exceeded, 0 for none.
+    `vulnerabilities` is the gate for known ones, its files relative to `folder`; `reference` is where the image was
+    pulled from, for a registry that scans it. `size_limit` is the unpacked size in bytes that must not be exceeded, 0 for none.
     """
 
     __test__: ClassVar[bool] = False  # not a pytest class
@@ -50,10 +64,16 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     size_limit: int = 0
     allow: tuple[Allowed, ...] = ()
+    vulnerabilities: Vulnerabilities = Vulnerabilities()
+    reference: str = \"\"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `fix` is what to do about a failure; `details` are the single places, longest list first cut."""
+    """One answer. `fix` is what to do about a failure; `details` are the single places, longest list first cut.
+
+    `edit` is the fix as a change to a file, where it is known. `ran` is when the check ran (UTC), for an answer from
+    memory; empty for one of now.
+    """
 
     id: str
     status: Status
@@ -61,6 +81,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
     details: tuple[str, ...] = ()
     seconds: float = 0.0
+    edit: Edit | None = None
+    ran: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
