@@ -135,9 +135,7 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     vulnerabilities: Annotated[
         Vulnerabilities, Meta(description="Which known vulnerabilities it may have.")
     ] = Vulnerabilities()
-    smoke: Annotated[
-        bool, Meta(description="Start the image for a moment whenever it was assembled.")
-    ] = True
+    smoke: Annotated[bool, Meta(description="Start the image for a moment whenever it was assembled.")] = True
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -65,7 +65,7 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     size_limit: int = 0
     allow: tuple[Allowed, ...] = ()
     vulnerabilities: Vulnerabilities = Vulnerabilities()
-    reference: str = \"\"
+    reference: str = ""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
