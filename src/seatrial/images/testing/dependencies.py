@@ -18,6 +18,9 @@ def check_versions(subject: Subject) -> Iterator[Check]:
     if subject.lock is None:
         yield skipped("versions", "no lock was given")
         return
+    if subject.python is None and subject.trouble is not None:
+        yield skipped("versions", subject.no_python())
+        return
     if subject.python is None:
         yield failed(
             "versions", "there is a lock, but the image has no Python", "take a base that has Python"
@@ -43,7 +46,7 @@ def check_versions(subject: Subject) -> Iterator[Check]:
 def check_dependencies(subject: Subject) -> Iterator[Check]:
     """Every requirement of an installed distribution is met. The operating system's own are not asked."""
     if subject.python is None:
-        yield skipped("dependencies", "the image has no Python")
+        yield skipped("dependencies", subject.no_python())
         return
     installed = {d.name: d for d in subject.python.distributions}
     asked = [d for d in subject.python.distributions if not d.system]

@@ -68,7 +68,7 @@ def check(subject: Subject) -> Iterator[Check]:
 
     python = subject.python
     if python is None:
-        yield skipped("imports", "the image has no Python")
+        yield skipped("imports", subject.no_python())
         return
     names = wanted(subject, python)
     if not names:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from seatrial.config.model import Call, Vulnerabilities  # noqa: TC001 - msgspec reads the annotation when it decodes
+from seatrial.config.model import Call, Vulnerabilities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,9 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     default it is when it exposes `port` or has `inference`. `start_timeout` and `stop_timeout` are in seconds,
     `vulnerabilities` is the gate for known ones, its files relative to `folder`; `reference` is where the image was
     pulled from, for a registry that scans it. `size_limit` is the unpacked size in bytes that must not be exceeded, 0 for none.
+    `models` must load and compute. `gpu` is a GPU or an instance type that compiled code must run on; with
+    `gpu_required` one must be seen here. With `sagemaker` the image is started with `serve`, and with the folder
+    `model_data` as /opt/ml/model.
     """
 
     __test__: ClassVar[bool] = False  # not a pytest class
@@ -63,6 +66,11 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout: float = 30.0
     env: dict[str, str] = {}
     size_limit: int = 0
+    models: dict[str, Model] = {}
+    gpu: str = ""
+    gpu_required: bool = False
+    sagemaker: bool = False
+    model_data: str = ""
     allow: tuple[Allowed, ...] = ()
     vulnerabilities: Vulnerabilities = Vulnerabilities()
     reference: str = ""
@@ -71,6 +79,7 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One answer. `fix` is what to do about a failure; `details` are the single places, longest list first cut.
 
+    `because` is the id of another failed check whose cause is this one's as well: it stands before this one.
     `edit` is the fix as a change to a file, where it is known. `ran` is when the check ran (UTC), for an answer from
     memory; empty for one of now.
     """
@@ -83,6 +92,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     edit: Edit | None = None
     ran: str = ""
+    because: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +106,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subject(NamedTuple):
-    """An image under test. `tree` is what a process would see; `python` is None when it has no interpreter."""
+    """An image under test. `tree` is what a process would see.
+
+    `python` is None when it has no interpreter, or one that does not start: then `trouble` says why.
+    """
 
     root: Root
     tree: Mapping[str, tuple[str, Entry]]
@@ -104,6 +117,13 @@ class Subject(NamedTuple):
     spec: TestSpec
     level: Level
     lock: Mapping[str, str] | None
+    trouble: Check | None = None
+
+    def no_python(self) -> str:
+        """Why nothing can be asked of the image's interpreter."""
+        if self.trouble is None:
+            return "the image has no Python"
+        return f"the image's Python cannot be asked: {self.trouble.message}"
 
     def file(self, path: str) -> Path:
         """Where a path of `tree` lies in the store. Never write there."""

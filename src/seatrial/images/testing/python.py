@@ -64,13 +64,16 @@ def find_python(root: Root) -> Python | None:
     Raises:
         SeatrialError: there is one, but it does not start.
     """
-    program = _program(root)
+    program = find_program(root)
     if program is None:
         return None
     launch = runtime.Launch(entrypoint=(program,), network="none")
     done = runtime.run(root, ["-c", _ASK], launch, timeout=60)
     if done.code != 0:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("Current thread")]
+        # What is wrong stands first when the interpreter cannot set itself up, and last in a traceback.
+        fatal = [line for line in lines if line.startswith("Fatal Python error")]
+        last = ([*fatal, *lines[-1:]] or ["it said nothing"])[0]
         raise SeatrialError(
             f"{program} in the image ended with {done.code}", why=last, fix="repair the image's interpreter"
         )
@@ -90,7 +93,8 @@ def normalize(name: str) -> str:
     return str(canonicalize_name(name))
 
 
-def _program(root: Root) -> str | None:
+def find_program(root: Root) -> str | None:
+    """The interpreter that the image's entry point names, or the first in its PATH; None without one."""
     entry = [*(root.settings.get("Entrypoint") or []), *(root.settings.get("Cmd") or [])]
     variables = dict(str(item).partition("=")[::2] for item in root.settings.get("Env") or [])
     candidates = [*(entry[:1] if entry and _is_python(str(entry[0])) else []), "python3", "python"]

@@ -14,6 +14,7 @@ from seatrial.images.testing import (
     dependencies,
     entrypoint,
     imports,
+    interpreter,
     libraries,
     permissions,
     secrets,
@@ -21,7 +22,7 @@ from seatrial.images.testing import (
     sizes,
 )
 from seatrial.images.testing.model import LEVELS, Check, Level, Probe, Subject, TestSpec, Verdict, failed
-from seatrial.images.testing.python import find_python
+from seatrial.images.testing.ordering import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ CHECKS: dict[str, tuple[Level, Probe]] = {
     "service": ("standard", serving.check),
     "imports": ("quick", imports.check),
     "entrypoint": ("quick", entrypoint.check),
+    "python": ("quick", interpreter.check),
     "versions": ("quick", dependencies.check_versions),
     "dependencies": ("quick", dependencies.check_dependencies),
     "libraries": ("quick", libraries.check),
@@ -69,7 +71,8 @@ def run_tests(
 
     begin = time.monotonic()
     root = runtime.prepare(layout, digest)
-    subject = Subject(root, merged(root), find_python(root), spec, level, lock)
+    python, trouble = interpreter.ask(root)
+    subject = Subject(root, merged(root), python, spec, level, lock, trouble)
     chosen = {
         name: (first, probe)
         for name, (first, probe) in CHECKS.items()
@@ -80,8 +83,8 @@ def run_tests(
     checks = tuple(check for group in answers for check in group)
     verdict = Verdict(
         verdict="fail" if any(check.status == "fail" for check in checks) else "pass",
-        # What failed is read first.
-        checks=tuple(sorted(checks, key=lambda check: ("fail", "pass", "skip").index(check.status))),
+        # What failed is read first, causes before what follows from them.
+        checks=in_order(checks),
         digest=root.digest,
         level=level,
         seconds=round(time.monotonic() - begin, 3),
