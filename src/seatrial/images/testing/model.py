@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.images.rootfs import Entry, Root
+    from seatrial.images.testing.advice import Project
     from seatrial.images.testing.python import Python
 
 Level = Literal["quick", "standard", "full"]
@@ -109,6 +110,7 @@ class Subject(NamedTuple):
     """An image under test. `tree` is what a process would see.
 
     `python` is None when it has no interpreter, or one that does not start: then `trouble` says why.
+    `layout` is where the image lies, `project` what it was made from, where that is known.
     """
 
     root: Root
@@ -118,6 +120,8 @@ class Subject(NamedTuple):
     level: Level
     lock: Mapping[str, str] | None
     trouble: Check | None = None
+    layout: Path | None = None
+    project: Project | None = None
 
     def no_python(self) -> str:
         """Why nothing can be asked of the image's interpreter."""
