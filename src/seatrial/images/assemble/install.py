@@ -13,6 +13,7 @@ import io
 import os
 import posixpath
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from seatrial.images.assemble.refusal import refuse
 from seatrial.images.assemble.splice import read_entry, splice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from seatrial.images.assemble.layer import LayerWriter
     from seatrial.images.assemble.wheel import Entry, Wheel
@@ -66,10 +67,14 @@ class Placement(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """What a layer of wheels holds: path → sha256, and the paths that its wheels disagree about."""
+    """What a layer of wheels holds: path → sha256, and the paths that its wheels disagree about.
+
+    `compared` has for each wheel's file name the sha256 of its files that were compared with RECORD, by their names there.
+    """
 
     files: dict[str, str]
     disputed: tuple[str, ...] = ()
+    compared: Mapping[str, Mapping[str, bytes]] = MappingProxyType({})
 
 
 def placements(wheel: Wheel, scheme: Scheme) -> list[Placement]:
@@ -195,9 +200,12 @@ def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -
         writer.add_directory(folder.lstrip("/"))
     files: dict[str, str] = {}
     overwritten: dict[str, str] = {}
+    compared: dict[str, dict[str, bytes]] = {wheel.filename: {} for wheel in wheels}
     for wheel in wheels:
-        files |= _write_wheel(writer, wheel, plans[wheel.filename], owner, scheme, overwritten)
-    return Installed(files, tuple(sorted(p for p, digest in overwritten.items() if files[p] != digest)))
+        seen = compared[wheel.filename]
+        files |= _write_wheel(writer, wheel, plans[wheel.filename], owner, scheme, overwritten, seen)
+    disputed = tuple(sorted(p for p, digest in overwritten.items() if files[p] != digest))
+    return Installed(files, disputed, compared)
 
 
 def _write_wheel(
@@ -207,6 +215,7 @@ def _write_wheel(
     owner: dict[str, str],
     scheme: Scheme,
     overwritten: dict[str, str],
+    compared: dict[str, bytes],
 ) -> dict[str, str]:
     record = record_path(wheel, scheme)
     root = posixpath.dirname(posixpath.dirname(record))
@@ -218,6 +227,8 @@ def _write_wheel(
             if owner[placed.path] == wheel.filename:
                 digest, size = _write_file(writer, wheel, placed, descriptor, scheme.shebang)
                 files[placed.path] = digest.hex()
+                if placed.entry is not None and not placed.rewrite:
+                    compared[placed.entry.name] = digest
             else:
                 content = content_of(wheel, placed, descriptor, scheme.shebang)
                 digest, size = hashlib.sha256(content).digest(), len(content)

@@ -13,13 +13,12 @@ import msgspec
 
 from seatrial.images.assemble.accounts import Ground, write_ground
 from seatrial.images.assemble.bytecode import RECIPE, need_interpreter, write_bytecode
-from seatrial.images.assemble.fetch import wheel_path
 from seatrial.images.assemble.groups import describe
 from seatrial.images.assemble.install import Installed, Scheme, write_wheels
+from seatrial.images.assemble.known import keep, open_wheel
 from seatrial.images.assemble.layer import LayerWriter, WrittenLayer
 from seatrial.images.assemble.source_layer import SourceFile, write_source
 from seatrial.images.assemble.store import StoredLayer, Use, stored_layer
-from seatrial.images.assemble.wheel import Wheel, read_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,9 +43,15 @@ def plan_wheels(wheels: tuple[LockedWheel, ...], scheme: Scheme) -> LayerPlan:
     """The installed files of some wheels."""
     named = [(w.sha256, w.filename, *([w.direct_url] if w.direct_url else [])) for w in wheels]
     key = _key("wheels", named, scheme)
-    return LayerPlan(
-        describe(wheels), key, wheels, lambda out: write_wheels(out, [_open(w) for w in wheels], scheme)
-    )
+
+    def write(out: LayerWriter) -> Installed:
+        opened = [open_wheel(wheel) for wheel in wheels]
+        installed = write_wheels(out, opened, scheme)
+        for wheel, read in zip(wheels, opened, strict=True):
+            keep(wheel, read, installed.compared[wheel.filename])
+        return installed
+
+    return LayerPlan(describe(wheels), key, wheels, write)
 
 
 def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, threads: int) -> LayerPlan:
@@ -63,7 +68,7 @@ def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, thr
     )
 
     def write(out: LayerWriter) -> Installed:
-        return write_bytecode(out, [_open(w) for w in wheels], interpreter, threads)
+        return write_bytecode(out, [open_wheel(w) for w in wheels], interpreter, threads)
 
     return LayerPlan(f"bytecode of {describe(wheels)}", key, wheels, write)
 
@@ -145,11 +150,6 @@ def _build_one(
     layer = stored_layer(use, plan.key, write, point=point)
     ready(layer)
     return layer
-
-
-def _open(wheel: LockedWheel) -> Wheel:
-    found = read_wheel(wheel_path(wheel.sha256), wheel.filename)
-    return msgspec.structs.replace(found, direct_url=wheel.direct_url) if wheel.direct_url else found
 
 
 def _key(*parts: object) -> str:

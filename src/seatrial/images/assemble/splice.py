@@ -11,6 +11,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, cast
 
+from deflate import DeflateError, deflate_decompress
+from isal import isal_zlib
+
 from seatrial.images.assemble.refusal import refuse
 from seatrial.images.assemble.wheel import DEFLATED, STORED, Entry, Recorded
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.layer import LayerWriter
 
 _CHUNK = 1 << 20
+_WHOLE_AGAIN = 8 << 20
 _PIECE = 1 << 18  # of packed bytes: what one of them inflates to mostly fits a chunk, else the rest is copied
 # A member of its own costs every reader more than packing a small file again costs us; and what small files and
 # their headers share is then stored once.
@@ -102,8 +106,8 @@ def _whole(descriptor: int, entry: Entry, recorded: Recorded | None) -> tuple[by
 
     Thousands of small files decide how long a wheel takes. What is wrong with one is found out piece by piece.
     """
-    from isal import isal_zlib
-
+    if entry.digest:
+        return _whole_again(descriptor, entry)
     if entry.size > _CHUNK or entry.packed > _CHUNK:
         return None
     packed, inflater = os.pread(descriptor, entry.packed, entry.offset), isal_zlib.decompressobj(-15)
@@ -124,6 +128,20 @@ def _whole(descriptor: int, entry: Entry, recorded: Recorded | None) -> tuple[by
     return None
 
 
+def _whole_again(descriptor: int, entry: Entry) -> tuple[bytes, bytes, bytes] | None:
+    """The same for a stream that was proven whole before; libdeflate would not see that something is left over."""
+    if entry.size > _WHOLE_AGAIN or entry.packed > _WHOLE_AGAIN:
+        return None
+    packed = os.pread(descriptor, entry.packed, entry.offset)
+    try:
+        content = deflate_decompress(packed, entry.size)
+    except DeflateError:
+        return None
+    if len(packed) != entry.packed or len(content) != entry.size or isal_zlib.crc32(content) != entry.crc:
+        return None
+    return packed, cast("bytes", content), entry.digest  # nobody changes it
+
+
 class _Check:
     """Counts, checksums and hashes a content and compares at the end."""
 
@@ -135,14 +153,14 @@ class _Check:
         self._other = hashlib.new(other) if other else None
 
     def update(self, plain: bytes) -> None:
-        from isal import isal_zlib
-
         self._size += len(plain)
         if self._size > self._entry.size:
             raise refuse(
                 self.filename, f"{self._entry.name!r} is longer than the {self._entry.size} bytes it names"
             )
         self._crc = isal_zlib.crc32(plain, self._crc)
+        if self._entry.digest:
+            return
         self._sha256.update(plain)
         if self._other:
             self._other.update(plain)
@@ -160,6 +178,8 @@ class _Check:
             )
         if self._crc != entry.crc:
             raise refuse(self.filename, f"{entry.name!r} is damaged: its checksum does not match")
+        if entry.digest:
+            return entry.digest
         if recorded is not None:
             digest = (self._other or self._sha256).digest()
             if digest != recorded.digest or recorded.size not in (None, self._size):
@@ -169,8 +189,6 @@ class _Check:
 
 def _inflate(descriptor: int, entry: Entry, filename: str) -> Iterator[tuple[bytes, bytes]]:
     """Pairs of packed and plain pieces, at most 1 MiB each; they need not belong together."""
-    from isal import isal_zlib
-
     inflater = isal_zlib.decompressobj(-15)
     # One byte more than there should be, so that a stream that is too long is seen without inflating all of it.
     limit = min(entry.size + 1, _CHUNK)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.layer import WrittenLayer
 
 _DESCRIPTION = "layer.json"
-KINDS = ("wheels", "layers", "bases", "resolutions", "built", "records", "bytecode")
+KINDS = ("wheels", "layers", "bases", "resolutions", "built", "records", "bytecode", "known")
 
 
 class Use:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ def header(
     """The header block, preceded by a pax header when something does not fit into one. `target` is a link's target."""
     path = name.rstrip("/") + "/" if kind == DIRECTORY else name
     raw, link = path.encode("utf-8", "surrogateescape"), target.encode("utf-8", "surrogateescape")
-    extra: list[tuple[str, bytes]] = []
     prefix, last = _split(raw)
+    fits = prefix is not None and len(link) <= 100 and size <= _LARGEST and max(uid, gid) <= _LARGEST_ID  # noqa: PLR2004
+    if prefix is not None and fits and not xattrs and raw.isascii() and link.isascii():
+        return _ustar(prefix, last, size, mode, kind, link, uid, gid, mtime)
+    extra: list[tuple[str, bytes]] = []
     if prefix is None or not raw.isascii():
         extra.append(("path", raw))
         prefix, last = b"", raw[:100]
@@ -58,8 +62,6 @@ def header(
         min(gid, _LARGEST_ID),
         mtime,
     )
-    if not extra:
-        return block
     records = b"".join(_record(key, value) for key, value in extra)
     pax = _ustar(b"", b"./PaxHeaders/" + last[-80:], len(records), 0o644, _PAX, b"", 0, 0, mtime)
     return pax + records + padding(len(records)) + block
@@ -83,18 +85,25 @@ def _split(raw: bytes) -> tuple[bytes | None, bytes]:
 def _ustar(  # noqa: PLR0917 - the fields of the block, in its order
     prefix: bytes, name: bytes, size: int, mode: int, kind: bytes, link: bytes, uid: int, gid: int, mtime: int
 ) -> bytes:
-    head = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, uid, gid, size, mtime)
-    tail = b"%b%bustar\x0000%b%b%b%b%b" % (
-        kind,
-        link.ljust(100, b"\0"),
-        b"root".ljust(32, b"\0") if uid == 0 else bytes(32),
-        b"root".ljust(32, b"\0") if gid == 0 else bytes(32),
-        b"0000000\0",
-        b"0000000\0",
-        prefix.ljust(155, b"\0") + bytes(12),
-    )
-    checksum = sum(head) + sum(tail) + 8 * 32
-    return head + b"%06o\0 " % checksum + tail
+    rights, rest, total = _fixed(mode, uid, gid, mtime)
+    digits = b"%011o\0" % size
+    checksum = total + sum(name) + sum(digits) + sum(kind) + sum(link) + sum(prefix)
+    return b"".join(
+        (
+            name.ljust(100, b"\0"), rights, digits, b"%011o\0%06o\0 " % (mtime, checksum), kind,
+            link.ljust(100, b"\0"), rest, prefix.ljust(155, b"\0"), bytes(12),
+        )
+    )  # fmt: skip
+
+
+@lru_cache(64)
+def _fixed(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, int]:
+    """The fields that hardly differ from one file to the next, and what these and the rest add to the checksum."""
+    rights = b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
+    names = [b"root".ljust(32, b"\0") if number == 0 else bytes(32) for number in (uid, gid)]
+    rest = b"ustar\x0000%b%b0000000\x000000000\0" % (names[0], names[1])
+    # A checksum counts its own eight bytes as spaces.
+    return rights, rest, sum(rights) + sum(b"%011o\0" % mtime) + sum(rest) + 8 * 32
 
 
 def _record(key: str, value: bytes) -> bytes:

@@ -40,7 +40,10 @@ _BOMB_RATIO, _BOMB_FLOOR = 200, 256 << 20
 
 
 class Entry(NamedTuple):
-    """A file in the archive. `offset` is where its data starts, `packed` and `size` are bytes."""
+    """A file in the archive. `offset` is where its data starts, `packed` and `size` are bytes.
+
+    `digest` is the sha256 of its content when that was compared with RECORD before, else empty.
+    """
 
     name: str
     offset: int
@@ -49,6 +52,7 @@ class Entry(NamedTuple):
     crc: int
     method: int
     executable: bool
+    digest: bytes = b""
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):
