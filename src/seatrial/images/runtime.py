@@ -21,7 +21,16 @@ from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images import rootfs, unpack
 from seatrial.images.rootfs import Root
-from seatrial.images.runtimes.launch import CANNOT_START, Bind, Launch, Publish, argv, command_of, environment
+from seatrial.images.runtimes.launch import (
+    CANNOT_START,
+    Before,
+    Bind,
+    Launch,
+    Publish,
+    argv,
+    command_of,
+    environment,
+)
 from seatrial.images.runtimes.probe import Support, refused, support
 from seatrial.images.runtimes.starting import Stream, become, launched
 from seatrial.images.runtimes.users import Who, who
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "CANNOT_START", "Bind", "Launch", "Publish", "Root", "Support", "Who",
+    "CANNOT_START", "Before", "Bind", "Launch", "Publish", "Root", "Support", "Who",
     "argv", "become", "command_of", "environment", "prepare", "run", "start", "support", "who",
 ]  # fmt: skip
 

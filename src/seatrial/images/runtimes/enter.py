@@ -188,6 +188,9 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
     if select.select([lifeline], [], [], 0)[0]:
         return CANNOT  # the parent had gone before the line above
     limit_memory(int(spec["memory"]))
+    argv = run_earlier(spec, argv)
+    if not argv:
+        return CANNOT
     read_info, write_info = os.pipe()
     child = os.fork()
     if child == 0:
@@ -214,6 +217,46 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
         return target[0]
 
     return wait(child, program)
+
+
+def run_earlier(spec: Spec, argv: list[str]) -> list[str]:
+    """Run the command lines before the last one and return that; nothing when one of them went wrong."""
+    for step in filter(None, spec["before"].split(",")):
+        words, descriptor, must = step.split(":")
+        earlier, argv = argv[: int(words)], argv[int(words) :]
+        if not run_before(earlier, int(descriptor), must == "must"):
+            return []
+        if not spec["publish"]:  # its process is in this namespace, too
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    return argv
+
+
+def run_before(argv: list[str], args_fd: int, must: bool) -> bool:
+    """Run a program to its end, without output. False, after saying why, when it did not go well enough."""
+    words = os.memfd_create("stderr", os.MFD_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.dup2(words, 2)
+        keep_only({0, 1, 2, args_fd})
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        own_proc()
+        os.execv(argv[0], argv)
+    code = wait(child, lambda: child)
+    said = os.pread(words, 2000, 0).decode(errors="replace").strip()
+    os.close(words)
+    if code == 0 or not (must or said.startswith("bwrap: ")):
+        return True
+    shown = " ".join(argv[argv.index("--") + 1 :])[:200]
+    sys.stderr.write(f"seatrial: before: `{shown}` ended with {code}: {said or 'it said nothing'}\n")
+    sys.stderr.flush()
+    return False
 
 
 def keep_only(wanted: set[int]) -> None:

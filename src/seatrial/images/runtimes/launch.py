@@ -46,6 +46,17 @@ class Publish(msgspec.Struct, frozen=True):
     port: int
 
 
+class Before(msgspec.Struct, frozen=True):
+    """A program that runs to its end first, in the same root, so that the next one finds what it wrote.
+
+    Its output is dropped. It must end with 0 when it `must`; in any case it must start.
+    """
+
+    command: tuple[str, ...]
+    env: dict[str, str] = {}
+    must: bool = True
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a program; empty fields leave it to the image.
 
@@ -55,6 +66,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     orphans; without it the program is process 1, as in a container, and a signal that it does not handle is
     ignored. `host_settings` passes this machine's certificates and proxy variables when the network is the
     host's. With `die_with_parent` the program ends with the thread that started it, however that ended.
+    `before` run one after the other as the program does; what they leave running ends before the next. With
+    `own_tmp` the image's own /tmp is there instead of an empty one.
     """
 
     env: dict[str, str] = {}
@@ -71,13 +84,16 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     host_settings: bool = True
     die_with_parent: bool = True
     terminal: bool = False
+    before: tuple[Before, ...] = ()
+    own_tmp: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What `enter.py` is told, as text, in the order of its words.
 
     `lower` are short names below `layers`, top first, joined by colons, or empty for no mount; `publish` are
-    DESCRIPTOR:PORT, joined by commas; `uids` and `gids` are START:COUNT of ids to map besides root, or empty.
+    DESCRIPTOR:PORT, joined by commas; `uids` and `gids` are START:COUNT of ids to map besides root, or empty;
+    `before` are WORDS:DESCRIPTOR:must|may, one for each command line that stands before the last one.
     """
 
     layers: str
@@ -93,6 +109,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     gids: str = ""
     newuidmap: str = ""
     newgidmap: str = ""
+    before: str = ""
 
 
 def command_of(root: Root, command: Sequence[str], entrypoint: Sequence[str] | None) -> list[str]:
@@ -152,12 +169,20 @@ def argv(
     args_fd: int,
     copy: str = "",
     host: Mapping[str, str] | None = None,
+    before_fds: Sequence[int] = (),
 ) -> list[str]:
     """The launcher's command line. It reads the store to follow the image's symbolic links; it changes nothing.
 
-    `copy` is a root to use instead of mounting the layers; it is written to.
+    `copy` is a root to use instead of mounting the layers; it is written to. `before_fds` are as `args_fd`, for
+    each of `launch.before`.
     """
     place = f"{root.store}/mnt"
+    sandbox = _sandbox(root, launch, who, copy or f"{place}/root", host or {})
+
+    def line(descriptor: int, words: Sequence[str]) -> list[str]:
+        return [bwrap, "--args", str(descriptor), *sandbox, "--", *words]
+
+    earlier = [line(fd, one.command) for one, fd in zip(launch.before, before_fds, strict=True)]
     entry = Entry(
         layers=f"{root.store}/layers",
         lower="" if copy else ":".join(reversed(root.layers)),
@@ -172,9 +197,12 @@ def argv(
         gids=who.gids,
         newuidmap=who.newuidmap,
         newgidmap=who.newgidmap,
+        before=",".join(
+            f"{len(words)}:{descriptor}:{'must' if one.must else 'may'}"
+            for one, descriptor, words in zip(launch.before, before_fds, earlier, strict=True)
+        ),
     )
-    sandbox = _sandbox(root, launch, who, copy or f"{place}/root", host or {})
-    return [*entered(entry), bwrap, "--args", str(args_fd), *sandbox, "--", *command]
+    return [*entered(entry), *(word for words in earlier for word in words), *line(args_fd, command)]
 
 
 def entered(entry: Entry) -> list[str]:
@@ -197,7 +225,9 @@ def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[st
         options += ["--ro-bind-try", settings, inside("/proc") + settings.removeprefix("/proc")]
     # The processors: numerical libraries read them to choose their kernels and thread counts.
     options += ["--ro-bind-try", "/sys/devices/system", inside("/sys/devices/system")]
-    options += ["--perms", "1777", "--tmpfs", inside("/tmp")]  # noqa: S108 - the image's own
+    tmp, there = locate(root, "/tmp")  # noqa: S108 - the image's own
+    if not launch.own_tmp or there is None:
+        options += ["--perms", "1777", "--dir" if launch.own_tmp else "--tmpfs", tmp]
     files = this_machine.files(
         root, isolated=launch.network == "none", settings=launch.host_settings, host=host
     )

@@ -17,7 +17,7 @@ from seatrial.images.runtimes.probe import required
 from seatrial.images.runtimes.users import who
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 Stream = int | IO[Any] | None
@@ -74,14 +74,24 @@ def _ready(
     with ExitStack() as stack:
         held = [stack.enter_context(_shared(root, layer)) for layer in root.layers]
         copy = stack.enter_context(copied(root)) if _needs_copy(root) else ""
-        memory = os.memfd_create("arguments", os.MFD_CLOEXEC)
-        stack.callback(os.close, memory)
-        os.write(memory, arguments(values))
-        os.lseek(memory, 0, os.SEEK_SET)
+        memory = _in_memory(stack, values)
+        earlier = [_in_memory(stack, values | one.env) for one in launch.before]
         # Not the program's environment: an image's LD_LIBRARY_PATH must not reach programs of this machine.
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SEATRIAL_PARENT": str(os.getpid())}
-        full = argv(root, line, launch, person, bwrap=bwrap, args_fd=memory, copy=copy, host=os.environ)
-        yield full, env, (memory, *held, *(p.descriptor for p in launch.publish))
+        full = argv(
+            root, line, launch, person,
+            bwrap=bwrap, args_fd=memory, copy=copy, host=os.environ, before_fds=earlier,
+        )  # fmt: skip
+        yield full, env, (memory, *earlier, *held, *(p.descriptor for p in launch.publish))
+
+
+def _in_memory(stack: ExitStack, values: Mapping[str, str]) -> int:
+    """A descriptor from which bwrap reads an environment."""
+    memory = os.memfd_create("arguments", os.MFD_CLOEXEC)
+    stack.callback(os.close, memory)
+    os.write(memory, arguments(values))
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
 
 
 def _needs_copy(root: Root) -> bool:
@@ -132,12 +142,18 @@ def _check(root: Root, program: str, path: str, launch: Launch) -> None:
             )
         if not os.path.exists(bind.source):  # noqa: PTH110 - a string on both sides
             raise SeatrialError("there is nothing here to bind into the image", where=bind.source)
+    if launch.before:
+        program = launch.before[0].command[0]
+        path = launch.before[0].env.get("PATH", path)
     if not launch.binds:
         _check_program(root, program, path, launch)
 
 
 def _check_program(root: Root, program: str, path: str, launch: Launch) -> None:
-    """Say in our words what bwrap would say as `execvp`. With binds only bwrap knows: they may bring the program."""
+    """Say in our words what bwrap would say as `execvp`. With binds only bwrap knows: they may bring the program.
+
+    The same goes for programs that run after others; the first one is looked for.
+    """
     workdir = launch.workdir or root.settings.get("WorkingDir") or "/"
     folders = [""] if "/" in program else path.split(":")
     for folder in folders:
