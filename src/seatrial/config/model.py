@@ -119,6 +119,74 @@ class Vulnerabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     timeout: Annotated[Seconds, Meta(description="Seconds that a scan may take.")] = 300.0
 
 
+class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input of a model's forward pass: a shape that is filled, or a file with the value."""
+
+    name: Annotated[
+        Text | None, Meta(description="Name of the argument. Default: the next one by position.")
+    ] = None
+    shape: Annotated[
+        tuple[Annotated[int, Meta(ge=1)], ...], Meta(description="Sizes of its dimensions, the batch first.")
+    ] = ()
+    dtype: Annotated[
+        Literal["float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool", "text"],
+        Meta(description="Type of its elements."),
+    ] = "float32"
+    below: Annotated[
+        int, Meta(ge=1, description="Whole numbers are taken from 0 up to, not including, this one.")
+    ] = 2
+    file: Annotated[FileName | None, Meta(description="JSON file with the value, instead of a shape.")] = None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model that must load and compute in the image, by the image's own Python, without a network."""
+
+    kind: Annotated[
+        Literal["huggingface", "torch", "torchscript", "safetensors", "onnx", "sklearn"],
+        Meta(description="What it is; torch is a class or function of yours that makes a torch module."),
+    ]
+    path: Annotated[
+        Text | None,
+        Meta(
+            description="Its folder or file: absolute in the image, else relative to the image's working directory or to "
+            "this file. For torch: weights to load."
+        ),
+    ] = None
+    object: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None,
+        Meta(description="For torch: MODULE:NAME of the class or function."),
+    ] = None
+    args: Annotated[
+        dict[str, Text], Meta(description="Keyword arguments of it; numbers, lists and so on as JSON.")
+    ] = field(default_factory=dict)
+    inputs: Annotated[
+        tuple[ModelInput, ...],
+        Meta(description="Inputs of the forward pass. Default: made from what the model says it takes."),
+    ] = ()
+    features: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="For sklearn: number of features. Default: what the model was fitted with."),
+    ] = None
+    dimensions: Annotated[
+        dict[str, Annotated[int, Meta(ge=1)]],
+        Meta(description="For onnx: sizes of dimensions that have a name, such as sequence. Default: 1."),
+    ] = field(default_factory=dict)
+    random: Annotated[
+        bool, Meta(description="For huggingface: use small random weights even when there are real ones.")
+    ] = False
+    own_code: Annotated[
+        bool,
+        Meta(description="For huggingface: run the code that lies beside the model (trust_remote_code)."),
+    ] = False
+    timeout: Annotated[Seconds, Meta(description="Seconds that each of loading and computing may take.")] = (
+        120.0
+    )
+    memory: Annotated[
+        Text | None,
+        Meta(description="Memory that it may take, such as 4g. Default: three quarters of the machine's."),
+    ] = None
+
+
 class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an image is tested after it was assembled."""
 
@@ -136,6 +204,21 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Vulnerabilities, Meta(description="Which known vulnerabilities it may have.")
     ] = Vulnerabilities()
     smoke: Annotated[bool, Meta(description="Start the image for a moment whenever it was assembled.")] = True
+    models: Annotated[
+        dict[Name, Model], Meta(description="Models that must load and compute in the image, by name.")
+    ] = field(default_factory=dict)
+    gpu: Annotated[
+        Text | None,
+        Meta(
+            description="GPU or instance type that the image is for, such as A10G, sm_90 or ml.g5.xlarge: compiled code must run there."
+        ),
+    ] = None
+    sagemaker: Annotated[
+        bool, Meta(description="Start the image with `serve` and hold it to SageMaker's contract for hosting.")
+    ] = False
+    model_data: Annotated[
+        Text | None, Meta(description="Folder that SageMaker's contract shows as /opt/ml/model.")
+    ] = None
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
