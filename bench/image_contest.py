@@ -155,6 +155,7 @@ def _run(one: Contestant, kitchen: Kitchen, registry: int, turn: int) -> Iterato
         ("source", kitchen.changed, "print(2)\n"),
         ("nothing", kitchen.changed, "print(2)\n"),
     )
+    before = ""
     for number, (case, lock, source) in enumerate(cases):
         if case in ("warm-up", "cold"):
             one.forget(kitchen)
@@ -166,6 +167,10 @@ def _run(one: Contestant, kitchen: Kitchen, registry: int, turn: int) -> Iterato
         row = _case(one, kitchen, project, f"{place}:{number}", registry)
         if case == "warm-up":
             continue
+        digest = _digest(f"{place}:{number}")
+        if (digest == before) != (case == "nothing"):
+            raise RuntimeError(f"{one.title}, {case}: the image is {digest}, as {before} was before")
+        before = digest
         if case == "cold":
             row["first_import"], row["again"] = _first_imports(kitchen, f"{place}:{number}")
         row = {"contestant": one.name, "title": one.title, "case": case, **row}
@@ -184,6 +189,11 @@ def _case(one: Contestant, kitchen: Kitchen, project: Path, reference: str, regi
         "peak_mb": None if one.engine else max(cost.peak_mb for cost in costs),
         "pushed_mb": round((received(registry) - before) / 1e6, 1),
     }
+
+
+def _digest(reference: str) -> str:
+    argv = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", f"docker://{reference}"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _first_imports(kitchen: Kitchen, reference: str) -> tuple[float, float]:

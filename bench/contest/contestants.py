@@ -81,13 +81,16 @@ USER 1000:1000
 ENTRYPOINT ["python3", "app.py"]
 """
 # The heavy packages have a layer of their own, so that another pin does not move them; uv's cache is a mount that is
-# warm, and what it links cannot be linked across it, so it copies.
+# warm, and what it links cannot be linked across it, so it copies. Requirements are copied, not mounted: Buildah does
+# not look into a mount when it decides whether a step was done before.
 _UV = """\
 FROM {base}
 ENV UV_SYSTEM_PYTHON=1 UV_BREAK_SYSTEM_PACKAGES=1 UV_LINK_MODE=copy {compile}
-RUN --mount=type=bind,source=heavy.txt,target=/tmp/heavy.txt --mount=type=cache,target=/root/.cache/uv {mounts} \\
+COPY heavy.txt /tmp/heavy.txt
+RUN --mount=type=cache,target=/root/.cache/uv {mounts} \\
   /opt/uv/uv pip install --no-deps --no-index --find-links /wheels --require-hashes -r /tmp/heavy.txt
-RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt --mount=type=cache,target=/root/.cache/uv {mounts} \\
+COPY requirements.txt /tmp/requirements.txt
+RUN --mount=type=cache,target=/root/.cache/uv {mounts} \\
   /opt/uv/uv pip install --no-index --find-links /wheels --require-hashes -r /tmp/requirements.txt
 COPY app.py /app/app.py
 WORKDIR /app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,8 @@ from seatrial.images.assemble.image import assemble_project
 from support import assembling, wheels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from seatrial.images.assemble.spec import ImageSpec
 
 CONTENT = b"\n".join(b"%d" % number for number in range(30_000))
@@ -66,7 +67,7 @@ def test_a_wheel_that_was_damaged_since_is_refused(asked: ImageSpec, tmp_path: P
     data[wheels.data_start(data, entry) + entry.compress_size // 2] ^= 0x10
     path.chmod(0o600)
     path.write_bytes(data)
-    with pytest.raises(SeatrialError, match="damaged|cannot be read|not whole|longer|not the"):
+    with pytest.raises(SeatrialError, match=r"damaged|not whole|longer|bytes, not"):
         again(asked, tmp_path)
 
 
