@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from seatrial.config.model import Call, Vulnerabilities
+from seatrial.config.model import Call, Model, Vulnerabilities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
