@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.images.assemble import packing
-from support import bases, layer_digests, wheels
+from support import bases, foreign, layer_digests, wheels
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(layer_digests.__file__)
@@ -71,6 +71,13 @@ def test_on_other_processors(inputs: Path, expected: str, processor: str) -> Non
         pytest.skip("this Python is not for x86-64")
     model = ["-cpu", processor] if processor else []
     assert digests([program, *model, str(Path(sys.executable).resolve())], inputs) == expected
+
+
+def test_on_another_architecture(inputs: Path, expected: str, tmp_path: Path) -> None:
+    foreign.needs_emulator()
+    argv, env = foreign.python(tmp_path / "foreign", ("deflate", "isal", "msgspec", "packaging"))
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests"), env["PYTHONPATH"]])
+    assert digests(argv, inputs, env) == expected
 
 
 def test_by_other_pythons(inputs: Path, expected: str) -> None:

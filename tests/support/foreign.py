@@ -6,7 +6,9 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from seatrial.files import remove_tree
 from seatrial.images.system import machine
 from seatrial.images.system.processors import architecture, emulator
 from seatrial.images.system.sources import render
+from seatrial.images.uv_program import find_uv
 from support.debian import image
 
 OTHER = {"amd64": "arm64", "arm64": "amd64"}.get(architecture(), "arm64")
@@ -55,6 +58,27 @@ def base(layout: Path) -> Path:
     settings = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]}
     image(layout, [stream.getvalue()], settings, architecture=OTHER)
     return layout
+
+
+def python(folder: Path, packages: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Command line and variables of that Python, outside of any root, with the versions of `packages` that run here.
+
+    `folder` is a new one that it needs. Skips where the packages cannot be had for the other architecture.
+    """
+    (folder / "root").mkdir(parents=True)
+    (folder / "root/usr").symlink_to(_unpacked() / "usr")
+    (folder / "root/lib").symlink_to("usr/lib")
+    pins = [f"{name}=={metadata.version(name)}" for name in packages]
+    machine_name = {"arm64": "aarch64", "amd64": "x86_64"}[OTHER]
+    argv = [
+        find_uv(), "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(folder / "site"),
+        "--python", sys.executable, "--python-version", "3.11", "--python-platform", f"{machine_name}-manylinux_2_28", *pins,
+    ]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        pytest.skip(f"packages for {OTHER} cannot be had: {done.stderr.strip()[-200:]}")
+    program = [emulator(f"linux/{OTHER}"), "-L", str(folder / "root"), str(folder / "root/usr/bin/python3.11")]
+    return program, {"PYTHONHOME": str(folder / "root/usr"), "PYTHONPATH": str(folder / "site")}
 
 
 def _unpacked() -> Path:
