@@ -105,7 +105,7 @@ class _Decoder:
                 self.origins[key] = node.place
                 return kind.cls(**shorthand[1](node.text))
             if node.kind == "null" and not node.loose:  # `check:` with nothing below it
-                return kind.cls()
+                return self.whole(kind, {}, node, key)
         if not isinstance(node, Table):
             return self.wrong(node, key, "a text or a mapping" if shorthand else "a mapping")
         fields = {one.encode_name: one for one in kind.fields}
@@ -126,12 +126,15 @@ class _Decoder:
             if isinstance(value, Scalar) and value.kind == "null" and not value.loose:
                 continue  # a key without a value keeps its default
             values[name.text] = self.read(value, fields[name.text].type, (*key, name.text))
-        if INVALID in values.values():
-            return INVALID
-        return self.whole(kind.cls, values, node, key)
+        return INVALID if INVALID in values.values() else self.whole(kind, values, node, key)
 
-    def whole(self, cls: type, values: dict[str, Any], node: Table, key: Path) -> Any:
+    def whole(self, kind: inspect.StructType, values: dict[str, Any], node: Node, key: Path) -> Any:
         """The struct, after what its fields cannot say one by one."""
+        cls = kind.cls
+        missing = [one.encode_name for one in kind.fields if one.required and one.encode_name not in values]
+        if missing:
+            what = f"{dotted(key) or 'the file'} needs {' and '.join(missing)}"
+            return self.note("config/wrong-value", node.place, key, what)
         if cls is model.Base:
             chosen = [name for name in ("debian", "oci", "registry") if values.get(name)]
             if len(chosen) != 1:
@@ -142,7 +145,7 @@ class _Decoder:
                     key,
                     f"{dotted(key)} needs exactly one of debian, oci and registry, and has {said}",
                 )
-        return cls(**values)
+        return cls(**{one.name: values[one.encode_name] for one in kind.fields if one.encode_name in values})
 
     def unknown(self, name: Scalar, known: Iterable[str], table: Table, key: Path) -> None:
         near = nearest(name.text, known)
@@ -195,7 +198,7 @@ class _Decoder:
         value = _convert(node, kind, text=bool(extra.get("text")))
         if value is INVALID:
             return self.wrong(node, key, wanted, **_as_kind(node, kind))
-        refusal = _refusal(value, kind)
+        refusal = _refusal(value, kind) or _malformed(str(value), extra.get("form"))
         if refusal:
             choices = [str(one) for one in kind.values] if isinstance(kind, inspect.LiteralType) else []
             near = nearest(str(value), choices)
@@ -311,6 +314,25 @@ def _refusal(value: Any, kind: inspect.Type) -> str | None:
                 return f"must have at most {kind.max_length} characters"
         case inspect.IntType() | inspect.FloatType():
             return _out_of_range(value, kind)
+    return None
+
+
+def _malformed(text: str, form: str | None) -> str | None:
+    """Why a text is not written as it must be, else None."""
+    if form == "pattern":
+        from seatrial.config.patterns import PatternError, compiled
+
+        try:
+            compiled(text)
+        except PatternError as error:
+            return f"must be a regular expression of Go or RE2 ({error})"
+    elif form == "json":
+        import json
+
+        try:
+            json.loads(text)
+        except ValueError as error:
+            return f"must be JSON ({error})"
     return None
 
 

@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
-# A scalar whose text counts: `1.10` stays `1.10`, `0644` stays `0644`, `yes` stays `yes`.
-Text = Annotated[str, Meta(extra={"text": True}, extra_json_schema={"type": ["string", "number", "boolean"]})]
-# A file or folder named relative to the folder of seatrial.yaml; a check reports the ones that do not exist.
-FileName = Annotated[str, Meta(min_length=1, extra={"exists": "file"})]
-FolderName = Annotated[str, Meta(min_length=1, extra={"exists": "folder"})]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=100)]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Seconds = Annotated[float, Meta(gt=0, le=86400)]
+from seatrial.config.checks import Checks
+from seatrial.config.scalars import (  # noqa: TC001 - msgspec reads the annotations
+    FileName,
+    FolderName,
+    Name,
+    Port,
+    Seconds,
+    Text,
+)  # fmt: skip
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +130,9 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         tuple[Annotated[int, Meta(ge=1)], ...], Meta(description="Sizes of its dimensions, the batch first.")
     ] = ()
     dtype: Annotated[
-        Literal["float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool", "text"],
+        Literal[
+            "float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool", "text"
+        ],
         Meta(description="Type of its elements."),
     ] = "float32"
     below: Annotated[
@@ -214,11 +217,19 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ] = None
     sagemaker: Annotated[
-        bool, Meta(description="Start the image with `serve` and hold it to SageMaker's contract for hosting.")
+        bool,
+        Meta(description="Start the image with `serve` and hold it to SageMaker's contract for hosting."),
     ] = False
     model_data: Annotated[
         Text | None, Meta(description="Folder that SageMaker's contract shows as /opt/ml/model.")
     ] = None
+    config: Annotated[
+        tuple[FileName, ...],
+        Meta(
+            description="Files with checks of the image, in Seatrial's own form or container-structure-test's."
+        ),
+    ] = ()
+    checks: Annotated[Checks, Meta(description="What the image must be like.")] = Checks()
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

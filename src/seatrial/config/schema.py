@@ -37,6 +37,9 @@ def _struct(kind: inspect.StructType, definitions: dict[str, Any]) -> dict[str, 
         "additionalProperties": False,
         "properties": properties,
     }
+    required = [one.encode_name for one in kind.fields if one.required]
+    if required:
+        shape["required"] = required
     if kind.cls is model.Base:
         shape["oneOf"] = [{"required": [name]} for name in ("debian", "oci", "registry")]
     return shape
