@@ -1,17 +1,18 @@
-"""Shared objects that the loader would not find, found without running anything.
+"""Shared objects that the loader would not find, or finds too old, found without running anything.
 
-An object's needs are looked up as ld.so(8) does: RPATH, LD_LIBRARY_PATH, RUNPATH, the configured folders, the
-default folders. Three kinds of gaps are no failure: libraries of the GPU driver, which the host brings; those
-that another wheel ships, since packages load them first by hand; and plugins for software that is absent.
+Of the package folders, the working directory and the entry point, with all that they load. Three kinds of gaps are
+no failure: libraries of the GPU driver, which the host brings; those that another wheel ships, since packages load
+them first by hand; and plugins for software that is absent.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from seatrial.images.rootfs import Root, locate
-from seatrial.images.testing import elf
+from seatrial.images.rootfs import locate
+from seatrial.images.testing import elf, entrypoint
+from seatrial.images.testing.loading import Gap, gaps, named_folders, search_folders
 from seatrial.images.testing.model import Check, Subject, failed, passed, skipped
 
 if TYPE_CHECKING:
@@ -32,20 +33,7 @@ _OPTIONAL = (
     (re.compile(r"/plugins/"), re.compile(r".")),
     (re.compile(r"/(?:tests?|testing)/"), re.compile(r".")),
 )
-_DEFAULT = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
-_MULTIARCH = {
-    "amd64": "x86_64-linux-gnu",
-    "arm64": "aarch64-linux-gnu",
-    "arm": "arm-linux-gnueabihf",
-    "386": "i386-linux-gnu",
-}
-
-
-class Gap(NamedTuple):
-    """`library` that the object at `path` needs and that is nowhere on its way."""
-
-    path: str
-    library: str
+Shipped = dict[str, list[str]]
 
 
 def check(subject: Subject) -> Iterator[Check]:
@@ -57,7 +45,9 @@ def check(subject: Subject) -> Iterator[Check]:
     )
     workdir = locate(subject.root, subject.root.settings.get("WorkingDir") or "/")[0].strip("/")
     folders = tuple(sorted(f"{folder}/" for folder in sites | ({workdir} - {""})))
-    objects = _objects(subject, folders)
+    programs = entrypoint.programs(subject)
+    objects = _objects(subject, folders, programs)
+    yield from _stubs(subject)
     if not objects:
         yield skipped("libraries", "there are no shared objects in the package folders")
         return
@@ -71,37 +61,95 @@ def check(subject: Subject) -> Iterator[Check]:
         fix = f"lock and assemble for linux/{architecture}"
         yield failed("libraries:architecture", message, fix, (f"/{p}" for p in foreign))
     native = {p: o for p, o in objects.items() if machine is None or (o.machine, o.width) == machine}
-    gaps = list(_gaps(subject, native, _folders(subject.root, architecture)))
-    yield from _answers(gaps, _shipped(subject), len(native))
+    found = list(gaps(subject.root, native, search_folders(subject.root, architecture)))
+    yield from _answers(subject, found, len(native))
 
 
-def _answers(gaps: list[Gap], shipped: set[str], count: int) -> Iterator[Check]:
+def _stubs(subject: Subject) -> Iterator[Check]:
+    """The driver's library for linking only, where programs would find it before the real one."""
+    for folder in named_folders(subject.root):
+        place = f"{folder}/libcuda.so"
+        if folder.rstrip("/").endswith("/stubs") and locate(subject.root, place)[1] is not None:
+            message = (
+                f"LD_LIBRARY_PATH has {folder}, whose libcuda.so is for linking only: no GPU is found with it"
+            )
+            fix = f"take {folder} out of LD_LIBRARY_PATH (LIBRARY_PATH is for compilers)"
+            yield failed("libraries:libcuda.so", message, fix)
+            return
+
+
+def _answers(subject: Subject, found: list[Gap], count: int) -> Iterator[Check]:
+    shipped = _shipped(subject)
     missing: dict[str, list[str]] = {}
+    old: dict[tuple[str, str, str], list[str]] = {}
     excused = []
-    for gap in gaps:
-        excuse = _excuse(gap, shipped)
+    for gap in found:
+        excuse = _newer(subject, gap, shipped) if gap.version else _excuse(subject, gap, shipped)
         if excuse:
-            excused.append(f"/{gap.path}: {gap.library}: {excuse}")
+            excused.append(f"/{gap.path}: {gap.version or gap.library}: {excuse}")
+        elif gap.version:
+            old.setdefault((gap.library, gap.version, gap.found), []).append(f"/{gap.path}")
         else:
             missing.setdefault(gap.library, []).append(f"/{gap.path}")
     for library, users in sorted(missing.items()):
+        dangling = _dangling(subject, library)
         message = f"{library} is missing: {users[0]} needs it"
-        yield failed(f"libraries:{library}", message, _advice(library, shipped), users)
-    if not missing:
+        if dangling:
+            message = f"{dangling}, which is not in the image: {users[0]} needs it"
+        yield failed(f"libraries:{library}", message, _advice(library, shipped, dangling), users)
+    for (library, version, place), users in sorted(old.items()):
+        message = f"{place} is too old: {users[0]} needs {version} of {library}"
+        yield failed(f"libraries:{version}", message, _advice_version(version), users)
+    if not missing and not old:
         yield passed("libraries", f"{count} shared objects find their libraries", excused)
 
 
-def _advice(library: str, shipped: set[str]) -> str:
+def _dangling(subject: Subject, library: str) -> str:
+    for path, (_, entry) in subject.tree.items():
+        if entry.kind == "l" and path.rpartition("/")[2] == library:
+            target, file = locate(subject.root, path)
+            if file is None:
+                return f"/{path} is a symbolic link to {target}"
+    return ""
+
+
+def _newer(subject: Subject, gap: Gap, shipped: Shipped) -> str:
+    """A library that another package ships in a sufficient version may be loaded first."""
+    for path in shipped.get(gap.library, ()):
+        place = locate(subject.root, path)[1]
+        header = elf.read(place) if place is not None else None
+        if header is not None and gap.version in header.offered:
+            return f"/{path} has it and may be loaded first"
+    return ""
+
+
+def _advice_version(version: str) -> str:
+    if version.startswith("GLIBC_"):
+        return "it was built for a newer glibc: take a newer base image, or a wheel for an older manylinux"
+    if version.startswith(("GLIBCXX_", "CXXABI_")):
+        return "it was built with a newer compiler: take a newer base image, or install a newer libstdc++"
+    return "take versions that were built together"
+
+
+def _advice(library: str, shipped: Shipped, dangling: str) -> str:
     other = _other_major(library, shipped)
     if other:
         return f"the image has {other}: take packages built for the same CUDA major"
+    if library in ("libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"):
+        return (
+            "it was built for glibc and the image has musl: take musllinux wheels, or a base such as Debian"
+        )
+    if library.startswith("libc.musl-"):
+        return "it was built for musl and the image has glibc: take manylinux wheels, or an Alpine base"
+    if dangling:
+        return f"copy the file that the link points to as well, or install the package that has {library}"
     return f"install the system package that has {library}, or a wheel that carries it"
 
 
-def _excuse(gap: Gap, shipped: set[str]) -> str:
+def _excuse(subject: Subject, gap: Gap, shipped: Shipped) -> str:
     if _DRIVER.match(gap.library):
         return "comes with the GPU driver"
-    if gap.library in shipped:
+    if any(locate(subject.root, path)[1] is not None for path in shipped.get(gap.library, ())):
         return "another package has it and may load it first"
     if any(where.search(f"/{gap.path}") and what.search(gap.library) for where, what in _OPTIONAL):
         return "an optional part"
@@ -110,7 +158,7 @@ def _excuse(gap: Gap, shipped: set[str]) -> str:
     return ""
 
 
-def _other_major(library: str, shipped: set[str]) -> str:
+def _other_major(library: str, shipped: Shipped) -> str:
     """The same CUDA library in another major version, when the image has one."""
     match = _CUDA.match(library)
     if match is None:
@@ -119,82 +167,25 @@ def _other_major(library: str, shipped: set[str]) -> str:
     return next((other for other in same if other != library), "")
 
 
-def _objects(subject: Subject, folders: tuple[str, ...]) -> dict[str, elf.Elf]:
+def _objects(subject: Subject, folders: tuple[str, ...], programs: tuple[str, ...]) -> dict[str, elf.Elf]:
     found = {}
     for path, (_, entry) in subject.tree.items():
         if entry.kind == "f" and path.startswith(folders) and _SHARED.search(path):
             header = elf.read(subject.file(path))
             if header is not None:
                 found[path] = header
+    for program in programs:
+        place = locate(subject.root, program)[1]
+        header = elf.read(place) if place is not None and place.is_file() else None
+        if header is not None:
+            found[program.lstrip("/")] = header
     return found
 
 
-def _shipped(subject: Subject) -> set[str]:
-    """Names of all shared objects in the image, wherever they are."""
-    return {
-        path.rpartition("/")[2] for path, (_, e) in subject.tree.items() if e.kind in "fl" and ".so" in path
-    }
-
-
-def _gaps(subject: Subject, objects: dict[str, elf.Elf], folders: list[str]) -> Iterator[Gap]:
-    known: dict[tuple[str, str], bool] = {}
-
-    def exists(folder: str, library: str) -> bool:
-        key = (folder, library)
-        if key not in known:
-            known[key] = locate(subject.root, f"{folder}/{library}")[1] is not None
-        return known[key]
-
-    for path, header in objects.items():
-        own = f"/{path}".rpartition("/")[0]
-        searched = [*_expanded(header.runpath or header.rpath, own), *folders]
-        for library in header.needed:
-            if "/" in library:
-                if locate(subject.root, _expanded(library, own)[0])[1] is None:
-                    yield Gap(path, library)
-            elif not any(exists(folder, library) for folder in searched):
-                yield Gap(path, library)
-
-
-def _expanded(paths: str, origin: str) -> list[str]:
-    return [p.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for p in paths.split(":") if p]
-
-
-def _folders(root: Root, architecture: str) -> list[str]:
-    """Where the loader looks besides the object's own paths."""
-    variables = dict(str(item).partition("=")[::2] for item in root.settings.get("Env") or [])
-    folders = [p for p in variables.get("LD_LIBRARY_PATH", "").split(":") if p]
-    folders += _configured(root, "/etc/ld.so.conf", 0)
-    name = _MULTIARCH.get(architecture)
-    for default in _DEFAULT:
-        folders += [f"{default}/{name}"] if name else []
-        folders.append(default)
-    return list(dict.fromkeys(folders))
-
-
-def _configured(root: Root, path: str, depth: int) -> list[str]:
-    _, file = locate(root, path)
-    if file is None or not file.is_file() or depth > 4:  # noqa: PLR2004 - ld.so.conf includes are one deep
-        return []
-    folders = []
-    for line in file.read_text(errors="replace").splitlines():
-        words = line.partition("#")[0].split()
-        if words[:1] == ["include"]:
-            for pattern in words[1:]:
-                folders += _included(root, pattern, depth)
-        elif words:
-            folders.append(words[0])
-    return folders
-
-
-def _included(root: Root, pattern: str, depth: int) -> list[str]:
-    from fnmatch import fnmatch
-
-    folder, _, name = pattern.rpartition("/")
-    names: set[str] = set()
-    resolved = locate(root, folder)[0]
-    for layer in root.layers:
-        place = root.folder(layer) / resolved.lstrip("/")
-        if place.is_dir():
-            names.update(p.name for p in place.iterdir() if fnmatch(p.name, name))
-    return [f for n in sorted(names) for f in _configured(root, f"{resolved}/{n}", depth + 1)]
+def _shipped(subject: Subject) -> Shipped:
+    """Paths of all shared objects in the image, wherever they are, by their name."""
+    found: Shipped = {}
+    for path, (_, entry) in subject.tree.items():
+        if entry.kind in "fl" and ".so" in path:
+            found.setdefault(path.rpartition("/")[2], []).append(path)
+    return found

@@ -73,23 +73,19 @@ def _brings_down(cause: Check, check: Check) -> bool:
     mine = check.id.partition(":")[0]
     if mine in _LAST or area == mine == "libraries":
         return False
-    match area:
-        case "python":
-            return mine not in ("permissions", "settings")
-        case "libraries" if name == "architecture":
-            return mine in ("entrypoint", "python") or bool(_FOREIGN.search(words))
-        case "libraries":
-            return bool(name) and name in words
-        case "versions" | "dependencies":
-            return mine != "entrypoint" and bool(_named(cause) & _touched(check, words))
-        case "permissions":
-            return "Permission denied" in words or "PermissionError" in words
-        case "entrypoint":
-            return mine in ("service", "ping", "stop")
-        case "imports":
-            said = cause.message.partition("fails: ")[2]
-            return mine not in ("imports", "entrypoint") and bool(said) and said in words
-    return False
+    if area == "libraries" and name == "architecture":
+        return mine in ("entrypoint", "python") or bool(_FOREIGN.search(words))
+    if area in ("versions", "dependencies"):
+        return mine != "entrypoint" and bool(_named(cause) & _touched(check, words))
+    said = cause.message.partition("fails: ")[2]
+    brought = {
+        "python": mine not in ("permissions", "settings"),
+        "libraries": bool(name) and name in words,
+        "permissions": "Permission denied" in words or "PermissionError" in words,
+        "entrypoint": mine in ("service", "ping", "stop"),
+        "imports": mine not in ("imports", "entrypoint") and bool(said) and said in words,
+    }
+    return brought.get(area, False)
 
 
 def _named(cause: Check) -> set[str]:
