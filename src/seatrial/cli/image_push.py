@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from seatrial.images.pushing.order import Order, Plan
@@ -78,10 +79,12 @@ def push(folder: Path, references: tuple[str, ...], name: str | None, **options:
         _preview(
             orders.look_ahead(plan, folder, platform=options["platform"]), plan, as_json=options["as_json"]
         )
-    else:
-        _report(
-            orders.carry_out(plan, folder, platform=options["platform"]), plan, as_json=options["as_json"]
-        )
+        return
+    with Waiting(quiet=options["as_json"]) as waiting:
+        waiting.say("pushing")
+        telling = plan._replace(settings=plan.settings._replace(point=waiting.reach))
+        results = orders.carry_out(telling, folder, platform=options["platform"])
+    _report(results, plan, as_json=options["as_json"])
 
 
 def _order(references: tuple[str, ...], name: str | None, options: dict[str, Any]) -> Order:
