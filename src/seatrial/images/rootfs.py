@@ -63,12 +63,16 @@ class LayerIndex(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Root(msgspec.Struct, frozen=True):
-    """An image whose layers are in the store: `layers` are short names, lowest first."""
+    """An image whose layers are in the store: `layers` are short names, lowest first.
+
+    `layout` is the folder that it came from, for engines that keep images in a store of their own.
+    """
 
     digest: str
     store: str
     layers: tuple[str, ...]
     config: dict[str, Any]
+    layout: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:

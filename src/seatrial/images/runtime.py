@@ -21,6 +21,7 @@ from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images import rootfs, unpack
 from seatrial.images.rootfs import Root
+from seatrial.images.runtimes import backends, starting
 from seatrial.images.runtimes.launch import (
     CANNOT_START,
     Before,
@@ -32,7 +33,6 @@ from seatrial.images.runtimes.launch import (
     environment,
 )
 from seatrial.images.runtimes.probe import Support, refused, support
-from seatrial.images.runtimes.starting import Stream, become, launched
 from seatrial.images.runtimes.users import Who, who
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ __all__ = [
     "argv", "become", "command_of", "environment", "prepare", "run", "start", "support", "who",
 ]  # fmt: skip
 
+Backend = backends.Backend
+BACKENDS = backends.NAMES
+DEFAULT = backends.DEFAULT
+
 
 def prepare(layout: Path, digest: str = "", *, platform: str = "") -> Root:
     """Unpack an image's layers into the store, those that are not there yet, and return its root.
@@ -55,7 +59,7 @@ def prepare(layout: Path, digest: str = "", *, platform: str = "") -> Root:
     image = oci.read_image(layout, digest=digest, platform=platform)
     unpack.sweep()
     names = unpack.unpack_all(layout, list(zip(image.manifest.layers, oci.diff_ids(image), strict=True)))
-    return Root(image.digest, str(rootfs.store()), tuple(names), image.config)
+    return Root(image.digest, str(rootfs.store()), tuple(names), image.config, str(layout))
 
 
 def start(
@@ -63,9 +67,10 @@ def start(
     command: Sequence[str],
     launch: Launch = Launch(),  # noqa: B008 - frozen
     *,
-    stdin: Stream = subprocess.DEVNULL,
-    stdout: Stream = None,
-    stderr: Stream = None,
+    stdin: starting.Stream = subprocess.DEVNULL,
+    stdout: starting.Stream = None,
+    stderr: starting.Stream = None,
+    backend: Backend = DEFAULT,
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Run a program for the length of a block; afterwards it and all its descendants are gone.
 
@@ -75,9 +80,31 @@ def start(
 
     Raises:
         SeatrialError: the program, user or a bound file does not exist.
-        MissingToolError: this machine lacks bwrap or user namespaces.
+        MissingToolError: this machine lacks the backend, or what it needs.
     """
-    return launched(root, command, launch, stdin=stdin, stdout=stdout, stderr=stderr)
+    return starting.launched(
+        root, command, launch, backend=backend, stdin=stdin, stdout=stdout, stderr=stderr
+    )
+
+
+def become(
+    root: Root,
+    command: Sequence[str],
+    launch: Launch = Launch(),  # noqa: B008 - frozen
+    *,
+    backend: Backend = DEFAULT,
+) -> int:
+    """Turn this process into the launcher; where that cannot be, wait for it and return the exit code.
+
+    Raises:
+        SeatrialError: as `start`.
+    """
+    return starting.become(root, command, launch, backend=backend)
+
+
+def remarks(launch: Launch, backend: Backend = DEFAULT) -> tuple[str, ...]:
+    """What of `launch` will not hold as asked under this backend, a sentence each; the caller's user must see them."""
+    return backends.module(backend).remarks(launch)
 
 
 def run(
@@ -87,6 +114,7 @@ def run(
     *,
     stdin: str | None = None,
     timeout: float | None = 600,
+    backend: Backend = DEFAULT,
 ) -> processes.Completed:
     """Run a program to its end and return what it printed; a non-zero exit is not an error here.
 
@@ -96,7 +124,7 @@ def run(
     """
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     with start(
-        root, command, launch, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        root, command, launch, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, backend=backend
     ) as process:
         try:
             out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=timeout)

@@ -1,6 +1,6 @@
 """Mount an image's layers in namespaces of their own and run bwrap on them; run as a program, never imported.
 
-    python -I -S enter.py KEY=VALUE… -- BWRAP [ARG…]
+    python -I -S enter.py KEY=VALUE… -- BWRAP|RUNC [ARG…]
 
 The keys are those of `launch.Entry`. Little of the standard library is imported, and nothing else: this runs
 before every program in an image. Three processes wait on one another:
@@ -8,7 +8,7 @@ before every program in an image. Three processes wait on one another:
     this one            in the new user, mount and, when asked, network namespace; forwards published ports
       └ process 1       of a new process namespace: when it ends, the kernel ends everything below, also what
         │               called setsid or changed its user (which would clear a parent-death signal)
-        └ bwrap         pivots into the root and starts the program
+        └ bwrap, runc   pivots into the root and starts the program
 
 The mounts live in a mount namespace that ends with its last process: a kill leaves nothing behind. Signals go
 to the program; its exit code comes back.
@@ -58,7 +58,10 @@ def main() -> int:
         if os.getppid() != int(os.environ["SEATRIAL_PARENT"]):
             return CANNOT
     try:
+        join(spec["groups"])
         separate(spec)
+        if spec["die_with_parent"]:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it
         mount_root(spec)
     except OSError as error:
         sys.stderr.write(f"seatrial: {error.filename or 'namespace'}: {error.strerror}\n")
@@ -75,14 +78,26 @@ def main() -> int:
     return wait(first, lambda: first)
 
 
+def join(groups: str) -> None:
+    """Enter the control groups that limit the program, while this machine's own are in sight."""
+    for file in groups.split("\n") if groups else ():
+        with open(file, "w") as stream:
+            stream.write("0")
+
+
 def separate(spec: Spec) -> None:
     """Leave the caller's namespaces."""
     flags = NEW_MOUNT | NEW_PROCESS | (NEW_NETWORK if spec["network"] == "none" else 0)
     uid, gid = os.geteuid(), os.getegid()
-    if spec["uids"] and map_range(flags, spec, uid, gid):
-        return
-    call("user namespace", libc.unshare(NEW_USER | flags))
-    map_one(uid, gid)
+    mapped = spec["uids"] and map_range(flags, spec, uid, gid)
+    if spec["owner"] != "0:0":
+        if not mapped:
+            raise OSError(1, "this machine gives no range of ids", "user namespace")
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    elif not mapped:
+        call("user namespace", libc.unshare(NEW_USER | flags))
+        map_one(uid, gid)
 
 
 def map_one(uid: int, gid: int) -> None:
@@ -113,32 +128,41 @@ def map_range(flags: int, spec: Spec, uid: int, gid: int) -> bool:
     os.waitpid(helper, 0)
     for descriptor in (tell, done, answer):
         os.close(descriptor)
-    if unshared and not worked:
+    if unshared and not worked and spec["owner"] == "0:0":
         map_one(uid, gid)
-    return bool(unshared)
+        worked = True
+    return unshared and worked
 
 
 def write_maps(pid: int, spec: Spec, uid: int, gid: int) -> bool:
-    if uid == 0:
-        try:
-            for name, own in (("uid", uid), ("gid", gid)):
-                start, count = spec[f"{name}s"].split(":")
-                with open(f"/proc/{pid}/{name}_map", "w") as stream:
-                    stream.write(f"0 {own} 1\n1 {start} {count}\n")
-        except OSError:
-            return False
-        return True
+    owner = dict(zip(("uid", "gid"), map(int, spec["owner"].split(":"))))
     for name, own in (("uid", uid), ("gid", gid)):
-        start, count = spec[f"{name}s"].split(":")
+        start, count = map(int, spec[f"{name}s"].split(":"))
+        lines = ranges(owner[name], own, start, count)
+        if uid == 0:
+            try:
+                with open(f"/proc/{pid}/{name}_map", "w") as stream:
+                    stream.write("".join("%d %d %d\n" % line for line in lines))
+            except OSError:
+                return False
+            continue
         program = spec[f"new{name}map"]
         child = os.fork()
         if child == 0:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)
-            os.execv(program, [program, str(pid), "0", str(own), "1", "1", start, count])
+            os.execv(program, [program, str(pid), *(str(number) for line in lines for number in line)])
         if os.waitpid(child, 0)[1] != 0:
             return False
     return True
+
+
+def ranges(inside: int, own: int, start: int, count: int) -> list[tuple[int, int, int]]:
+    """Lines of a map in which the caller is `inside`, and a range of ids is everyone else, root first."""
+    if inside == 0:
+        return [(0, own, 1), (1, start, count)]
+    lines = [(0, start, min(inside, count)), (inside, own, 1)]
+    return [*lines, (inside + 1, start + inside, count - inside)] if count > inside else lines
 
 
 def mount_root(spec: Spec) -> None:
@@ -146,18 +170,29 @@ def mount_root(spec: Spec) -> None:
     call("/", libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None))
     if spec["network"] == "none":
         loopback_up()
-    if not spec["lower"]:
+    if not spec["lower"] and not spec["bundle"]:
         return
     place = spec["mount"]
     size = f"mode=0755,size={spec['scratch']}" if spec["scratch"] != "0" else "mode=0755"
     call(place, libc.mount(b"seatrial", place.encode(), b"tmpfs", MS_NODEV | MS_NOSUID, size.encode()))
     for name in ("upper", "work", "root"):
         os.mkdir(f"{place}/{name}", 0o755)
+    if spec["bundle"]:
+        os.mkdir(f"{place}/bundle", 0o700)
+        with open(f"{place}/bundle/config.json", "wb") as stream:
+            stream.write(read_all(int(spec["args_fd"])))
+    if not spec["lower"]:
+        return
     os.chdir(spec["layers"])
     options = f"lowerdir={spec['lower']},upperdir={place}/upper,workdir={place}/work,userxattr"
     root = f"{place}/root"
     call("overlay", libc.mount(b"overlay", root.encode(), b"overlay", MS_NODEV | MS_NOSUID, options.encode()))
     os.chdir("/")
+
+
+def read_all(descriptor: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as stream:
+        return stream.read()
 
 
 def loopback_up() -> None:
@@ -195,11 +230,13 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
     child = os.fork()
     if child == 0:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        keep_only({0, 1, 2, write_info, int(spec["args_fd"])})
+        keep_only({0, 1, 2} if spec["bundle"] else {0, 1, 2, write_info, int(spec["args_fd"])})
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         own_proc()
         try:
-            os.execv(argv[0], [argv[0], "--info-fd", str(write_info), *argv[1:]])
+            # runc hands on signals by itself, and knows when the program is there.
+            info = [] if spec["bundle"] else ["--info-fd", str(write_info)]
+            os.execv(argv[0], [argv[0], *info, *argv[1:]])
         except OSError as error:
             os.write(2, f"seatrial: {argv[0]}: {error.strerror}\n".encode())
         os._exit(CANNOT)
@@ -208,6 +245,8 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
 
     def program() -> int:
         # bwrap says once which process it started, before that process runs the program.
+        if spec["bundle"]:
+            return child
         if not target:
             content = b""
             while not content.rstrip().endswith(b"}") and (piece := os.read(read_info, 4096)):

@@ -62,9 +62,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     `env` may hold secrets: it reaches the program through a file in memory, never through an argument list.
     `memory` (per process) and `scratch` (what may be written outside of binds; it lies in memory) are in bytes;
-    0 means no limit and half of this machine's memory. `init` puts a process before the program that reaps
-    orphans; without it the program is process 1, as in a container, and a signal that it does not handle is
-    ignored. `host_settings` passes this machine's certificates and proxy variables when the network is the
+    0 means no limit and half of this machine's memory. `total_memory` (bytes) and `cpus` (processors) bound all
+    processes together where control groups allow; `remarks` says where they do not. `init` puts a process before
+    the program that reaps orphans; without it the program is process 1, as in a container, and a signal that it
+    does not handle is ignored. `host_settings` passes this machine's certificates and proxy variables when the network is the
     host's. With `die_with_parent` the program ends with the thread that started it, however that ended.
     `before` run one after the other as the program does; what they leave running ends before the next. With
     `own_tmp` the image's own /tmp is there instead of an empty one.
@@ -79,6 +80,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     publish: tuple[Publish, ...] = ()
     read_only: bool = False
     memory: int = 0
+    total_memory: int = 0
+    cpus: float = 0.0
     scratch: int = 0
     init: bool = False
     host_settings: bool = True
@@ -94,6 +97,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     `lower` are short names below `layers`, top first, joined by colons, or empty for no mount; `publish` are
     DESCRIPTOR:PORT, joined by commas; `uids` and `gids` are START:COUNT of ids to map besides root, or empty;
     `before` are WORDS:DESCRIPTOR:must|may, one for each command line that stands before the last one.
+    `owner` (UID:GID) is whom the layers' files belong to inside; `groups` are files to join control groups by, a
+    line each. With `bundle` what `args_fd` holds is the configuration of an OCI runtime's bundle.
     """
 
     layers: str
@@ -110,6 +115,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     newuidmap: str = ""
     newgidmap: str = ""
     before: str = ""
+    owner: str = "0:0"
+    groups: str = ""
+    bundle: str = ""
 
 
 def command_of(root: Root, command: Sequence[str], entrypoint: Sequence[str] | None) -> list[str]:
@@ -168,25 +176,39 @@ def argv(
     bwrap: str,
     args_fd: int,
     copy: str = "",
+    groups: Sequence[str] = (),
     host: Mapping[str, str] | None = None,
     before_fds: Sequence[int] = (),
 ) -> list[str]:
     """The launcher's command line. It reads the store to follow the image's symbolic links; it changes nothing.
 
-    `copy` is a root to use instead of mounting the layers; it is written to. `before_fds` are as `args_fd`, for
-    each of `launch.before`.
+    `copy` is a root to use instead of mounting the layers; it is written to. `groups` are files to join control
+    groups by. `before_fds` are as `args_fd`, for each of `launch.before`.
     """
-    place = f"{root.store}/mnt"
-    sandbox = _sandbox(root, launch, who, copy or f"{place}/root", host or {})
+    sandbox = _sandbox(root, launch, who, copy or f"{root.store}/mnt/root", host or {})
 
     def line(descriptor: int, words: Sequence[str]) -> list[str]:
         return [bwrap, "--args", str(descriptor), *sandbox, "--", *words]
 
     earlier = [line(fd, one.command) for one, fd in zip(launch.before, before_fds, strict=True)]
-    entry = Entry(
+    entry = msgspec.structs.replace(
+        entry_of(root, launch, who, args_fd=args_fd, copy=copy, groups=groups),
+        before=",".join(
+            f"{len(words)}:{descriptor}:{'must' if one.must else 'may'}"
+            for one, descriptor, words in zip(launch.before, before_fds, earlier, strict=True)
+        ),
+    )
+    return [*entered(entry), *(word for words in earlier for word in words), *line(args_fd, command)]
+
+
+def entry_of(
+    root: Root, launch: Launch, who: Who, *, args_fd: int, copy: str = "", groups: Sequence[str] = ()
+) -> Entry:
+    """What the launcher is told, whichever program it starts in its namespaces."""
+    return Entry(
         layers=f"{root.store}/layers",
         lower="" if copy else ":".join(reversed(root.layers)),
-        mount=place,
+        mount=f"{root.store}/mnt",
         args_fd=str(args_fd),
         scratch=str(launch.scratch),
         network=launch.network,
@@ -197,12 +219,8 @@ def argv(
         gids=who.gids,
         newuidmap=who.newuidmap,
         newgidmap=who.newgidmap,
-        before=",".join(
-            f"{len(words)}:{descriptor}:{'must' if one.must else 'may'}"
-            for one, descriptor, words in zip(launch.before, before_fds, earlier, strict=True)
-        ),
+        groups="\n".join(groups),
     )
-    return [*entered(entry), *(word for words in earlier for word in words), *line(args_fd, command)]
 
 
 def entered(entry: Entry) -> list[str]:
