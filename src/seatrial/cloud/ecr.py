@@ -180,6 +180,32 @@ def images(registry: Registry, repository: str) -> list[Row]:
     return [_row(detail) for page in _pages(registry, repository) for detail in page["imageDetails"]]
 
 
+def scan_findings(registry: Registry, repository: str, digest: str) -> Iterator[dict[str, Any]]:
+    """What scanning found in an image, page by page; the first page says how far the scan is.
+
+    Raises:
+        MissingToolError: boto3 is not installed.
+        AwsError: AWS refuses; its code is ScanNotFoundException when the image was not scanned.
+    """
+    from seatrial.cloud.session import ask
+
+    api, following = _private(registry), dict[str, str]()
+    while True:
+        page = ask(
+            api.describe_image_scan_findings,
+            "ecr:DescribeImageScanFindings",
+            f"{registry.host}/{repository}@{digest}",
+            registryId=registry.account,
+            repositoryName=repository,
+            imageId={"imageDigest": digest},
+            **following,
+        )
+        yield page
+        if not page.get("nextToken"):
+            return
+        following = {"nextToken": page["nextToken"]}
+
+
 def _pages(registry: Registry, repository: str) -> Iterator[dict[str, Any]]:
     from seatrial.cloud.session import ask
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.images.rootfs import Entry, Root
-    from seatrial.images.testing.advice import Project
+    from seatrial.images.testing.advice_project import Project
     from seatrial.images.testing.python import Python
 
 Level = Literal["quick", "standard", "full"]

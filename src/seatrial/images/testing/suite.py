@@ -17,16 +17,21 @@ from seatrial.images.testing import (
     interpreter,
     libraries,
     permissions,
+    remembering,
     secrets,
     serving,
     sizes,
+    vulnerabilities,
 )
+from seatrial.images.testing.advice import advise
 from seatrial.images.testing.model import LEVELS, Check, Level, Probe, Subject, TestSpec, Verdict, failed
 from seatrial.images.testing.ordering import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from seatrial.images.testing.advice_project import Project
 
 # What each is about: the first level that runs it, and the function. Those that wait for programs come first.
 CHECKS: dict[str, tuple[Level, Probe]] = {
@@ -39,11 +44,13 @@ CHECKS: dict[str, tuple[Level, Probe]] = {
     "libraries": ("quick", libraries.check),
     "permissions": ("quick", permissions.check),
     "secrets": ("quick", secrets.check),
+    "vulnerabilities": ("quick", vulnerabilities.check),
     "size": ("quick", sizes.check_size),
     "duplicates": ("full", sizes.check_duplicates),
 }
-# Never skipped, whatever a caller remembers about an image.
-SECURITY = ("secrets",)
+# Never answered from memory: security, and what depends on this machine as it is now.
+SECURITY = ("secrets", "vulnerabilities")
+MOMENTARY = ("cuda",)
 _WORKERS = 4
 
 
@@ -56,12 +63,15 @@ def run_tests(
     lock: Mapping[str, str] | None = None,
     out: Path | None = None,
     only: tuple[str, ...] = (),
+    project: Project | None = None,
+    fresh: bool = True,
 ) -> Verdict:
     """Test an image and write `image-tests.{json,xml,html}` below `out`, when given.
 
     `lock` maps normalised distribution names to the versions that must be installed; None skips the comparison.
-    `only` names checks (keys of `CHECKS`), for a caller that remembers the others' results; those in `SECURITY`
-    must always be among them.
+    `only` names checks (keys of `CHECKS`) for a caller that has the others done elsewhere. `project` is what the
+    image was made from, for advice that names its files. Unless `fresh`, what passed before for the same image, suite
+    and settings is answered from memory, except what is in `SECURITY`.
 
     Raises:
         SeatrialError: the image cannot be unpacked.
@@ -72,14 +82,20 @@ def run_tests(
     begin = time.monotonic()
     root = runtime.prepare(layout, digest)
     python, trouble = interpreter.ask(root)
-    subject = Subject(root, merged(root), python, spec, level, lock, trouble)
+    subject = Subject(root, merged(root), python, spec, level, lock, trouble, layout, project)
     chosen = {
         name: (first, probe)
         for name, (first, probe) in CHECKS.items()
         if LEVELS.index(first) <= LEVELS.index(level) and (not only or name in only)
     }
+    keys = _keys(chosen, subject)
+    known = {} if fresh else {name: found for name, key in keys.items() if (found := remembering.recall(key))}
+    asked = {name: probe for name, (_, probe) in chosen.items() if name not in known}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        answers = list(pool.map(lambda item: _timed(item[0], item[1][1], subject), chosen.items()))
+        answered = dict(zip(asked, pool.map(lambda item: _timed(*item, subject), asked.items()), strict=True))
+    for name in asked.keys() & keys.keys():
+        remembering.remember(keys[name], answered[name])
+    answers = [known.get(name) or answered[name] for name in chosen]
     checks = tuple(check for group in answers for check in group)
     verdict = Verdict(
         verdict="fail" if any(check.status == "fail" for check in checks) else "pass",
@@ -96,6 +112,14 @@ def run_tests(
     return verdict
 
 
+def _keys(names: Iterable[str], subject: Subject) -> dict[str, str]:
+    """Under which key each result that may be remembered is kept."""
+    kept = [name for name in names if name not in (*SECURITY, *MOMENTARY)]
+    return remembering.keys(
+        kept, subject.root.digest, level=subject.level, spec=subject.spec, lock=subject.lock
+    )
+
+
 def _timed(name: str, probe: Probe, subject: Subject) -> list[Check]:
     begin = time.monotonic()
     try:
@@ -105,5 +129,6 @@ def _timed(name: str, probe: Probe, subject: Subject) -> list[Check]:
             raise
         why = f"{error.what}: {error.why}" if error.why else error.what
         found = [failed(name, why, error.fix or "look at the message")]
+    found = [advise(check, subject) for check in found]
     seconds = round(time.monotonic() - begin, 3)
     return [check if check.seconds else msgspec.structs.replace(check, seconds=seconds) for check in found]
