@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.layer import WrittenLayer
 
 _DESCRIPTION = "layer.json"
-KINDS = ("wheels", "layers", "bases", "resolutions", "built", "records", "bytecode", "tests", "smoke", "known"
+KINDS = (
+    "wheels",
+    "layers",
+    "bases",
+    "resolutions",
+    "built",
+    "records",
+    "bytecode",
+    "known",
+    "tests",
+    "smoke",
+)
 
 
 class Use:
