@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from seatrial.errors import SeatrialError
 from seatrial.images import runtime
+from seatrial.images.testing.import_advice import advice
 from seatrial.images.testing.model import Check, Subject, failed, passed, skipped
 
 if TYPE_CHECKING:
@@ -27,18 +30,26 @@ for name in json.loads(sys.stdin.read()):
     # What C code prints counts as well, so the descriptor is caught and not sys.stderr.
     said, before = os.memfd_create("said"), os.dup(2)
     os.dup2(said, 2)
-    begin, error = time.perf_counter(), None
+    begin, error, place = time.perf_counter(), None, ""
     try:
         importlib.import_module(name)
     except BaseException as caught:
         error = "%s: %s" % (type(caught).__name__, caught)
+        trace = caught.__traceback__
+        while trace is not None:
+            file = trace.tb_frame.f_code.co_filename
+            # Where it really happened: neither in this program nor in the import system.
+            if not file.startswith("<"):
+                place = file
+            trace = trace.tb_next
+        place = getattr(caught, "path", None) or place
     sys.stderr.flush()
     os.dup2(before, 2)
     os.close(before)
     os.lseek(said, 0, os.SEEK_SET)
     text = os.read(said, 20000).decode("utf-8", "replace")
     os.close(said)
-    report.write(json.dumps({"done": name, "seconds": time.perf_counter() - begin, "error": error, "said": text}) + "\\n")
+    report.write(json.dumps({"done": name, "seconds": time.perf_counter() - begin, "error": error, "place": place, "said": text}) + "\\n")
 report.flush()
 os._exit(0)
 """
@@ -54,12 +65,22 @@ _NO_MODULE = {
     "conftest",
     "setup",
     "scripts",
+    "share",
+    "etc",
 }
 # numpy/_core/src/multiarray, printed when a module built for the old C API is loaded.
 _NUMPY_ABI = re.compile(r"compiled using NumPy 1\.x cannot be run in\s+NumPy (\S+)")
+_MOST_PARTS = 3
 _TIMEOUT = 240.0
 _CHUNKS = 2
 _BAD_SIGNALS = {4: "illegal instruction", 6: "abort", 7: "bus error", 9: "killed", 11: "segmentation fault"}
+
+
+class Failure(NamedTuple):
+    """What an import said, and the file in which it happened."""
+
+    words: str
+    place: str = ""
 
 
 def check(subject: Subject) -> Iterator[Check]:
@@ -77,13 +98,29 @@ def check(subject: Subject) -> Iterator[Check]:
     count = len(names) if subject.level == "full" else min(len(names), max(_CHUNKS, os.cpu_count() or 1))
     chunks = [names[start::count] for start in range(count)]
     with ThreadPoolExecutor(max(_CHUNKS, os.cpu_count() or 1)) as pool:
-        errors: dict[str, str] = {}
+        errors: dict[str, Failure] = {}
         for found in pool.map(lambda chunk: _import(subject, python, chunk), chunks):
             errors |= found
     if not errors:
         yield passed("imports", f"{len(names)} modules import", names)
     for name in sorted(errors, key=names.index):
-        yield failed(f"imports:{name}", f"`import {name}` fails: {errors[name]}", _advice(errors[name]))
+        words = errors[name].words
+        answer = failed(f"imports:{name}", f"`import {name}` fails: {words}", advice(subject, words))
+        cause = _cause(name, errors)
+        yield msgspec.structs.replace(answer, because=f"imports:{cause}") if cause else answer
+
+
+def _cause(name: str, errors: dict[str, Failure]) -> str:
+    """The other module whose failure this one only meets: it happened in that one's files, in the same words."""
+    mine = errors[name]
+    for other, failure in errors.items():
+        if other != name and failure == mine and mine.place:
+            parts = mine.place.split("/")
+            owner = {other.partition(".")[0], f"{other}.py"} & {*parts, parts[-1].partition(".")[0]}
+            own = {name.partition(".")[0]} & {*parts, parts[-1].partition(".")[0]}
+            if owner and not own:
+                return other
+    return ""
 
 
 def wanted(subject: Subject, python: Python) -> list[str]:
@@ -97,15 +134,20 @@ def wanted(subject: Subject, python: Python) -> list[str]:
 
 def _main_modules(distribution: Distribution) -> list[str]:
     """The modules that a distribution is used by: not its private or test modules."""
-    public = [n for n in distribution.modules if not n.startswith("_") and n.lower() not in _NO_MODULE]
+    public = [
+        n
+        for n in distribution.modules
+        if not n.startswith("_") and n.lower().partition(".")[0] not in _NO_MODULE
+    ]
     plain = distribution.name.replace("-", "_")
-    same = [n for n in public if n.lower() == plain]
-    return same or public
+    same = [n for n in public if n.lower().replace(".", "_") == plain]
+    # Of a namespace there may be many parts, of which some are for software that is absent.
+    return same or [n for n in public if "." not in n] or public[:_MOST_PARTS]
 
 
-def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, str]:
+def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, Failure]:
     """Errors by module. After a crash the modules behind the one that crashed get a new interpreter."""
-    errors: dict[str, str] = {}
+    errors: dict[str, Failure] = {}
     left = names
     while left:
         launch = runtime.Launch(
@@ -120,7 +162,7 @@ def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, str
         except SeatrialError as error:
             if error.exit_code != SeatrialError.exit_code:
                 raise
-            return {**errors, left[0]: f"importing {', '.join(left)} {error.what.partition(' ')[2]}"}
+            return {**errors, left[0]: Failure(f"importing {', '.join(left)} {error.what.partition(' ')[2]}")}
         started, finished = None, set()
         for line in done.stdout.splitlines():
             answer = json.loads(line)
@@ -130,11 +172,11 @@ def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, str
             finished.add(answer["done"])
             problem = _problem(answer["error"], answer["said"])
             if problem:
-                errors[answer["done"]] = problem
+                errors[answer["done"]] = Failure(problem, answer["place"])
         if len(finished) == len(left):
             return errors
         crashed = started if started is not None and started not in finished else left[0]
-        errors[crashed] = _ending(done.code, done.stderr)
+        errors[crashed] = Failure(_ending(done.code, done.stderr))
         left = [n for n in left if n not in finished and n != crashed]
     return errors
 
@@ -157,21 +199,3 @@ def _ending(code: int, stderr: str) -> str:
     last = (stderr.strip().splitlines() or [""])[-1][:300]
     how = _BAD_SIGNALS.get(code - 128, f"exit code {code}")
     return f"the interpreter ended ({how}) {last}".strip()
-
-
-def _advice(error: str) -> str:
-    """What to do, from the words of the interpreter and the loader."""
-    if "cannot open shared object file" in error:
-        library = error.split(":")[1].strip() if ":" in error else "the library"
-        return f"install the system package that has {library}, or a wheel that carries it"
-    if "No module named" in error:
-        return "add the distribution that has this module to the requirements and lock again"
-    if any(words in error for words in ("against NumPy 1", "_ARRAY_API", "numpy.dtype size changed")):
-        return "pin numpy<2, or take a version of the package that was built for NumPy 2"
-    if "GLIBC" in error:
-        return "the wheel needs a newer glibc: take a newer base image or an older wheel"
-    if "undefined symbol" in error:
-        return "two packages do not fit each other (ABI): pin versions that were built together"
-    return (
-        "import it in the image to see the whole traceback: seatrial image run IMAGE -- python3 -c 'import …'"
-    )

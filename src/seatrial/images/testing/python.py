@@ -160,10 +160,28 @@ def _read(folder: Path, site: str) -> Distribution | None:
 
 
 def _modules(found: PathDistribution, files: tuple[str, ...]) -> tuple[str, ...]:
-    """Top-level names: `top_level.txt` where the builder wrote one, else what RECORD lists."""
+    """Top-level names: `top_level.txt` where the builder wrote one, else what RECORD lists.
+
+    Of a namespace that distributions share, the part that this one has: the import of the namespace says nothing.
+    """
     stated = (found.read_text("top_level.txt") or "").split()
-    names = set(stated) or set(_from_record(files))
-    return tuple(sorted(n for n in names if n.isidentifier()))
+    listed = set(_from_record(files))
+    names = {name for name in stated if name in listed or not files} | (set() if stated else listed)
+    if not names:
+        names = _in_namespace(files, set(stated)) or set(stated)
+    return tuple(sorted(n for n in names if n.replace(".", "").isidentifier()))
+
+
+def _in_namespace(files: tuple[str, ...], tops: set[str]) -> set[str]:
+    """The packages nearest to the top that have an __init__.py."""
+    packages = [
+        file.rpartition("/")[0].replace("/", ".")
+        for file in files
+        if file.endswith("/__init__.py") and all(part.isidentifier() for part in file.split("/")[:-1])
+    ]
+    packages = [name for name in packages if not tops or name.partition(".")[0] in tops]
+    nearest = min((name.count(".") for name in packages), default=0)
+    return {name for name in packages if name.count(".") == nearest}
 
 
 def _from_record(files: tuple[str, ...]) -> Iterator[str]:
