@@ -207,7 +207,8 @@ def entry_of(
     """What the launcher is told, whichever program it starts in its namespaces."""
     return Entry(
         layers=f"{root.store}/layers",
-        lower="" if copy else ":".join(reversed(root.layers)),
+        # An overlay refuses a folder that it has already; of the same layer twice only the upper one is seen anyway.
+        lower="" if copy else ":".join(dict.fromkeys(reversed(root.layers))),
         mount=f"{root.store}/mnt",
         args_fd=str(args_fd),
         scratch=str(launch.scratch),
