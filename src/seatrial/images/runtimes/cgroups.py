@@ -87,7 +87,7 @@ def _settings_1(controller: str, memory: int, cpus: float) -> dict[str, str]:
 
 
 def _own() -> dict[str, Path]:
-    """This process's group in the tree of each controller; "" is version 2."""
+    """Where we are in the tree of each controller; "" is version 2."""
     roots: dict[str, Path] = {}
     try:
         for line in Path("/proc/self/mountinfo").read_text().splitlines():

@@ -135,14 +135,14 @@ def map_range(flags: int, spec: Spec, uid: int, gid: int) -> bool:
 
 
 def write_maps(pid: int, spec: Spec, uid: int, gid: int) -> bool:
-    owner = dict(zip(("uid", "gid"), map(int, spec["owner"].split(":"))))
-    for name, own in (("uid", uid), ("gid", gid)):
+    inside_uid, inside_gid = map(int, spec["owner"].split(":"))
+    for name, inside, own in (("uid", inside_uid, uid), ("gid", inside_gid, gid)):
         start, count = map(int, spec[f"{name}s"].split(":"))
-        lines = ranges(owner[name], own, start, count)
+        lines = ranges(inside, own, start, count)
         if uid == 0:
             try:
                 with open(f"/proc/{pid}/{name}_map", "w") as stream:
-                    stream.write("".join("%d %d %d\n" % line for line in lines))
+                    stream.write("".join(f"{a} {b} {c}\n" for a, b, c in lines))
             except OSError:
                 return False
             continue

@@ -16,7 +16,6 @@ from seatrial import processes
 from seatrial.errors import MissingToolError
 from seatrial.images.rootfs import locate
 from seatrial.images.runtimes import host as this_machine
-from seatrial.images.runtimes.backends import Prepared
 from seatrial.images.runtimes.launch import CAPABILITIES, entered, entry_of
 from seatrial.images.runtimes.local import held, remarks
 from seatrial.images.runtimes.program import Program, program_of, refuse_before
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from seatrial.images.rootfs import Root
+    from seatrial.images.runtimes.backends import Prepared
     from seatrial.images.runtimes.launch import Launch
 
 TITLE = "runc"

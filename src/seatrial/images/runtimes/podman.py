@@ -1,0 +1,67 @@
+"""Podman: no daemon; it runs the image from the caller's own store, with or without root."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seatrial.images.runtimes import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from seatrial.images.rootfs import Root
+    from seatrial.images.runtimes.backends import Prepared
+    from seatrial.images.runtimes.launch import Launch
+
+TITLE = "Podman"
+__all__ = ["TITLE", "ready", "remarks"]
+
+_SYS_RESOURCE = 24
+_FILES, _PROCESSES = 4096, 30_000
+
+
+@contextmanager
+def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bool) -> Iterator[Prepared]:
+    """The supervisor's command line, with the image in Podman's store.
+
+    Raises:
+        SeatrialError: the program, user or a bound file does not exist, or Podman refuses the image.
+        UsageError: Podman cannot do what is asked for.
+        MissingToolError: Podman is not installed.
+    """
+    program = engine.find("podman", TITLE)
+    # Proxies are ours to pass. Podman fills more folders than /tmp in a read-only root. It makes no workdir.
+    options = ["--http-proxy=false", *(["--read-only-tmpfs=false"] if launch.read_only else []), *_limits()]
+    options += engine.missing_workdir(root, launch)
+    with engine.ready(program, root, command, launch, interactive=interactive, options=options) as prepared:
+        yield prepared
+
+
+def remarks(launch: Launch) -> tuple[str, ...]:
+    """What will not hold as asked."""
+    return engine.remarks(TITLE, launch)
+
+
+def _limits() -> list[str]:
+    """Started by root, Podman raises limits; root in a container may not."""
+    if os.geteuid() != 0 or _may_raise():
+        return []
+    files, processes = (
+        min(most, hard) if hard != resource.RLIM_INFINITY else most
+        for most, (_, hard) in (
+            (_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)),
+            (_PROCESSES, resource.getrlimit(resource.RLIMIT_NPROC)),
+        )
+    )
+    return ["--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}"]
+
+
+def _may_raise() -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _SYS_RESOURCE & 1)
+    return False
