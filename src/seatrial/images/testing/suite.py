@@ -20,6 +20,7 @@ from seatrial.images.testing import (
     remembering,
     secrets,
     serving,
+    settings,
     sizes,
     vulnerabilities,
 )
@@ -43,6 +44,7 @@ CHECKS: dict[str, tuple[Level, Probe]] = {
     "dependencies": ("quick", dependencies.check_dependencies),
     "libraries": ("quick", libraries.check),
     "permissions": ("quick", permissions.check),
+    "settings": ("quick", settings.check),
     "secrets": ("quick", secrets.check),
     "vulnerabilities": ("quick", vulnerabilities.check),
     "size": ("quick", sizes.check_size),
@@ -92,7 +94,9 @@ def run_tests(
     known = {} if fresh else {name: found for name, key in keys.items() if (found := remembering.recall(key))}
     asked = {name: probe for name, (_, probe) in chosen.items() if name not in known}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        answered = dict(zip(asked, pool.map(lambda item: _timed(*item, subject), asked.items()), strict=True))
+        answered = dict(
+            zip(asked, pool.map(lambda item: _timed(item[0], item[1], subject), asked.items()), strict=True)
+        )
     for name in asked.keys() & keys.keys():
         remembering.remember(keys[name], answered[name])
     answers = [known.get(name) or answered[name] for name in chosen]
