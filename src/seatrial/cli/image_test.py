@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,6 +37,23 @@ _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
 @click.option(
     "--serves/--no-serves", default=None, help="The image is a server; by default its ports say so."
 )
+@click.option(
+    "--scan",
+    "scans",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="A scanner's report about the image: Trivy or Grype JSON, CycloneDX, SARIF.",
+)
+@click.option(
+    "--project",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The project it was made from: its seatrial.yaml says what to test, and fixes name its files.",
+)
+@click.option("--image", "name", metavar="NAME", help="Which image of the project, when there are several.")
+@click.option("--fresh", is_flag=True, help="Run all checks, also those that passed before.")
 @click.option("--reports", type=click.Path(file_okay=False), default="test-reports", show_default=True)
 @source_options
 @json_option
@@ -51,6 +68,10 @@ def test(  # noqa: PLR0917 - click passes by name
     tolerance: float,
     port: int,
     serves: bool | None,
+    scans: tuple[str, ...],
+    folder: Path | None,
+    name: str | None,
+    fresh: bool,
     reports: str,
     platform: str,
     insecure: bool,
@@ -59,14 +80,29 @@ def test(  # noqa: PLR0917 - click passes by name
     """Test an image and say what to do about each failure.
 
     What each level checks is in the reference, docs/reference/image-test.md. Reports are written as JSON, JUnit
-    and HTML. Exit code 1: a check failed.
+    and HTML. What passed before for the same image and settings is answered from memory, security checks excepted.
+    Exit code 1: a check failed.
     """
-    from seatrial.images.testing.model import TestSpec
+    from seatrial.cli.image_test_project import chosen_project, project_of, spec_for
     from seatrial.images.testing.suite import run_tests
 
-    spec = TestSpec(imports=imports, inference=_calls(request, expect, tolerance), port=port, serves=serves)
+    project = chosen_project(folder, name)
+    given: dict[str, Any] = {"imports": imports, "inference": _calls(request, expect, tolerance)}
+    given |= {key: value for key, value in (("port", port), ("serves", serves)) if _is_given(key)}
+    spec = spec_for(project, given, scans, source)
+    if project is not None and not _is_given("level"):
+        level = project.image.test.level
     layout, digest = find_image(source, platform=platform, insecure=insecure)
-    verdict = run_tests(layout, digest, level=level, spec=spec, lock=_locked(lock), out=Path(reports))
+    verdict = run_tests(
+        layout,
+        digest,
+        level=level,
+        spec=spec,
+        lock=_locked(lock),
+        out=Path(reports),
+        project=project or project_of(digest),
+        fresh=fresh,
+    )
     if as_json:
         print_json(
             {"verdict": verdict.verdict, "checks": verdict.checks, "digest": verdict.digest, "level": level}
@@ -74,6 +110,11 @@ def test(  # noqa: PLR0917 - click passes by name
     else:
         _print(verdict, reports)
     raise SystemExit(0 if verdict.verdict == "pass" else 1)
+
+
+def _is_given(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not click.core.ParameterSource.DEFAULT
 
 
 def _calls(request: str | None, expect: str | None, tolerance: float) -> tuple[Call, ...]:
@@ -97,14 +138,23 @@ def _locked(lock: str | None) -> dict[str, str] | None:
 
 
 def _print(verdict: Verdict, reports: str) -> None:
+    from seatrial.images.testing.report import edit_lines
+
     for check in verdict.checks:
-        click.echo(f"{_MARKS[check.status]} {check.id}: {check.message}")
+        before = f" (as on {check.ran[:16]}Z)" if check.ran else ""
+        click.echo(f"{_MARKS[check.status]} {check.id}: {check.message}{before}")
         if check.fix:
             click.echo(f"     fix: {check.fix}")
+        if check.edit:
+            for line in edit_lines(check.edit):
+                click.echo(f"       {line}")
         if check.status == "fail":
             for line in check.details[:5]:
                 click.echo(f"       {line}")
     click.echo(
         f"{verdict.verdict}: {len(verdict.checks)} checks in {verdict.seconds:.1f} s, level {verdict.level}"
     )
+    remembered = sum(bool(check.ran) for check in verdict.checks)
+    if remembered:
+        note(f"{remembered} of them passed before and were not run again; --fresh runs all")
     note(f"reports: {reports}/image-tests.html, .xml, .json")

@@ -83,12 +83,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     `inputs` names the inputs that count, `files` the input names whose value is a path (file or folder)
     that counts by content, `tools` programs that count by identity, `code` changes when the step's code does.
+    A result whose output `unless` is true (not zero) is not kept.
     """
 
     inputs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     code: str = "1"
+    unless: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

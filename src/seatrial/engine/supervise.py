@@ -307,7 +307,7 @@ class Supervisor:
         if ended is not None and ended.code == 0 and not ended.error and ended.reason == "exit":
             key = self._keys.get(step.name) or cache.key_of(step, self._resolved(step))
             self.write.settle(step, "pass", "", ended.outputs, artifacts=ended.artifacts, log=True)
-            if key:
+            if key and not (step.key and ended.outputs.get(step.key.unless)):
                 cache.remember(self.cache_folder, key, ended.outputs, ended.artifacts)
                 self.reach("step/cached")
             return

@@ -130,7 +130,9 @@ def _test(project: Project) -> Stage:
         "service": _data(project.service),
         "answers": Ref("copy", "answers"),
     }
-    key = Key(inputs=("digest", "lock", "image", "service", "answers"), code=f"{__version__}.2")
+    key = Key(
+        inputs=("digest", "lock", "image", "service", "answers"), code=f"{__version__}.3", unless="failed"
+    )
     timeout = project.timeouts.test
     return Stage(
         name="TEST",

@@ -26,6 +26,7 @@ def test(
 ) -> dict[str, Any]:
     """Everything that the same image with the same tests answers the same way. `answers` is part of the key only."""
     from seatrial.images.testing import suite
+    from seatrial.images.testing.advice import Project
 
     del answers
     settings = msgspec.convert(image, Image)
@@ -35,10 +36,12 @@ def test(
         Path(layout),
         digest,
         level=settings.test.level,
-        spec=_spec(source, settings, service),
+        spec=spec_of(source, settings, service),
         lock=lock,
         out=reports,
         only=rest,  # the step `secrets` does the others, always
+        project=Project(Path(source), "", settings),
+        fresh=False,
     )
     context.artifact("test-reports", reports)
     return _outputs(context, verdict)
@@ -49,15 +52,23 @@ def secrets(
 ) -> dict[str, Any]:
     """Security checks, which are never answered from memory."""
     from seatrial.images.testing import suite
+    from seatrial.images.testing.advice import Project
 
     settings = msgspec.convert(image, Image)
-    spec = _spec(source, settings, None)
-    return _outputs(
-        context, suite.run_tests(Path(layout), digest, level="quick", spec=spec, only=suite.SECURITY)
+    spec = spec_of(source, settings, None)
+    verdict = suite.run_tests(
+        Path(layout),
+        digest,
+        level=settings.test.level,
+        spec=spec,
+        only=suite.SECURITY,
+        project=Project(Path(source), "", settings),
     )
+    return _outputs(context, verdict)
 
 
-def _spec(source: str, image: Image, service: dict[str, Any] | None) -> TestSpec:
+def spec_of(source: str, image: Image, service: dict[str, Any] | None) -> TestSpec:
+    """What seatrial.yaml says about testing an image of the project in `source`; `service` is its service, if any."""
     from seatrial.images.testing.model import TestSpec
 
     serving = msgspec.convert(service, Service) if service else Service()
@@ -71,6 +82,7 @@ def _spec(source: str, image: Image, service: dict[str, Any] | None) -> TestSpec
         start_timeout=serving.start_timeout,
         stop_timeout=serving.stop_timeout,
         env=serving.env,
+        vulnerabilities=image.test.vulnerabilities,
     )
 
 

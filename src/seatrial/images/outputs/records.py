@@ -38,12 +38,13 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One platform's image. `settings` has a hash of each value, since values may be private."""
+    """One platform's image. `settings` has a hash of each value, since values may be private; `root` is its project."""
 
     base: str
     base_digest: str
     layers: tuple[LayerRecord, ...]
     settings: dict[str, str]
+    root: str = ""
 
 
 def former(spec: ImageSpec, out: Path) -> Record | None:
@@ -57,10 +58,19 @@ def former(spec: ImageSpec, out: Path) -> Record | None:
 
 def remember(spec: ImageSpec, digest: str, record: Record) -> None:
     """Keep what an image was made of. A full disk is no reason to fail: the image is there."""
-    content = msgspec.json.encode(record)
+    content = msgspec.json.encode(msgspec.structs.replace(record, root=str(spec.root.resolve())))
     with suppress(OSError, SeatrialError):
         for name in (_by_digest(digest), _by_project(spec)):
             write_atomic(entry_path("records", name), content, mode=0o600)
+
+
+def origin(digest: str) -> Path | None:
+    """The folder that an image was last assembled from on this machine, if that is known and still there."""
+    from pathlib import Path
+
+    found = _read(_by_digest(digest))
+    folder = Path(found.root) if found is not None and found.root else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def hashed(value: object) -> str:

@@ -12,7 +12,7 @@ from seatrial.files import write_atomic
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seatrial.images.testing.model import Check, Verdict
+    from seatrial.images.testing.model import Check, Edit, Verdict
 
 NAME = "image-tests"
 
@@ -33,6 +33,14 @@ def write_reports(verdict: Verdict, folder: Path) -> None:
     write_atomic(folder / f"{NAME}.html", page)
 
 
+def edit_lines(edit: Edit) -> list[str]:
+    """An edit as people read it: the place, then what goes and what comes."""
+    if not edit.line:
+        return [f"{edit.file}: mode {edit.old} → {edit.new}"]
+    gone = [f"- {edit.old}"] if edit.old else []
+    return [f"{edit.file}:{edit.line}", *gone, f"+ {edit.new}"]
+
+
 def junit(verdict: Verdict) -> bytes:
     """One test suite with a test case for each check."""
     counts = {status: sum(c.status == status for c in verdict.checks) for status in ("fail", "skip")}
@@ -51,7 +59,10 @@ def junit(verdict: Verdict) -> bytes:
 
 def _case(check: Check) -> ET.Element:
     case = ET.Element("testcase", classname="image", name=check.id, time=f"{check.seconds:.3f}")
-    text = "\n".join([check.message, *(["fix: " + check.fix] if check.fix else []), *check.details])
+    fix = ["fix: " + check.fix] if check.fix else []
+    edit = edit_lines(check.edit) if check.edit else []
+    before = [f"answered from memory, as on {check.ran}"] if check.ran else []
+    text = "\n".join([check.message, *fix, *edit, *before, *check.details])
     if check.status == "fail":
         ET.SubElement(case, "failure", message=_clean(check.message)).text = _clean(text)
     elif check.status == "skip":
