@@ -10,6 +10,7 @@ import msgspec
 
 from seatrial.errors import SeatrialError
 from seatrial.images.rootfs import Root, locate
+from seatrial.images.runtimes import gpus
 from seatrial.images.runtimes import host as this_machine
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     does not handle is ignored. `host_settings` passes this machine's certificates and proxy variables when the network is the
     host's. With `die_with_parent` the program ends with the thread that started it, however that ended.
     `before` run one after the other as the program does; what they leave running ends before the next. With
-    `own_tmp` the image's own /tmp is there instead of an empty one.
+    `own_tmp` the image's own /tmp is there instead of an empty one. `gpus` shows this machine's NVIDIA GPUs with the
+    libraries of their driver.
     """
 
     env: dict[str, str] = {}
@@ -89,6 +91,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
     before: tuple[Before, ...] = ()
     own_tmp: bool = False
+    gpus: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +151,8 @@ def environment(root: Root, launch: Launch, home: str, host: Mapping[str, str]) 
     for item in root.settings.get("Env") or []:
         name, _, value = str(item).partition("=")
         values[name] = value
+    if launch.gpus:
+        values |= gpus.variables(values)
     return values | launch.env
 
 
@@ -254,6 +259,8 @@ def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[st
         options += ["--ro-bind", place, inside(target)]
     for bind in launch.binds:
         options += ["--ro-bind" if bind.read_only else "--bind", bind.source, inside(bind.target)]
+    if launch.gpus:
+        options += gpus.options(gpus.machine())
     workdir, exists = locate(root, launch.workdir or root.settings.get("WorkingDir") or "/")
     if exists is None:
         options += ["--dir", workdir]

@@ -50,8 +50,10 @@ def refuse_before(title: str, launch: Launch) -> None:
     """For backends that run one program in a root.
 
     Raises:
-        UsageError: the launch has programs that run before another.
+        UsageError: the launch has programs that run before another, or wants GPUs.
     """
+    if launch.gpus:
+        raise UsageError(f"{title} is not asked for GPUs by Seatrial", fix="use the runtime bwrap")
     if launch.before:
         raise UsageError(
             f"{title} cannot run a program before another in the same root", fix="use the runtime bwrap"
