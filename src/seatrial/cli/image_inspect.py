@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, print_json
-from seatrial.cli.image_source import find_image, source_options
+from seatrial.cli.image_source import METAVAR, find_image, source_options
 from seatrial.reports.units import size
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: seatrial image inspect ./image --json")
-@click.argument("source", metavar="FOLDER|REF")
+@click.argument("source", metavar=METAVAR)
 @source_options
 @json_option
 @directory_option

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seatrial.cli.common import directory_option
-from seatrial.cli.image_source import find_image, source_options
+from seatrial.cli.common import directory_option, note
+from seatrial.cli.image_source import METAVAR, find_image, source_options
 
 if TYPE_CHECKING:
-    from seatrial.images.runtime import Bind, Publish
+    from seatrial.images.runtime import Backend, Bind, Publish, Root
+
+_SHELLS = ("/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/busybox")
 
 
 @click.command(
     context_settings={"ignore_unknown_options": False},
     epilog="Example: seatrial image run ./image --env LOG_LEVEL=debug --network none -- python -c 'import app'",
 )
-@click.argument("source", metavar="FOLDER|REF")
+@click.argument("source", metavar=METAVAR)
 @click.argument("command", nargs=-1, metavar="[--] [CMD]...")
 @click.option(
     "--env", "env", multiple=True, metavar="K[=V]", help="Set a variable; K alone takes it from here."
@@ -34,9 +36,21 @@ if TYPE_CHECKING:
 @click.option("--workdir", default="", metavar="D", help="Start in this folder of the image.")
 @click.option("--entrypoint", default=None, metavar="E", help="Run E instead of the image's entry point.")
 @click.option("--read-only", is_flag=True, help="Make the root read-only; /tmp stays writable.")
-@click.option("--memory", default="", metavar="SIZE", help="Limit each process's data, such as 512m or 2g.")
+@click.option("--memory", default="", metavar="SIZE", help="Limit memory, such as 512m or 2g.")
+@click.option("--cpus", type=click.FloatRange(min=0.01), default=None, help="Limit processors, such as 1.5.")
 @click.option(
     "--init", is_flag=True, help="Reap orphans, and let signals that are not handled end the program."
+)
+@click.option("--shell", is_flag=True, help="Start a shell of the image instead of its entry point.")
+@click.option(
+    "--runtime",
+    "backend",
+    type=click.Choice(["bwrap", "runc", "docker", "podman"]),
+    default="bwrap",
+    show_default=True,
+    envvar="SEATRIAL_RUNTIME",
+    show_envvar=True,
+    help="What runs it.",
 )
 @click.option("--ca/--no-ca", default=True, help="Pass this machine's certificates and proxy settings.")
 @source_options
@@ -53,12 +67,18 @@ def run(  # noqa: PLR0917 - click passes by name
     entrypoint: str | None,
     read_only: bool,
     memory: str,
+    cpus: float | None,
     init: bool,
+    shell: bool,
+    backend: Backend,
     ca: bool,
     platform: str,
     insecure: bool,
 ) -> None:
     """Run a program in an image and end with its exit code.
+
+    The image is a layout's folder, an archive of an engine, a reference in a registry, or one that Docker or Podman
+    has (docker:NAME, podman:NAME).
 
     The image's entry point, variables, user and folder hold unless an option says otherwise. What the program
     writes is gone when it ends; nothing of the image changes. Signals reach the program. Exit code 125: it could
@@ -71,24 +91,52 @@ def run(  # noqa: PLR0917 - click passes by name
         raise UsageError(
             "--publish needs --network none", why="on the host's network the port is there already"
         )
+    if shell and (command or entrypoint is not None):
+        raise UsageError(
+            "--shell starts a shell and nothing else",
+            fix="leave out --shell, or --entrypoint and the command",
+        )
+    root = runtime.prepare(*find_image(source, platform=platform, insecure=insecure))
+    entry = None if entrypoint is None else tuple([entrypoint] if entrypoint else [])
     launch = runtime.Launch(
         env=_variables(env),
         user=user,
         workdir=workdir,
-        entrypoint=None if entrypoint is None else tuple([entrypoint] if entrypoint else []),
+        entrypoint=_shell(root) if shell else entry,
         binds=tuple(_volume(text) for text in volumes),
         network="none" if network == "none" else "host",
         publish=tuple(_published(text) for text in publish),
         read_only=read_only,
-        memory=_size(memory),
+        total_memory=_size(memory),
+        cpus=cpus or 0.0,
         init=init,
         host_settings=ca,
         die_with_parent=False,
-        terminal=sys.stdin.isatty(),
+        terminal=sys.stdin.isatty() and (backend == "bwrap" or sys.stdout.isatty()),
     )
-    root = runtime.prepare(*find_image(source, platform=platform, insecure=insecure))
+    for remark in runtime.remarks(launch, backend):
+        note(f"note: {remark}")
     sys.stdout.flush()
-    raise SystemExit(runtime.become(root, command, launch))
+    raise SystemExit(runtime.become(root, command, launch, backend=backend))
+
+
+def _shell(root: Root) -> tuple[str, ...]:
+    """The image's best shell."""
+    from seatrial.errors import SeatrialError
+    from seatrial.images.rootfs import locate
+
+    for name, line in (("bash", ()), ("sh", ()), ("busybox", ("sh",))):
+        for folder in _SHELLS:
+            _, found = locate(root, f"{folder}/{name}")
+            if found is not None and found.is_file() and found.stat().st_mode & 0o111:
+                return (f"{folder}/{name}", *line)
+    raise SeatrialError(
+        "the image has no shell",
+        where=root.digest,
+        why=f"neither bash nor sh nor busybox is in {', '.join(_SHELLS)}",
+        fix="start a program of it with --entrypoint, or bring a static shell: "
+        "--volume /usr/bin/busybox:/busybox:ro --entrypoint /busybox -- sh",
+    )
 
 
 def _variables(texts: tuple[str, ...]) -> dict[str, str]:

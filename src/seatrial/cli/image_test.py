@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.cli.image_source import find_image, source_options
+from seatrial.cli.image_source import METAVAR, find_image, source_options
 
 if TYPE_CHECKING:
     from seatrial.config.model import Call
@@ -18,7 +18,7 @@ _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
 
 
 @click.command(epilog="Example: seatrial image test ./image --level quick --lock pylock.toml")
-@click.argument("source", metavar="FOLDER|REF")
+@click.argument("source", metavar=METAVAR)
 @click.option(
     "--level", type=click.Choice(["quick", "standard", "full"]), default="standard", show_default=True
 )

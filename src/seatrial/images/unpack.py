@@ -23,7 +23,7 @@ from seatrial.errors import SeatrialError
 from seatrial.files import remove_tree, write_atomic
 from seatrial.images import layout as oci
 from seatrial.images.rootfs import FORMAT, forget, layer_id, read_layer_index, store
-from seatrial.images.runtimes import tar
+from seatrial.images.runtimes import tar, zstd
 from seatrial.images.runtimes.writing import Limits, write_layer
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def verified(
     diff_id: str,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Iterator[tar.TarStream]:
-    """The members of a layer (tar, or tar in any number of gzip members); check all of it at the end of the block.
+    """The members of a layer (tar, or tar in any number of gzip members or zstd frames); check all of it at the end of the block.
 
     Raises:
         SeatrialError: it is missing, damaged, of a kind that is not read, grows beyond `limits`, or has another
@@ -176,9 +176,9 @@ def _check_kind(layer: oci.Descriptor) -> None:
             "the layer may not be distributed, so the image does not hold it", why=f"its type is {kind}",
             fix="use a base whose layers can be pulled from its registry",
         )  # fmt: skip
-    if not kind.endswith((".tar", ".tar+gzip", ".tar.gzip")):
+    if not kind.endswith((".tar", ".tar+gzip", ".tar.gzip", ".tar+zstd", ".tar.zstd")):
         raise SeatrialError(
-            f"the layer has the type {kind}", why="only plain and gzip layers are read",
+            f"the layer has the type {kind}", why="plain, gzip and zstd layers are read",
             fix="choose another tag, or convert it with `skopeo copy --dest-compress-format gzip`",
         )  # fmt: skip
 
@@ -189,6 +189,7 @@ def opened(blob: Path, layer: oci.Descriptor | None = None) -> Iterator[IO[bytes
 
     Raises:
         SeatrialError: the file is missing, damaged or another one.
+        MissingToolError: it is packed with zstd, which nothing on this machine unpacks.
     """
     from isal import igzip, isal_zlib
 
@@ -198,8 +199,12 @@ def opened(blob: Path, layer: oci.Descriptor | None = None) -> Iterator[IO[bytes
         with blob.open("rb", buffering=0) as file:
             counted = _Counted(file)
             raw = io.BufferedReader(counted, 1 << 20)
-            if raw.peek(2)[:2] == b"\x1f\x8b":
+            start = raw.peek(4)[:4]
+            if start[:2] == b"\x1f\x8b":
                 with gzip_file(fileobj=raw, mode="rb") as stream:
+                    yield stream
+            elif zstd.begins(start):
+                with zstd.opened(raw) as stream:
                     yield stream
             else:
                 yield raw

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.images.runtimes import engine
+from seatrial.processes import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +23,7 @@ TITLE = "Podman"
 __all__ = ["TITLE", "ready", "remarks"]
 
 _SYS_RESOURCE = 24
+_HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 _FILES, _PROCESSES = 4096, 30_000
 
 
@@ -31,12 +34,12 @@ def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bo
     Raises:
         SeatrialError: the program, user or a bound file does not exist, or Podman refuses the image.
         UsageError: Podman cannot do what is asked for.
-        MissingToolError: Podman is not installed.
+        MissingToolError: Podman is not installed, or has no program for `init`.
     """
     program = engine.find("podman", TITLE)
     # Proxies are ours to pass. Podman fills more folders than /tmp in a read-only root. It makes no workdir.
     options = ["--http-proxy=false", *(["--read-only-tmpfs=false"] if launch.read_only else []), *_limits()]
-    options += engine.missing_workdir(root, launch)
+    options += [*engine.missing_workdir(root, launch), *(_init() if launch.init else [])]
     with engine.ready(program, root, command, launch, interactive=interactive, options=options) as prepared:
         yield prepared
 
@@ -58,6 +61,21 @@ def _limits() -> list[str]:
         )
     )
     return ["--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}"]
+
+
+def _init() -> list[str]:
+    """The first process: Podman's own, or another that needs no library of the image.
+
+    Raises:
+        MissingToolError: there is none.
+    """
+    if any(Path(folder, "catatonit").exists() for folder in _HELPERS):
+        return []
+    for name in ("catatonit", "docker-init", "tini-static"):
+        found = shutil.which(name)
+        if found:
+            return [f"--init-path={found}"]
+    raise missing("catatonit")
 
 
 def _may_raise() -> bool:
