@@ -73,3 +73,14 @@ def spec_for(project: Project | None, given: dict[str, Any], scans: Sequence[str
         gate = msgspec.structs.replace(gate, reports=tuple(scans))
     reference = "" if source.startswith(("/", "./", "../")) or Path(source).exists() else source
     return msgspec.structs.replace(spec, **given, vulnerabilities=gate, reference=reference)
+
+
+def with_configs(spec: TestSpec, files: Sequence[Path]) -> TestSpec:
+    """The same with the checks that files declare.
+
+    Raises:
+        ConfigError: a file says something that cannot be.
+    """
+    from seatrial.images.testing.declared.reading import read
+
+    return msgspec.structs.replace(spec, declared=(*spec.declared, *(read(file) for file in files)))

@@ -46,6 +46,7 @@ class CommandCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     workdir: Annotated[
         Folder | None, Meta(description="Folder to start in, absolute. Default: the image's.")
     ] = None
+    network: Annotated[bool, Meta(description="Whether it may use this machine's network.")] = False
     exit_code: Annotated[int, Meta(ge=0, le=255, description="Exit code that it must end with.")] = 0
     output: Annotated[
         tuple[Pattern, ...], Meta(description="Patterns that must be found in its standard output.")

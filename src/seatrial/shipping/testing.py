@@ -11,6 +11,7 @@ from seatrial.config import Image, Service
 
 if TYPE_CHECKING:
     from seatrial.engine.call import Context
+    from seatrial.images.testing.declared.declaration import Declared
     from seatrial.images.testing.model import TestSpec, Verdict
 
 
@@ -83,7 +84,17 @@ def spec_of(source: str, image: Image, service: dict[str, Any] | None) -> TestSp
         stop_timeout=serving.stop_timeout,
         env=serving.env,
         vulnerabilities=image.test.vulnerabilities,
+        declared=_declared(Path(source), image),
     )
+
+
+def _declared(folder: Path, image: Image) -> tuple[Declared, ...]:
+    """The project's files of checks, and those that seatrial.yaml has itself."""
+    from seatrial.images.testing.declared import reading
+
+    files = tuple(reading.read(folder / name, name) for name in image.test.config)
+    own = reading.inline(folder, image.test.checks)
+    return (*files, own) if own is not None else files
 
 
 def _outputs(context: Context, verdict: Verdict) -> dict[str, Any]:

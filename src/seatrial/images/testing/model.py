@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 import msgspec
 
 from seatrial.config.model import Call, Model, Vulnerabilities
+from seatrial.images.testing.declared.declaration import Declared  # noqa: TC001 - likewise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     pulled from, for a registry that scans it. `size_limit` is the unpacked size in bytes that must not be exceeded, 0 for none.
     `models` must load and compute. `gpu` is a GPU or an instance type that compiled code must run on; with
     `gpu_required` one must be seen here. With `sagemaker` the image is started with `serve`, and with the folder
-    `model_data` as /opt/ml/model.
+    `model_data` as /opt/ml/model. `declared` is what files and seatrial.yaml say that it must be like.
     """
 
     __test__: ClassVar[bool] = False  # not a pytest class
@@ -75,6 +76,7 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[Allowed, ...] = ()
     vulnerabilities: Vulnerabilities = Vulnerabilities()
     reference: str = ""
+    declared: tuple[Declared, ...] = ()
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ from seatrial.images.testing import (
     vulnerabilities,
 )
 from seatrial.images.testing.advice import advise
+from seatrial.images.testing.declared import declaration
+from seatrial.images.testing.declared import run as declared
 from seatrial.images.testing.model import LEVELS, Check, Level, Probe, Subject, TestSpec, Verdict, failed
 from seatrial.images.testing.ordering import in_order
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # What each is about: the first level that runs it, and the function. Those that wait for programs come first.
 CHECKS: dict[str, tuple[Level, Probe]] = {
     "service": ("standard", serving.check),
+    "declared": ("quick", declared.check),
     "imports": ("quick", imports.check),
     "entrypoint": ("quick", entrypoint.check),
     "python": ("quick", interpreter.check),
@@ -119,6 +122,8 @@ def run_tests(
 def _keys(names: Iterable[str], subject: Subject) -> dict[str, str]:
     """Under which key each result that may be remembered is kept."""
     kept = [name for name in names if name not in (*SECURITY, *MOMENTARY)]
+    if declaration.of_this_machine(subject.spec.declared):
+        kept = [name for name in kept if name != "declared"]
     return remembering.keys(
         kept, subject.root.digest, level=subject.level, spec=subject.spec, lock=subject.lock
     )
