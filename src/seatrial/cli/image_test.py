@@ -26,6 +26,14 @@ _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
     "--lock", type=click.Path(exists=True, dir_okay=False), help="Compare installed versions with this lock."
 )
 @click.option("--import", "imports", multiple=True, metavar="MODULE", help="A module that must import.")
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of checks, in Seatrial's form or container-structure-test's. May be repeated.",
+)
 @click.option("--request", type=click.Path(exists=True, dir_okay=False), help="Body to send to /invocations.")
 @click.option("--expect", type=click.Path(exists=True, dir_okay=False), help="The answer that it must get.")
 @click.option(
@@ -63,6 +71,7 @@ def test(  # noqa: PLR0917 - click passes by name
     level: Level,
     lock: str | None,
     imports: tuple[str, ...],
+    configs: tuple[Path, ...],
     request: str | None,
     expect: str | None,
     tolerance: float,
@@ -83,13 +92,13 @@ def test(  # noqa: PLR0917 - click passes by name
     and HTML. What passed before for the same image and settings is answered from memory, security checks excepted.
     Exit code 1: a check failed.
     """
-    from seatrial.cli.image_test_project import chosen_project, project_of, spec_for
+    from seatrial.cli.image_test_project import chosen_project, project_of, spec_for, with_configs
     from seatrial.images.testing.suite import run_tests
 
     project = chosen_project(folder, name)
     given: dict[str, Any] = {"imports": imports, "inference": _calls(request, expect, tolerance)}
     given |= {key: value for key, value in (("port", port), ("serves", serves)) if _is_given(key)}
-    spec = spec_for(project, given, scans, source)
+    spec = with_configs(spec_for(project, given, scans, source), configs)
     if project is not None and not _is_given("level"):
         level = project.image.test.level
     layout, digest = find_image(source, platform=platform, insecure=insecure)
