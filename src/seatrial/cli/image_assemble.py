@@ -12,6 +12,7 @@ import click
 
 from seatrial.cli.assembled import explain, foresee, summarise
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.smoke import tell_smoke
 from seatrial.cli.waiting import Waiting
 from seatrial.reports.units import size
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from seatrial.images.outputs.names import Name
     from seatrial.images.pushing.order import Order
     from seatrial.images.pushing.uploads import Uploads
+    from seatrial.images.testing.smoke import Smoke
 
 
 _EXAMPLES = """\b
@@ -115,6 +117,11 @@ class EngineName(click.Choice[str]):
     help="Build packages that have no wheel in a sandbox (the default), or refuse them.",
 )
 @click.option("--bytecode/--no-bytecode", default=None, help="Compile Python files ahead (the default).")
+@click.option(
+    "--smoke/--no-smoke",
+    default=None,
+    help="Start the image for a moment and import what it is for before it goes anywhere (the default), or not.",
+)
 @click.option("--refresh", is_flag=True, help="Look for newer versions of what is not pinned.")
 @click.option("--refresh-base", is_flag=True, help="Make or pull the base again.")
 @click.option(
@@ -138,14 +145,18 @@ def assemble(folder: Path, name: str | None, **options: Any) -> None:
     if options["dry_run"]:
         _foresee(spec, out, wanted, options)
         return
-    done, delivered = _work(folder, spec, out, wanted, options)
+    if options["smoke"] is None:
+        options["smoke"] = image.test.smoke
+    done, delivered, tried = _work(folder, spec, out, wanted, options)
     if options["as_json"]:
         found = {**_as_dict(done, explained=options["explain"]), **_plain(delivered)}
-        print_json({**found, "layout": str(out)})
-        return
+        print_json({**found, "layout": str(out), "smoke": tried})
+        raise SystemExit(1 if tried and tried.status == "fail" else 0)
     if options["explain"]:
         explain(done)
     summarise(done)
+    if tried is not None:
+        tell_smoke(tried, out, delivered_elsewhere=bool(wanted.order or wanted.archive or wanted.program))
     _tell(delivered, out, wanted)
     if options["archive"] == "-":
         note(done.digest)
@@ -222,15 +233,17 @@ def _wanted(chosen: str, image: Image, options: dict[str, Any]) -> Wanted:
 
 def _work(
     folder: Path, spec: ImageSpec, out: Path, wanted: Wanted, options: dict[str, Any]
-) -> tuple[Assembled, Delivered]:
-    """Assemble and hand out. Nobody else may write the layout meanwhile, so what leaves is what was made.
+) -> tuple[Assembled, Delivered, Smoke | None]:
+    """Assemble, try and hand out. Nobody else may write the layout meanwhile, so what leaves is what was made.
 
-    Layers are sent to registries while others are still being made.
+    Layers are sent to registries while others are still being made, and while the image is tried; it gets its name
+    there only after that.
     """
     from seatrial.images.assemble.image import assemble_project
     from seatrial.images.assemble.store import using
-    from seatrial.images.outputs.delivery import uploads_of
+    from seatrial.images.outputs.delivery import Delivered, uploads_of
     from seatrial.images.outputs.layout import locked_output
+    from seatrial.images.testing.smoke import smoke
 
     with ExitStack() as stack:
         waiting = stack.enter_context(Waiting(quiet=options["as_json"]))
@@ -253,7 +266,13 @@ def _work(
             point=waiting.reach,
             ready=uploads.offer if uploads else lambda _blob, _path: None,
         )
-        return done, _deliver(folder, done, out, wanted, uploads, waiting)
+        tried = None
+        if options["smoke"]:
+            waiting.say("trying whether it starts")
+            tried = smoke(out, done.images)
+            if tried.status == "fail":
+                return done, Delivered(), tried
+        return done, _deliver(folder, done, out, wanted, uploads, waiting), tried
 
 
 def _deliver(

@@ -64,6 +64,12 @@ def remember(spec: ImageSpec, digest: str, record: Record) -> None:
             write_atomic(entry_path("records", name), content, mode=0o600)
 
 
+def base_of(digest: str) -> str:
+    """The digest of the base that an image was assembled on here; empty when that is not known."""
+    found = _read(_by_digest(digest))
+    return found.base_digest if found is not None else ""
+
+
 def origin(digest: str) -> Path | None:
     """The folder that an image was last assembled from on this machine, if that is known and still there."""
     from pathlib import Path

@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from seatrial.images.testing.model import TestSpec
 
 KIND = "tests"
+_S = TypeVar("_S", bound=msgspec.Struct)
 # Whose code decides what a check answers, relative to the package.
 _CODE = (
     "images/testing",
@@ -71,18 +72,13 @@ def keys(
     settings = {name: value for name, value in msgspec.to_builtins(spec).items() if name not in _ELSEWHERE}
     common = {
         "digest": digest,
-        "code": _code(),
+        "code": code(),
         "level": level,
         "settings": settings,
         "files": dict(_contents(settings, Path(spec.folder))),
         "lock": dict(lock) if lock is not None else None,
         "also": list(also),
-        "machine": [
-            platform.machine(),
-            platform.release(),
-            os.environ.get("SEATRIAL_RUNTIME", ""),
-            os.geteuid() == 0,
-        ],
+        "machine": machine(),
     }
     encoded = msgspec.json.encode(common, enc_hook=str, order="deterministic")
     return {name: hashlib.sha256(encoded + b"\0" + name.encode()).hexdigest() for name in names}
@@ -90,11 +86,8 @@ def keys(
 
 def recall(key: str) -> tuple[Check, ...] | None:
     """The answers kept under `key`, each with the time at which it was found; None when there are none."""
-    place = entry_path(KIND, key)
-    try:
-        kept = msgspec.json.decode(place.read_bytes(), type=Kept)
-        os.utime(place)  # what was used last is pruned last
-    except (OSError, msgspec.MsgspecError):
+    kept = recall_as(KIND, key, Kept)
+    if kept is None:
         return None
     return tuple(msgspec.structs.replace(check, ran=kept.ran) for check in kept.checks)
 
@@ -106,14 +99,36 @@ def remember(key: str, checks: Sequence[Check], *, clock: Clock | None = None) -
     kept = Kept(
         iso((clock or SystemClock()).now()), tuple(msgspec.structs.replace(c, ran="") for c in checks)
     )
+    return remember_as(KIND, key, kept)
+
+
+def recall_as(kind: str, key: str, what: type[_S]) -> _S | None:
+    """What is kept under `key`; None when there is nothing that can be read."""
+    place = entry_path(kind, key)
+    try:
+        found = msgspec.json.decode(place.read_bytes(), type=what)
+        os.utime(place)  # what was used last is pruned last
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return found
+
+
+def remember_as(kind: str, key: str, what: msgspec.Struct) -> bool:
+    """Keep it; says whether that worked. A full disk is no failure."""
     with suppress(OSError, SeatrialError):
-        write_atomic(entry_path(KIND, key), msgspec.json.encode(kept), mode=0o600)
+        write_atomic(entry_path(kind, key), msgspec.json.encode(what), mode=0o600)
         return True
     return False
 
 
+def machine() -> list[str]:
+    """What of this machine decides whether programs of an image run."""
+    rootless = "" if os.geteuid() == 0 else "rootless"
+    return [platform.machine(), platform.release(), os.environ.get("SEATRIAL_RUNTIME", ""), rootless]
+
+
 @cache
-def _code() -> str:
+def code() -> str:
     """A hash of the suite: any change of it, also one in development, asks all questions again."""
     total = hashlib.sha256(seatrial.__version__.encode())
     package = Path(seatrial.__file__).parent
