@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.smoke import tell_smoke
 from seatrial.reports.units import counted, megabytes
 
 if TYPE_CHECKING:
     from seatrial.images.rebase.model import Rebased, Report
+    from seatrial.images.testing.smoke import Smoke
 
 _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
 _SHOWN = 10
@@ -41,6 +43,9 @@ _SHOWN = 10
 @click.option(
     "--platform", default="", metavar="OS/ARCH", help="Only this image of several; default: all of them."
 )
+@click.option(
+    "--smoke/--no-smoke", default=True, show_default=True, help="Start the new image for a moment, or not."
+)
 @click.option("--insecure", is_flag=True, help="Allow registries without TLS (loopback needs no flag).")
 @json_option
 @directory_option
@@ -61,12 +66,35 @@ def rebase(image: str, *, as_json: bool, push: bool, **options: Any) -> None:
         from seatrial.images.reference import parse
 
         parse(options["tag"])
+    wanted = options.pop("smoke")
     report = run(Request(image=image, **options))
+    tried = _tried(report) if wanted else None
     if as_json:
-        print_json(_as_dict(report, image))
-    else:
-        _print(report, image, pushed=push)
+        print_json({**_as_dict(report, image), "smoke": tried})
+        raise SystemExit(1 if report.verdict == "may not" or (tried and tried.status == "fail") else 0)
+    _print(report, image, pushed=push)
+    if tried is not None:
+        tell_smoke(tried, Path(report.place))
     raise SystemExit(1 if report.verdict == "may not" else 0)
+
+
+def _tried(report: Report) -> Smoke | None:
+    """A short test of what was written here. What only went to a registry is not here as a whole, and that is said."""
+    from seatrial.images.assemble.spec import AssembledImage
+    from seatrial.images.testing.smoke import Smoke, smoke
+
+    if not report.digest:
+        return None
+    place = Path(report.place)
+    if not (place / "index.json").is_file():
+        return Smoke(status="skip", left_out=("the rebased image is in the registry only",))
+    return smoke(
+        place,
+        [
+            AssembledImage(platform=one.platform, digest=one.digest, size=0, layers=())
+            for one in report.images
+        ],
+    )
 
 
 def _as_dict(report: Report, image: str) -> dict[str, Any]:
