@@ -134,7 +134,8 @@ def _libraries(check: Check, subject: Subject) -> Check:
 
 def _missing(check: Check, subject: Subject, soname: str) -> Check:
     package = names.debian_package(soname)
-    if not package or "CUDA" in check.fix:
+    # Whoever found the gap may know more about it than its name says.
+    if not package or not check.fix.startswith("install the system package"):
         return check
     if not names.is_known(soname):
         fix = f"install the system package that has {soname}, by its name probably {package}, or a wheel that carries it"
@@ -157,7 +158,7 @@ def _imports(check: Check, subject: Subject) -> Check:
     if library:
         return _missing(check, subject, library[1].rpartition("/")[2])
     module = _NO_MODULE.search(check.message)
-    if module:
+    if module and check.fix.startswith("add the distribution"):
         return _not_there(check, subject, module[1])
     if any(words in check.message for words in _NUMPY) and subject.project is not None:
         edit, where = projects.requirement_edit(subject.project, "numpy", "<2")

@@ -61,7 +61,7 @@ def check(subject: Subject) -> Iterator[Check]:
 
 
 def programs(subject: Subject) -> tuple[str, ...]:
-    """Resolved paths of what the kernel would load to start the image: the program, or its script's interpreter."""
+    """Resolved paths of what the kernel would load to start the image: the program, and a script's interpreter."""
     settings = subject.root.settings
     if not (settings.get("Entrypoint") or settings.get("Cmd")) or _form(settings):
         return ()
@@ -74,7 +74,7 @@ def programs(subject: Subject) -> tuple[str, ...]:
     except OSError:
         return ()
     words = _shebang(head) if head.startswith(b"#!") else []
-    found = [place] if head.startswith(elf.MAGIC) else [locate(subject.root, word)[0] for word in words[:1]]
+    found = [place, *(locate(subject.root, word)[0] for word in words[:1])]
     if words and (name := _env_program(words)):
         other, interpreter, _ = _find(subject, name, "/")
         found += [other] if interpreter is not None else []

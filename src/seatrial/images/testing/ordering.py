@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # What can bring down what is behind it: a missing library an import, an import the service.
 _RANKS = (
-    "python",
     "libraries",
+    "python",
     "versions",
     "dependencies",
     "entrypoint",
@@ -79,7 +79,7 @@ def _brings_down(cause: Check, check: Check) -> bool:
         return mine != "entrypoint" and bool(_named(cause) & _touched(check, words))
     said = cause.message.partition("fails: ")[2]
     brought = {
-        "python": mine not in ("permissions", "settings"),
+        "python": mine not in ("permissions", "settings", "versions"),
         "libraries": bool(name) and name in words,
         "permissions": "Permission denied" in words or "PermissionError" in words,
         "entrypoint": mine in ("service", "ping", "stop"),

@@ -73,8 +73,9 @@ def _denied(subject: Subject, uid: int, groups: set[int]) -> Iterator[str]:
         else:
             entry = subject.tree.get(path)
             if path in run and entry is not None and entry[1].mode & 0o111:
-                # A program need not be read by whoever runs it.
-                if not may(entry[1], uid, groups, _EXECUTE):
+                # A program need not be read by whoever runs it; a script is read by its interpreter.
+                script = len(run) > 1 and path == run[0]
+                if not may(entry[1], uid, groups, _EXECUTE | (_READ if script else 0)):
                     yield _describe(entry[1], "may not run")
             else:
                 yield from _below(subject, path, uid, groups)
