@@ -1,9 +1,9 @@
 r"""Regular expressions as Go has them (RE2), for Python's `re`.
 
 What is written differently, or means something else, is translated; what Go refuses is refused, so that a file
-means the same here as for programs written in Go. Two things stay different: Python tries alternatives one after
-the other, so that a pattern such as `(a+)+$` can take very long on a long line; and classes of scripts (`\p{Greek}`)
-are not known.
+means the same here as for programs written in Go. Three things stay different: Python tries alternatives one after
+the other, so that a pattern such as `(a+)+$` can take very long on a long line; classes of scripts (`\p{Greek}`) are
+not known; nor is an operator after flags, `a(?i)*`, which Go applies to what stands before them.
 
 Syntax: https://github.com/google/re2/wiki/Syntax and the documentation of Go's package regexp/syntax.
 """
@@ -83,7 +83,7 @@ class _Translation:
                 pieces.append("|")
                 start = True
                 continue
-            if self.text[self.at] in "*+?":
+            if self.text[self.at] in "*+?" or _REPEAT.match(self.text, self.at):
                 raise PatternError(f"missing argument to repetition operator: {self.text[self.at]}")
             literal = self.quoted(flags)
             atoms = [self.atom(flags)] if literal is None else literal
@@ -101,8 +101,6 @@ class _Translation:
         match = _FLAGS.match(self.text, self.at)
         if match is None or match[3] != ")":
             return None
-        if not match[1] and match[2] is None:
-            raise PatternError("missing argument to repetition operator: ?")
         self.at = match.end()
         return _with(now, match[1], match[2] or "")
 
@@ -166,29 +164,27 @@ class _Translation:
 
     def escape(self, flags: _Flags) -> str:
         following = self.text[self.at + 1 : self.at + 2]
-        zero_width = {"A": r"(?:\A)", "z": r"(?:\Z)", "b": r"(?a:\b)", "B": r"(?a:\B)"}
+        zero_width = {"A": r"(?:\A)", "z": r"(?:\Z)", "b": r"(?a:\b)", "B": r"(?!(?a:\b))"}
         if following in zero_width and following:
             self.at += 2
             return zero_width[following]
-        ranges = self.escaped_class()
-        if ranges is not None:
-            return _class(ranges, negated=False)
+        found = self.escaped_class()
+        if found is not None:
+            return _fold(_class(found[0], negated=found[1]), flags)
         return _literal(self.escaped_character(), flags)
 
-    def escaped_class(self) -> Ranges | None:
-        r"""\d, \S, \pL and their like, here or inside of brackets; None when this is another escape."""
+    def escaped_class(self) -> tuple[Ranges, bool] | None:
+        r"""\d, \S, \pL and their like, and whether it is negated; None when this is another escape."""
         letter = self.text[self.at + 1 : self.at + 2]
         if letter and letter.lower() in _PERL:
             self.at += 2
-            ranges = _pairs(_PERL[letter.lower()])
-            return _complement(ranges) if letter.isupper() else ranges
+            return _pairs(_PERL[letter.lower()]), letter.isupper()
         match = _UNICODE.match(self.text, self.at)
         if match is None:
             return None
         self.at = match.end()
-        ranges = list(_category(match[2] or match[3] or ""))
         negated = (match.group()[1] == "P") != bool(match[1])
-        return _complement(ranges) if negated else ranges
+        return list(_category(match[2] or match[3] or "")), negated
 
     def escaped_character(self) -> str:
         text, at = self.text, self.at + 1
@@ -226,7 +222,7 @@ class _Translation:
             first = False
             found = self.posix_class() or (self.escaped_class() if self.text[self.at] == "\\" else None)
             if found is not None:
-                ranges += found
+                ranges += _complement(found[0]) if found[1] else found[0]
                 continue
             low = high = self.class_character()
             if self.text.startswith("-", self.at) and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
@@ -245,15 +241,14 @@ class _Translation:
         self.at += 1
         return one
 
-    def posix_class(self) -> Ranges | None:
+    def posix_class(self) -> tuple[Ranges, bool] | None:
         match = re.compile(r"\[:(\^?)(\w*):\]").match(self.text, self.at)
         if match is None:
             return None
         if match[2] not in _POSIX:
             raise PatternError(f"invalid character class range: {match.group()}")
         self.at = match.end()
-        ranges = _pairs(_POSIX[match[2]])
-        return _complement(ranges) if match[1] else ranges
+        return _pairs(_POSIX[match[2]]), bool(match[1])
 
 
 def _with(flags: _Flags, on: str, off: str) -> _Flags:
