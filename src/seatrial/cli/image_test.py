@@ -46,6 +46,13 @@ _MARKS = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
     "--serves/--no-serves", default=None, help="The image is a server; by default its ports say so."
 )
 @click.option(
+    "--gpu-type", metavar="GPU", help="GPU or instance type that it is for: A10G, sm_90, ml.g5.xlarge."
+)
+@click.option("--gpu", is_flag=True, help="It must see a GPU on this machine.")
+@click.option(
+    "--sagemaker", is_flag=True, help="Start it with `serve` and hold it to SageMaker's contract for hosting."
+)
+@click.option(
     "--scan",
     "scans",
     multiple=True,
@@ -77,6 +84,9 @@ def test(  # noqa: PLR0917 - click passes by name
     tolerance: float,
     port: int,
     serves: bool | None,
+    gpu_type: str | None,
+    gpu: bool,
+    sagemaker: bool,
     scans: tuple[str, ...],
     folder: Path | None,
     name: str | None,
@@ -98,6 +108,7 @@ def test(  # noqa: PLR0917 - click passes by name
     project = chosen_project(folder, name)
     given: dict[str, Any] = {"imports": imports, "inference": _calls(request, expect, tolerance)}
     given |= {key: value for key, value in (("port", port), ("serves", serves)) if _is_given(key)}
+    given |= _accelerated(gpu_type, gpu=gpu, sagemaker=sagemaker)
     spec = with_configs(spec_for(project, given, scans, source), configs)
     if project is not None and not _is_given("level"):
         level = project.image.test.level
@@ -119,6 +130,17 @@ def test(  # noqa: PLR0917 - click passes by name
     else:
         _print(verdict, reports)
     raise SystemExit(0 if verdict.verdict == "pass" else 1)
+
+
+def _accelerated(gpu_type: str | None, *, gpu: bool, sagemaker: bool) -> dict[str, Any]:
+    """What the command line says about GPUs and hosting; nothing where it leaves it to the project."""
+    given: dict[str, Any] = {"gpu_required": gpu}
+    if gpu_type is not None:
+        from seatrial.images.testing.architectures import target_of
+
+        target_of(gpu_type)
+        given["gpu"] = gpu_type
+    return given | ({"sagemaker": True} if sagemaker else {})
 
 
 def _is_given(option: str) -> bool:

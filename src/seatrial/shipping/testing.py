@@ -85,6 +85,10 @@ def spec_of(source: str, image: Image, service: dict[str, Any] | None) -> TestSp
         env=serving.env,
         vulnerabilities=image.test.vulnerabilities,
         declared=_declared(Path(source), image),
+        models=image.test.models,
+        gpu=image.test.gpu or "",
+        sagemaker=image.test.sagemaker,
+        model_data=image.test.model_data or "",
     )
 
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,7 @@ from seatrial.images.testing.model import Check, Subject, failed, passed, skippe
 from seatrial.transport import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from seatrial.config.model import Call
 
@@ -61,29 +62,45 @@ def check(subject: Subject) -> Iterator[Check]:
     if not serves(subject):
         yield skipped("service", f"the image does not say that it serves port {subject.spec.port}")
         return
+    if subject.spec.sagemaker:
+        yield skipped("service", "it is started as SageMaker does: see the sagemaker checks")
+        return
     spec = subject.spec
+    with started(subject, [], {"PORT": str(spec.port), **spec.env}, spec.port) as server:
+        ready = _ready(server, subject)
+        yield ready
+        if ready.status == "fail":
+            return
+        yield _ping(server, subject)
+        for number, call in enumerate(spec.inference, 1):
+            yield _inference(server, subject, call, f"inference:{number}")
+        yield _stop(server, subject)
+
+
+@contextmanager
+def started(
+    subject: Subject,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    port: int,
+    binds: tuple[runtime.Bind, ...] = (),
+) -> Iterator[Server]:
+    """The image as a server for the length of a block; a port of loopback is carried to its `port`."""
     with tempfile.TemporaryDirectory(prefix="seatrial-") as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         log = Path(folder) / "log"
         launch = runtime.Launch(
-            env={"PORT": str(spec.port), **spec.env},
+            env=dict(env),
             network="none",
-            publish=(runtime.Publish(listener.fileno(), spec.port),),
+            publish=(runtime.Publish(listener.fileno(), port),),
+            binds=binds,
         )
         with (
             log.open("wb") as stream,
-            runtime.start(subject.root, [], launch, stdout=stream, stderr=stream) as process,
+            runtime.start(subject.root, command, launch, stdout=stream, stderr=stream) as process,
         ):
-            server = Server(process, f"http://127.0.0.1:{listener.getsockname()[1]}", log)
-            ready = _ready(server, subject)
-            yield ready
-            if ready.status == "fail":
-                return
-            yield _ping(server, subject)
-            for number, call in enumerate(spec.inference, 1):
-                yield _inference(server, subject, call, f"inference:{number}")
-            yield _stop(server, subject)
+            yield Server(process, f"http://127.0.0.1:{listener.getsockname()[1]}", log)
 
 
 def _ready(server: Server, subject: Subject) -> Check:

@@ -11,13 +11,17 @@ from seatrial.errors import SeatrialError
 from seatrial.images import runtime
 from seatrial.images.rootfs import merged
 from seatrial.images.testing import (
+    architectures,
+    cuda,
     dependencies,
     entrypoint,
     imports,
     interpreter,
     libraries,
+    models,
     permissions,
     remembering,
+    sagemaker,
     secrets,
     serving,
     settings,
@@ -39,7 +43,9 @@ if TYPE_CHECKING:
 # What each is about: the first level that runs it, and the function. Those that wait for programs come first.
 CHECKS: dict[str, tuple[Level, Probe]] = {
     "service": ("standard", serving.check),
+    "sagemaker": ("standard", sagemaker.check),
     "declared": ("quick", declared.check),
+    "models": ("quick", models.check),
     "imports": ("quick", imports.check),
     "entrypoint": ("quick", entrypoint.check),
     "python": ("quick", interpreter.check),
@@ -48,6 +54,8 @@ CHECKS: dict[str, tuple[Level, Probe]] = {
     "libraries": ("quick", libraries.check),
     "permissions": ("quick", permissions.check),
     "settings": ("quick", settings.check),
+    "architectures": ("quick", architectures.check),
+    "cuda": ("quick", cuda.check),
     "secrets": ("quick", secrets.check),
     "vulnerabilities": ("quick", vulnerabilities.check),
     "size": ("quick", sizes.check_size),
