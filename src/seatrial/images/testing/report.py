@@ -23,14 +23,23 @@ def write_reports(verdict: Verdict, folder: Path) -> None:
     Raises:
         SeatrialError: a file cannot be written.
     """
-    from seatrial.reports.html import image_tests_page
+    from seatrial.reports.html import Row, image_tests_page
 
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{NAME}.json", msgspec.json.format(msgspec.json.encode(verdict), indent=2) + b"\n")
     write_atomic(folder / f"{NAME}.xml", junit(verdict))
-    rows = [(c.id, c.status, c.message, c.fix, c.details, f"{c.seconds:.2f}") for c in verdict.checks]
+    rows = [
+        Row(c.id, c.status, c.message, c.fix, c.details, c.seconds, _shown(c.edit), c.ran)
+        for c in verdict.checks
+    ]
     page = image_tests_page(verdict.digest, verdict.verdict, verdict.level, f"{verdict.seconds:.1f}", rows)
     write_atomic(folder / f"{NAME}.html", page)
+
+
+def _shown(edit: Edit | None) -> tuple[str, str, str] | None:
+    if edit is None:
+        return None
+    return (f"{edit.file}:{edit.line}" if edit.line else f"mode of {edit.file}", edit.old, edit.new)
 
 
 def edit_lines(edit: Edit) -> list[str]:
