@@ -24,13 +24,17 @@ _TOKENIZERS = (
 
 
 class Loaded(NamedTuple):
-    """A model ready to compute, or none with the reason; `given` says whether its weights are its own."""
+    """A model ready to compute, or none with the reason; `given` says whether its weights are its own.
+
+    `larger` makes it again, less changed, one after the other: what some architectures compute fits no other sizes.
+    """
 
     model: Any
     config: Any
     tokenizer: Any
     given: bool
     reason: str = ""
+    larger: tuple[Any, ...] = ()
 
 
 def load(order: dict[str, Any]) -> tuple[Loaded, str, list[str]]:
@@ -103,8 +107,8 @@ def _random(
             return maker.from_config(copy.deepcopy(one), trust_remote_code=order["own_code"])
         return maker(copy.deepcopy(one))
 
-    full, chosen = _chosen(make, config)
-    if chosen is None:
+    full, made = _sizes(make, config)
+    if not made:
         # Some models cannot be made without memory: the smallest there is, for real, shows what is wrong.
         model = make(list(rungs(config))[-1][1])
         return (
@@ -112,7 +116,7 @@ def _random(
             f"{type(model).__name__} with random weights",
             [],
         )
-    done, count, smaller = chosen
+    done, count, smaller = next((one for one in made if one[1] <= _EASY), min(made, key=lambda one: one[1]))
     if count > _MOST:
         why = f"even {done} it has {written(count)}: too many for random weights; give real ones"
         return (
@@ -120,9 +124,16 @@ def _random(
             f"{written(full)} fit together",
             [why],
         )
-    torch = importlib.import_module("torch")
-    torch.manual_seed(0)
-    model = make(smaller)
+
+    def again(one: Any) -> Any:
+        torch = importlib.import_module("torch")
+        torch.manual_seed(0)
+        return make(one)
+
+    larger = tuple(
+        (lambda one=one: (again(one), one)) for _, size, one in reversed(made) if count < size <= _MOST // 2
+    )
+    model = again(smaller)
     name = type(model).__name__
     if done == "as configured":
         message = f"{name} with {written(count)}, random weights"
@@ -131,16 +142,17 @@ def _random(
     details = (
         ["its weights are quantized for a GPU and were not loaded"] if quantized and order["weights"] else []
     )
-    return Loaded(model, smaller, tokenizer, given=False), message, details
+    return Loaded(model, smaller, tokenizer, given=False, larger=larger), message, details
 
 
-def _chosen(make: Any, config: Any) -> tuple[int, tuple[str, int, Any] | None]:
-    """How many parameters it has as configured, and the least changed one that is easy, or else the smallest.
+def _sizes(make: Any, config: Any) -> tuple[int, list[tuple[str, int, Any]]]:
+    """How many parameters it has as configured, and each change that can be made, with its number of parameters.
 
     Raises:
-        Exception: it cannot be made as it is configured, and neither when it is made smaller.
+        Exception: it cannot be made as it is configured.
     """
-    full, problem, smallest = 0, None, None
+    full, problem = 0, None
+    made: list[tuple[str, int, Any]] = []
     for done, smaller in rungs(config):
         try:
             count = _count(make, smaller)
@@ -148,13 +160,12 @@ def _chosen(make: Any, config: Any) -> tuple[int, tuple[str, int, Any] | None]:
             problem = problem or error
             continue
         full = full or count
-        if smallest is None or count < smallest[1]:
-            smallest = (done, count, smaller)
+        made.append((done, count, smaller))
         if count <= _EASY:
             break
-    if problem is not None and not isinstance(problem, (NotImplementedError, RuntimeError)):
+    if problem is not None and not made and not isinstance(problem, (NotImplementedError, RuntimeError)):
         raise problem
-    return full, smallest
+    return full, made
 
 
 def _count(make: Any, config: Any) -> int:
@@ -167,6 +178,21 @@ def _count(make: Any, config: Any) -> int:
 def forward(loaded: Loaded, order: dict[str, Any]) -> tuple[Any, str, list[str]]:
     if loaded.model is None:
         raise Skipped(loaded.reason)
+    try:
+        return _computed(loaded, order)
+    except Skipped:
+        raise
+    except Exception:
+        for make in loaded.larger:
+            model, config = make()
+            try:
+                return _computed(loaded._replace(model=model, config=config), order)
+            except Exception:  # noqa: BLE001, S112 - the first error, of the smallest, is the one to tell
+                continue
+        raise
+
+
+def _computed(loaded: Loaded, order: dict[str, Any]) -> tuple[Any, str, list[str]]:
     torch = importlib.import_module("torch")
     loaded.model.eval()
     first = None
