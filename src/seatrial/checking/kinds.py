@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # kind: what it is, for people.
 KINDS: dict[str, str] = {
     "seatrial": "Seatrial's settings",
+    "image-tests": "checks of an image for container-structure-test",
     "buildspec": "CodeBuild build specification",
     "appspec": "CodeDeploy application specification",
     "codepipeline": "CodePipeline pipeline structure",
@@ -104,6 +105,9 @@ _CLOUD_CONFIG = re.compile(r"\s*(?:## template: jinja\s*\n)?#cloud-config")
 _RESOURCE_LIST = re.compile(r"^Resources:[ \t]*\n(?:\s*#[^\n]*\n)*\s*-\s", re.MULTILINE | re.IGNORECASE)
 _RESOURCE_LIST_JSON = re.compile(r'"Resources"\s*:\s*\[\s*\{', re.IGNORECASE)
 _ITEM = re.compile(r"^-\s", re.MULTILINE)
+_IMAGE_TESTS = frozenset({
+    "commandTests", "fileExistenceTests", "fileContentTests", "metadataTest", "licenseTests", "globalEnvVars",
+})  # fmt: skip
 _TASK_FOLDERS = frozenset({"tasks", "handlers", "defaults", "vars", "meta", "group_vars", "host_vars"})
 
 
@@ -199,6 +203,8 @@ def _json(clues: Clues) -> Recognised | None:
     if not clues.text.lstrip().startswith("{"):
         return None
     keys = frozenset(_JSON_KEY.findall(clues.text))
+    if _is_image_tests(keys):
+        return Recognised("image-tests", "json")
     named = (kind for kind in ("buildspec", "appspec") if clues.name.startswith(kind))
     if "version" in keys and _RESOURCE_LIST_JSON.search(clues.text):
         return Recognised("appspec", "json")
@@ -239,6 +245,10 @@ def _yaml(clues: Clues) -> Recognised | None:
         return None  # a template of a project generator, not a file anything reads as it is
     found = next((kind for kind, test in _YAML_KINDS if test(clues)), None)
     return Recognised(found, "yaml") if found else None
+
+
+def _is_image_tests(keys: frozenset[str]) -> bool:
+    return "schemaVersion" in keys and bool(keys & _IMAGE_TESTS)
 
 
 def _is_buildspec(clues: Clues) -> bool:
@@ -308,6 +318,7 @@ def _is_autoinstall(clues: Clues) -> bool:
 
 _YAML_KINDS: tuple[tuple[str, Callable[[Clues], bool]], ...] = (
     ("seatrial", lambda clues: clues.name in ("seatrial.yaml", "seatrial.yml")),
+    ("image-tests", lambda clues: _is_image_tests(clues.keys)),
     ("github-workflow", lambda clues: clues.path.parts[-3:-1] == (".github", "workflows")),
     ("buildspec", _is_buildspec),
     ("appspec", _is_appspec),

@@ -21,7 +21,15 @@ _TEMPLATE = re.compile(r"^\s*(?:\{\{|\{%|<%)|(?::|-)[ \t]+\{\{|^##\s*template:",
 
 # Whoever reads these reads them as they are; others are often rendered by Helm, Jinja or a project generator first.
 _LITERAL = frozenset(
-    {"seatrial", "buildspec", "appspec", "ansible-playbook", "ansible-tasks", "github-workflow"}
+    {
+        "seatrial",
+        "image-tests",
+        "buildspec",
+        "appspec",
+        "ansible-playbook",
+        "ansible-tasks",
+        "github-workflow",
+    }
 )
 
 
@@ -35,8 +43,8 @@ def _check(subject: Subject) -> list[Finding]:
     if conflicts:
         return conflicts
     read = _READERS.get(subject.recognised.syntax)
-    if read is None or subject.recognised.kind == "seatrial":
-        return []  # seatrial.yaml is read by its own check, which also suggests edits
+    if read is None or subject.recognised.kind in ("seatrial", "image-tests"):
+        return []  # these are read by their own check, which also suggests edits
     try:
         return read(subject)
     except SourceError as error:

@@ -131,10 +131,13 @@ class _Decoder:
     def whole(self, kind: inspect.StructType, values: dict[str, Any], node: Node, key: Path) -> Any:
         """The struct, after what its fields cannot say one by one."""
         cls = kind.cls
-        missing = [one.encode_name for one in kind.fields if one.required and one.encode_name not in values]
+        given = {*values, *_meant(node, kind)}
+        missing = [one.encode_name for one in kind.fields if one.required and one.encode_name not in given]
         if missing:
             what = f"{dotted(key) or 'the file'} needs {' and '.join(missing)}"
             return self.note("config/wrong-value", node.place, key, what)
+        if any(one.required and one.encode_name not in values for one in kind.fields):
+            return INVALID
         if cls is model.Base:
             chosen = [name for name in ("debian", "oci", "registry") if values.get(name)]
             if len(chosen) != 1:
@@ -213,6 +216,15 @@ class _Decoder:
         if "exists" in extra:
             self.references.append(Reference(extra["exists"], str(value), node.place, key))
         return value
+
+
+def _meant(node: Node, kind: inspect.StructType) -> set[str]:
+    """What unknown keys of a mapping were probably meant to be: those are spoken of already."""
+    if not isinstance(node, Table):
+        return set()
+    known = [one.encode_name for one in kind.fields]
+    near = (nearest(name.text, known) for name, _ in node.entries if name.text not in known)
+    return {one.word for one in near if one is not None}
 
 
 def _alternative(kind: inspect.UnionType, node: Node) -> inspect.Type:

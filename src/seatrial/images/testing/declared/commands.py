@@ -69,10 +69,10 @@ def unmet(wanted: tuple[Wanted, ...], text: str, what: str) -> Iterator[Problem]
     for one in wanted:
         match = compiled(one.pattern).search(text)
         if match is None and one.found:
-            yield f"expected {shown(one.pattern, 80)} in {what}, got {shown(text.strip())}", one.where
+            yield f"expected {shown(one.pattern, 80)} in {what}, got {shown(text)}", one.where
         elif match is not None and not one.found:
             yield (
-                f"{what} must not have {shown(one.pattern, 80)}, got {shown(match.group() or text.strip())}",
+                f"{what} must not have {shown(one.pattern, 80)}, got {shown(match.group() or text)}",
                 one.where,
             )
 

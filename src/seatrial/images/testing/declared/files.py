@@ -57,10 +57,10 @@ def _differences(test: FileTest, entry: Entry) -> Iterator[Problem]:
     if test.kind and kind != test.kind:
         yield f"expected {test.path} to be a {test.kind}, got a {kind}", where
     if test.permissions and not _permitted(test, entry):
-        got = mode if not test.permissions.isdigit() else f"{entry.mode & 0o7777:04o}"
+        got = mode if not test.permissions.isdigit() else f"{_mode(entry) & 0o7777:04o}"
         got = go_permissions(entry) if test.engine else got
         yield f"expected permissions {test.permissions} of {test.path}, got {got}", where
-    if test.executable_by and not entry.mode & _BITS[test.executable_by]:
+    if test.executable_by and not _mode(entry) & _BITS[test.executable_by]:
         yield f"expected {test.path} to be executable by {test.executable_by}, got {mode}", where
     for name, wanted, got_id in (("user", test.uid, entry.uid), ("group", test.gid, entry.gid)):
         if wanted not in (-1, got_id):
@@ -71,21 +71,26 @@ def _permitted(test: FileTest, entry: Entry) -> bool:
     if test.engine:
         return test.permissions == go_permissions(entry)
     if test.permissions.isdigit():
-        return int(test.permissions, 8) == entry.mode & 0o7777
+        return int(test.permissions, 8) == _mode(entry) & 0o7777
     return test.permissions == permissions(entry)
 
 
 def permissions(entry: Entry) -> str:
     """As `ls -l` shows them."""
-    return stat.filemode(_kind_bits(entry.kind) | (entry.mode & 0o7777))
+    return stat.filemode(_kind_bits(entry.kind) | (_mode(entry) & 0o7777))
 
 
 def go_permissions(entry: Entry) -> str:
     """As Go's FileMode shows them: letters for the kind and special bits, then nine for the rest."""
     letters = {"d": "d", "l": "L"}.get(entry.kind, "")
     for bit, letter in ((stat.S_ISUID, "u"), (stat.S_ISGID, "g"), (stat.S_ISVTX, "t")):
-        letters += letter if entry.mode & bit else ""
-    return (letters or "-") + stat.filemode(entry.mode & 0o777)[1:]
+        letters += letter if _mode(entry) & bit else ""
+    return (letters or "-") + stat.filemode(_mode(entry) & 0o777)[1:]
+
+
+def _mode(entry: Entry) -> int:
+    """On Linux a link has no permissions of its own, whatever the header says (symlink(7))."""
+    return 0o777 if entry.kind == "l" else entry.mode
 
 
 def _kind_bits(kind: str) -> int:
