@@ -10,6 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from seatrial.config.model import Call
     from seatrial.images.testing.advice import Project
     from seatrial.images.testing.model import TestSpec
 
@@ -66,7 +67,7 @@ def spec_for(project: Project | None, given: dict[str, Any], scans: Sequence[str
         given = {
             **given,
             "imports": (*spec.imports, *given["imports"]),
-            "inference": given["inference"] or spec.inference,
+            "inference": tuple(map(_from_here, given["inference"])) or spec.inference,
         }
     gate = spec.vulnerabilities
     if scans:
@@ -84,3 +85,11 @@ def with_configs(spec: TestSpec, files: Sequence[Path]) -> TestSpec:
     from seatrial.images.testing.declared.reading import read
 
     return msgspec.structs.replace(spec, declared=(*spec.declared, *(read(file) for file in files)))
+
+
+def _from_here(call: Call) -> Call:
+    """Files on the command line are those of the current folder; all others are the project's."""
+    names = {
+        name: str(Path(value).absolute()) for name in ("request", "expect") if (value := getattr(call, name))
+    }
+    return msgspec.structs.replace(call, **names)

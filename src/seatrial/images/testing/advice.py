@@ -177,7 +177,10 @@ def _not_there(check: Check, subject: Subject, module: str) -> Check:
         return _with(check, f"{top} is installed but has no {module}: another version of it is needed")
     wanted = names.distribution(module)
     if subject.project is None:
-        return _with(check, f"add {wanted} to the requirements and lock again")
+        named = (
+            f"{wanted}, the distribution that has {module}," if wanted.replace("-", "_") != top else wanted
+        )
+        return _with(check, f"add {named} to the requirements and lock again")
     local = subject.project.folder / top
     if local.is_dir() or local.with_suffix(".py").is_file():
         return _with(
