@@ -117,7 +117,7 @@ def bundled() -> list[Item]:
     jpeg = shared("int jpeg(void) { return 1; }", name)
     flags = ("-L.", f"-l:{name}", "-Wl,-rpath,$ORIGIN/../pictures.libs")
     module = extension("_core", "jpeg()", "int jpeg(void);", *flags, libraries={name: jpeg})
-    files = {
+    files: dict[str, str | bytes] = {
         "pictures/__init__.py": "from . import _core\n",
         "pictures/_core.abi3.so": module,
         f"pictures.libs/{name}": jpeg,

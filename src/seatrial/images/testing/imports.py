@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -25,8 +26,9 @@ import importlib, json, os, sys, time, warnings
 warnings.simplefilter("ignore")
 report = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
-for name in json.loads(sys.stdin.read()):
-    report.write(json.dumps({"start": name}) + "\\n")
+mark, names = json.loads(sys.stdin.read())
+for name in names:
+    report.write("\\n" + mark + json.dumps({"start": name}) + "\\n")
     # What C code prints counts as well, so the descriptor is caught and not sys.stderr.
     said, before = os.memfd_create("said"), os.dup(2)
     os.dup2(said, 2)
@@ -49,7 +51,7 @@ for name in json.loads(sys.stdin.read()):
     os.lseek(said, 0, os.SEEK_SET)
     text = os.read(said, 20000).decode("utf-8", "replace")
     os.close(said)
-    report.write(json.dumps({"done": name, "seconds": time.perf_counter() - begin, "error": error, "place": place, "said": text}) + "\\n")
+    report.write("\\n" + mark + json.dumps({"done": name, "seconds": time.perf_counter() - begin, "error": error, "place": place, "said": text}) + "\\n")
 report.flush()
 os._exit(0)
 """
@@ -148,6 +150,8 @@ def _main_modules(distribution: Distribution) -> list[str]:
 def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, Failure]:
     """Errors by module. After a crash the modules behind the one that crashed get a new interpreter."""
     errors: dict[str, Failure] = {}
+    # What is imported may write to every descriptor that is open, so our lines begin with a word that it cannot know.
+    mark = secrets.token_hex(8)
     left = names
     while left:
         launch = runtime.Launch(
@@ -157,15 +161,17 @@ def _import(subject: Subject, python: Python, names: list[str]) -> dict[str, Fai
         )
         try:
             done = runtime.run(
-                subject.root, ["-c", _IMPORT], launch, stdin=json.dumps(left), timeout=_TIMEOUT
+                subject.root, ["-c", _IMPORT], launch, stdin=json.dumps([mark, left]), timeout=_TIMEOUT
             )
         except SeatrialError as error:
             if error.exit_code != SeatrialError.exit_code:
                 raise
             return {**errors, left[0]: Failure(f"importing {', '.join(left)} {error.what.partition(' ')[2]}")}
         started, finished = None, set()
-        for line in done.stdout.splitlines():
-            answer = json.loads(line)
+        for line in done.stdout.split("\n"):
+            if not line.startswith(mark):
+                continue
+            answer = json.loads(line.removeprefix(mark))
             if "start" in answer:
                 started = answer["start"]
                 continue

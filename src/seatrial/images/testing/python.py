@@ -77,7 +77,17 @@ def find_python(root: Root) -> Python | None:
         raise SeatrialError(
             f"{program} in the image ended with {done.code}", why=last, fix="repair the image's interpreter"
         )
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    # Start-up hooks may print as well, before and after.
+    answer = next(
+        (json.loads(line) for line in reversed(done.stdout.splitlines()) if line.startswith('{"path": ')),
+        None,
+    )
+    if answer is None:
+        raise SeatrialError(
+            f"{program} in the image does not run what it is given",
+            why=done.stdout.strip()[-200:],
+            fix="repair the image's interpreter",
+        )
     return Python(
         program=program,
         path=tuple(answer["path"]),
