@@ -65,7 +65,7 @@ class Seatrial(NamedTuple):
         )
         seatrial = [PYTHON, "-m", "seatrial", "image", "assemble", str(project), "--json"]
         wheels = ["--offline", "--find-links", str(kitchen.wheels)]
-        return [[*seatrial, flag, *wheels, "--tag", reference, "--push"]]
+        return [[*seatrial, flag, "--no-smoke", *wheels, "--tag", reference, "--push"]]
 
     def environment(self, kitchen: Kitchen) -> dict[str, str]:
         return {}
