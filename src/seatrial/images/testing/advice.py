@@ -218,7 +218,7 @@ def _secrets(check: Check, subject: Subject) -> Check:
                 f"revoke the secret, keep {local} out of the image with a line in {edit.file}, and pass it when the image runs",
                 edit,
             )
-    setting = re.search(r"ENV (\w+)", check.message + "".join(check.details))
+    setting = re.search(r"ENV (\w+)", "\n".join((check.message, *check.details)))
     if setting:
         number, line = projects.line_of(subject.project, rf"\b{re.escape(setting[1])}\s*:")
         if number:
