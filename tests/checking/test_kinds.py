@@ -40,6 +40,7 @@ CASES = [
     ("packer", "x.json", '{"builders": [{"type": "qemu"}]}'),
     ("ansible-playbook", "site.yml", "---\n- name: all\n  hosts: all\n  tasks: []\n"),
     ("ansible-playbook", "site.yml", "- hosts: all\n"),
+    ("image-tests", "tests/image.yaml", "schemaVersion: 2.0.0\nmetadataTest: {user: app}\n"),
     ("ansible-tasks", "roles/x/tasks/main.yml", "- name: a\n  apt: {}\n"),
     ("cloud-init", "user-data", "#cloud-config\nusers: []\n"),
     ("autoinstall", "http/user-data", "#cloud-config\nautoinstall:\n  version: 1\n"),
