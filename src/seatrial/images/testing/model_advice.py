@@ -20,7 +20,7 @@ _ROWS: tuple[tuple[str, str], ...] = (
     (r"No module named '([^']+)'", "add the distribution that has the module {0} to the requirements and lock again"),
     (r"requires the (\w+) library", "add {0} to the requirements and lock again"),
     (r"Can't get attribute '([^']+)' on", "the file was pickled from a script: define {0} in a module of the image, import it there and pickle again"),
-    (r"does not recognize this architecture|has no class|KeyError: there is no '\w+'$", "raise transformers in the requirements to the version that the configuration was written by, or later, and lock again"),
+    (r"does not recognize this architecture|has no class", "raise transformers in the requirements to the version that the configuration was written by, or later, and lock again"),
     (r"own_code: true", "set `own_code: true` for the model in seatrial.yaml; the code runs in the sandbox only"),
     (r"size mismatch for|have another shape|Missing key|Unexpected key|weights lack", "the weights belong to another configuration: give the one that they were saved with"),
     (r"mat1 and mat2|shapes? cannot be multiplied|size of tensor|Expected .* dim|expected input\[|must match the size|normalized_shape", "make the sizes of the layers fit each other, or `inputs` in seatrial.yaml fit the model"),

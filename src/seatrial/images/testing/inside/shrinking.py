@@ -36,7 +36,7 @@ _PERIODS = (
     "sliding_window_pattern",
     "decoder_sparse_step",
 )
-_FEWEST_LAYERS = 2
+_FEWEST_LAYERS, _FEW_HEADS = 2, 4
 
 
 def rungs(config: Any) -> Iterator[tuple[str, Any]]:
@@ -46,7 +46,8 @@ def rungs(config: Any) -> Iterator[tuple[str, Any]]:
     yield "with fewer layers", shallow
     scarce = _each(shallow, _fewer_experts)
     yield "with fewer layers and experts", scarce
-    yield "with fewer layers and experts, and narrower", _narrower(scarce)
+    yield "with fewer layers and experts, and narrower", _narrower(scarce, _FEW_HEADS)
+    yield "with fewer layers and experts, and much narrower", _narrower(scarce, 1)
 
 
 def _each(config: Any, change: Callable[[Any], None]) -> Any:
@@ -101,11 +102,16 @@ def _fewer_experts(config: Any) -> None:
             setattr(config, name, least)
 
 
-def _narrower(config: Any) -> Any:
+def _narrower(config: Any, least: int) -> Any:
+    """All widths divided by the same number, so that at least so many heads are left where there are as many."""
     heads = [count for one in _inside(config) for name in _HEADS for count in [_whole(one, name)] if count]
     if not heads:
         return config
-    divisor = functools.reduce(math.gcd, heads)
+    common = functools.reduce(math.gcd, heads)
+    fitting = (
+        number for number in range(common, 0, -1) if common % number == 0 and min(heads) // number >= least
+    )
+    divisor = next(fitting, 1)
 
     def divide(one: Any) -> None:
         for name in (*_HEADS, *_WIDTHS):
