@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seatrial.errors import SeatrialError
+from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images import rootfs, runtime, unpack
 from seatrial.images.runtimes.writing import Limits, write_layer
@@ -334,3 +336,50 @@ def test_an_image_that_lacks_a_layer_says_so(tmp_path: Path) -> None:
     oci.blob_path(tmp_path / "image", found.manifest.layers[0].digest).unlink()
     with pytest.raises(SeatrialError, match="a layer is missing"):
         runtime.prepare(tmp_path / "image")
+
+
+def zstd(content: bytes) -> bytes:
+    if shutil.which("zstd") is None:
+        pytest.skip("zstd is not installed: no such layer can be made")
+    return subprocess.run(["zstd", "-q", "-c"], input=content, capture_output=True, check=True).stdout
+
+
+def read_zstd(tmp_path: Path, blob: bytes, diff_id: str, limits: Limits = Limits()) -> list[str]:  # noqa: B008 - frozen
+    (tmp_path / "blob").write_bytes(blob)
+    layer = oci.Descriptor("application/vnd.oci.image.layer.v1.tar+zstd", digest_of(blob), len(blob))
+    with unpack.verified(tmp_path / "blob", layer, diff_id, limits) as stream:
+        return [member.name for member in stream.members()]
+
+
+def test_a_layer_of_several_zstd_frames_is_read(tmp_path: Path) -> None:
+    content = tar([Item(f"f{n}", os.urandom(300_000)) for n in range(3)])
+    skipped = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
+    blob = skipped + zstd(content[:100_000]) + zstd(content[100_000:])
+    assert read_zstd(tmp_path, blob, digest_of(content)) == ["f0", "f1", "f2"]
+
+
+def test_a_zstd_layer_that_is_cut_off_or_changed_is_refused(tmp_path: Path) -> None:
+    content = tar([Item("f", os.urandom(300_000))])
+    whole = zstd(content)
+    for blob in (whole[:-5000], whole + b"garbage", whole[:5000] + bytes(200) + whole[5200:]):
+        with pytest.raises(SeatrialError, match="damaged|content is not"):
+            read_zstd(tmp_path, blob, digest_of(content))
+
+
+def test_a_zstd_bomb_is_stopped_at_its_limit(tmp_path: Path) -> None:
+    blob = zstd(tar([Item("zeros", bytes(64 << 20))]))
+    assert len(blob) < 20_000
+    with pytest.raises(SeatrialError, match="unpacks to more than"):
+        read_zstd(tmp_path, blob, "sha256:" + "0" * 64, Limits(free_bytes=8 << 20))
+
+
+def test_without_anything_that_unpacks_zstd_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = zstd(tar([Item("f", "x")]))
+    for name in ("compression.zstd", "zstandard"):
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            pytest.skip("this Python unpacks zstd by itself")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingToolError, match="packed with zstd"):
+        read_zstd(tmp_path, blob, "sha256:" + "0" * 64)

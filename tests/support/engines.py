@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
@@ -55,7 +56,27 @@ def docker(folder: Path) -> Iterator[dict[str, str]]:
             process.wait(20)
         process.kill()
         process.wait()
+        _end_containerd(short)
+        _unmount(folder, short)
         shutil.rmtree(short, ignore_errors=True)
+        shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def _end_containerd(short: Path) -> None:
+    """End the engine's own containerd, which outlives an engine that was killed, and what that started."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(short).encode() in (place / "cmdline").read_bytes():
+                os.kill(int(place.name), signal.SIGKILL)
+
+
+def _unmount(*folders: Path) -> None:
+    """Unmount what a killed engine left mounted: its data folder is bound to itself, and containers' roots in it."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    places = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
+    inside = [p for p in places if any(Path(p).is_relative_to(folder.resolve()) for folder in folders)]
+    for place in reversed(inside):
+        subprocess.run(["umount", "-l", place], capture_output=True, check=False)
 
 
 def containers(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seatrial.doctor import machine, programs
+from seatrial.doctor import machine, programs, runtimes
 from seatrial.doctor.result import Answer, Status
 from seatrial.doctor.system import install
 from seatrial.errors import MissingToolError, SeatrialError
@@ -68,6 +68,19 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "bwrap", "runs images for tests and services", programs.bwrap, needed=True, packages=("bubblewrap",)
+    ),
+    Check("runc", "runs images (--runtime runc)", partial(runtimes.backend, "runc"), packages=("runc",)),
+    Check(
+        "docker",
+        "runs images (--runtime docker) and takes them",
+        partial(runtimes.backend, "docker"),
+        packages=("docker.io",),
+    ),
+    Check(
+        "podman",
+        "runs images (--runtime podman) and takes them",
+        partial(runtimes.backend, "podman"),
+        packages=("podman",),
     ),
     Check(
         "docker-registry",

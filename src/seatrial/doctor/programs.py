@@ -51,11 +51,21 @@ def uv() -> Answer:
 def bwrap() -> Answer:
     """Start a program in namespaces, on mounted layers, the way images are run."""
     from seatrial.images.runtimes.probe import support
+    from seatrial.images.runtimes.trial import trial
 
     said = version("bwrap")
     answer = support(fresh=True)
     if answer.namespaces and answer.overlay:
-        return ok(said, "started in namespaces, on an overlay")
+        found = trial("bwrap")
+        if found.why:
+            return Answer(status="broken", version=said, detail=found.why, get=namespace_advice())
+        if found.cannot:
+            return Answer(
+                status="limited", version=said,
+                detail=f"runs images on an overlay, but cannot {'; cannot '.join(found.cannot)}",
+                get="systemd-run --user --scope, or root, gives a control group",
+            )  # fmt: skip
+        return ok(said, "ran an image in namespaces, on an overlay, with limits")
     if answer.namespaces:
         return Answer(
             status="limited",

@@ -12,6 +12,7 @@ import os
 import secrets
 import sys
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +27,7 @@ from seatrial.images.rootfs import Root, locate, scratch
 from seatrial.images.runtimes import host as this_machine
 from seatrial.images.runtimes.backends import Prepared
 from seatrial.images.runtimes.launch import CAPABILITIES
+from seatrial.images.runtimes.local import shared
 from seatrial.images.runtimes.program import Program, program_of, refuse_before
 from seatrial.processes import run
 
@@ -96,9 +98,11 @@ def ready(
 ) -> Iterator[Prepared]:
     """The supervisor's command line, with the image in the engine's store for the length of the run."""
     refuse_before(engine.title, launch)
-    program = program_of(root, command, launch)
     sweep(engine, Path(root.store))
     with ExitStack() as stack:
+        for layer in root.layers:
+            stack.enter_context(shared(root, layer))
+        program = program_of(root, command, launch)
         image, image_lock = stack.enter_context(_image(engine, root))
         name = f"{_prefix(Path(root.store))}{secrets.token_hex(6)}"
         lock = locks.wait_lock(_lock_file(Path(root.store), engine, name))
@@ -134,8 +138,9 @@ def missing_workdir(root: Root, launch: Launch) -> list[str]:
     return [] if found is not None else ["--tmpfs", f"{place}:rw,exec,mode=1777"]
 
 
+@cache
 def sweep(engine: Engine, store: Path) -> None:
-    """Remove containers and images of this store whose run was killed with all that tended it."""
+    """Remove containers and images of this store whose run was killed with all that tended it; once in a process."""
     prefix = _prefix(store)
     listed = _ask(engine, "ps", "--all", "--filter", f"name={prefix}", "--format", "{{.Names}}")
     for name in (one for one in listed if one.startswith(prefix)):

@@ -52,7 +52,7 @@ class Place:
 def held(root: Root, launch: Launch) -> Iterator[Place]:
     """Keep the layers in the store, and make what is needed besides them: a copy of them, control groups."""
     with ExitStack() as stack:
-        kept = [stack.enter_context(_shared(root, layer)) for layer in root.layers]
+        kept = [stack.enter_context(shared(root, layer)) for layer in root.layers]
         kept += [one.descriptor for one in launch.publish]
         mounts = required().overlay and len(root.layers) <= MOST_LAYERS
         copy = "" if mounts else stack.enter_context(copied(root))
@@ -89,7 +89,7 @@ def remarks(launch: Launch) -> tuple[str, ...]:
 
 
 @contextmanager
-def _shared(root: Root, layer: str) -> Iterator[int]:
+def shared(root: Root, layer: str) -> Iterator[int]:
     """Hold a layer in the store; the launcher inherits the lock and keeps it if this process dies."""
     descriptor = locks.wait_lock(_lock_file(root, layer), shared=True)
     with suppress(OSError):
