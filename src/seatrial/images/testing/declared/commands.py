@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seatrial.images.testing.model import Check
 
 _PIECE = 1 << 16
+_LINE = 120
 
 
 class _Said(NamedTuple):
@@ -47,7 +48,8 @@ def check(root: Root, test: CommandTest) -> Check:
     problems = [(said.trouble, test.where)] if said.trouble else list(_problems(test, said))
     notes = [f"note: {note}" for note in test.notes]
     words = _last_words(said) if problems and not said.trouble else []
-    good = f"`{' '.join(test.command)[:120]}` ended with {said.code}, as expected"
+    line = " ".join(" ".join(test.command).split())
+    good = f"`{line[:_LINE]}{'…' if len(line) > _LINE else ''}` ended with {said.code}, as expected"
     if not problems and test.notes:
         good += f"; {test.notes[0]}"
     found = answer(test.id, good, problems, [*notes, *words])
