@@ -19,9 +19,10 @@ from support.debian import Item, folder, image, symlink
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-APPLETS = (
-    "cat dd echo env false grep head hostname httpd id kill ls mkdir nc ps pwd setsid sh sleep stat tail touch tr true wc wget yes"
-).split()
+APPLETS = [
+    "cat", "dd", "echo", "env", "false", "grep", "head", "hostname", "httpd", "id", "kill", "ls", "mkdir", "nc", "ps",
+    "pwd", "setsid", "sh", "sleep", "stat", "tail", "touch", "tr", "true", "wc", "wget", "yes",
+]  # fmt: skip
 USERS = (
     Item("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n"),
     Item("etc/group", "root:x:0:\napp:x:1001:\n"),
@@ -73,7 +74,7 @@ def ubuntu_like(layout: Path) -> str:
     items.append(symlink("usr/bin/sh", "dash"))
     for library in sorted(set(re.findall(r"(/\S+) \(0x", _said(["ldd", str(shell)])))):
         inside = "usr" + library.removeprefix("/usr")
-        items += [folder(str(parent)) for parent in reversed(Path(inside).parents) if len(parent.parts) > 2]  # noqa: PLR2004
+        items += [folder(str(parent)) for parent in reversed(Path(inside).parents) if len(parent.parts) > 2]
         items.append(Item(inside, Path(library).resolve().read_bytes(), mode=0o755))
     return image(layout, [items], {"Cmd": ["sh"], "Env": ["PATH=/usr/bin:/bin"]})
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout = tmp_path_factory.mktemp("sources") / "image"
-    roots.alpine_like(layout, Entrypoint=["cat", "/etc/alpine-release"])
+    roots.alpine_like(layout, Entrypoint=["cat", "/etc/alpine-release"], Cmd=[])
     return layout
 
 
@@ -91,7 +91,7 @@ def test_members_that_lead_outside_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("outside")
     items = [Item("manifest.json", kind=b"2", link=str(tmp_path / "secret")), Item("../../escaped", "x")]
     (tmp_path / "evil.tar").write_bytes(tar(items))
-    with pytest.raises(SeatrialError, match="lacks 'manifest.json'"):
+    with pytest.raises(SeatrialError, match=r"lacks 'manifest\.json'"):
         find_image(str(tmp_path / "evil.tar"), platform="", insecure=False)
     assert not list(tmp_path.parent.glob("**/escaped"))
 

@@ -237,7 +237,8 @@ def _options(root: Root, launch: Launch, program: Program, *, interactive: bool)
     options = ["--network", launch.network, "--user", program.user or f"{program.who.uid}:{program.who.gid}"]
     options += ["--workdir", locate(root, launch.workdir or root.settings.get("WorkingDir") or "/")[0]]
     options += ["--no-healthcheck", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"]
-    for capability in CAPABILITIES:
+    # Podman would give what is added to a user other than root, too.
+    for capability in CAPABILITIES if program.who.uid == 0 else ():
         options += ["--cap-add", capability.removeprefix("CAP_")]
     if launch.network == "none":
         options += ["--hostname", "seatrial"]

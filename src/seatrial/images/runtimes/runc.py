@@ -17,7 +17,7 @@ from seatrial.errors import MissingToolError
 from seatrial.images.rootfs import locate
 from seatrial.images.runtimes import host as this_machine
 from seatrial.images.runtimes.launch import CAPABILITIES, entered, entry_of
-from seatrial.images.runtimes.local import held, remarks
+from seatrial.images.runtimes.local import bounded, held, remarks
 from seatrial.images.runtimes.program import Program, program_of, refuse_before
 from seatrial.images.runtimes.users import with_range
 
@@ -67,6 +67,7 @@ def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bo
                 why="that takes a range of user ids, and this user has none",
                 fix="add one to /etc/subuid and /etc/subgid (`seatrial doctor` says how), or use --runtime bwrap",
             )
+    launch = bounded(launch)
     with held(root, launch) as place:
         source = place.copy or f"{root.store}/mnt/root"
         bundle = msgspec.json.encode(config(root, launch, program, source=source, host=os.environ))
