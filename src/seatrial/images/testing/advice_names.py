@@ -92,8 +92,6 @@ def is_known(soname: str) -> bool:
 
 def distribution(module: str) -> str:
     """The distribution on PyPI that has a module: by the table, else it has the module's own name."""
-    return (
-        MODULES.get(module)
-        or MODULES.get(module.partition(".")[0])
-        or module.partition(".")[0].replace("_", "-")
-    )
+    parts = module.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((MODULES[one] for one in prefixes if one in MODULES), parts[0].replace("_", "-"))
