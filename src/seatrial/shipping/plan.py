@@ -148,7 +148,7 @@ def _test(project: Project) -> Stage:
             ),
             _call(
                 "secrets",
-                "look for secrets in all layers",
+                "look for secrets and known vulnerabilities",
                 "testing:secrets",
                 inputs,
                 needs=(),
@@ -157,7 +157,7 @@ def _test(project: Project) -> Stage:
         ),
         gate=(
             Criterion(Ref("test", "failed"), "==", 0, "the image failed its tests"),
-            Criterion(Ref("secrets", "failed"), "==", 0, "there are secrets in the image"),
+            Criterion(Ref("secrets", "failed"), "==", 0, "there are secrets or vulnerabilities in the image"),
         ),
     )
 

@@ -102,6 +102,8 @@ def _declared(folder: Path, image: Image) -> tuple[Declared, ...]:
 
 
 def _outputs(context: Context, verdict: Verdict) -> dict[str, Any]:
+    from seatrial.images.testing.report import edit_lines
+
     lines = []
     for check in verdict.checks:
         context.say(f"{check.status}: {check.id}: {check.message}")
@@ -110,6 +112,7 @@ def _outputs(context: Context, verdict: Verdict) -> dict[str, Any]:
                 f"{check.id}: {check.message}",
                 *(f"  {detail}" for detail in check.details),
                 f"  fix: {check.fix}",
+                *(f"    {line}" for line in (edit_lines(check.edit) if check.edit else ())),
             ]
     counts = {
         status: sum(check.status == status for check in verdict.checks) for status in ("pass", "fail", "skip")

@@ -104,16 +104,10 @@ def requirement_edit(project: Project, package: str, specifier: str) -> tuple[Ed
 
 
 def line_of(project: Project, pattern: str) -> tuple[int, str]:
-    """The first line of seatrial.yaml, below the image's own name, that matches; 0 and nothing when none does."""
+    """The first line of seatrial.yaml, from the image's own name on, that matches; 0 and nothing when none does."""
     lines = _yaml(project)
-    start = next(
-        (
-            n
-            for n, line in enumerate(lines)
-            if re.match(rf"\s*['\"]?{re.escape(project.name)}['\"]?\s*:", line)
-        ),
-        0,
-    )
+    named = re.compile(rf"\s*['\"]?{re.escape(project.name)}['\"]?\s*:")
+    start = next((n for n, line in enumerate(lines) if named.match(line)), 0) if project.name else 0
     for number, line in enumerate(lines[start:], start + 1):
         if re.search(pattern, line):
             return number, line
@@ -150,7 +144,7 @@ def packages_edit(project: Project, package: str) -> Edit:
         number, line = line_of(project, r".")
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         return Edit(file=_FILE, line=number + 1, new=f"{indent}{mapping}")
-    return Edit(file=_FILE, line=1, new=f"images: {{{project.name}: {{{mapping}}}}}")
+    return Edit(file=_FILE, line=1, new=f"images: {{{project.name or 'app'}: {{{mapping}}}}}")
 
 
 def exclude_edit(project: Project, path: str) -> Edit:
