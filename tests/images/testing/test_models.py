@@ -49,7 +49,7 @@ LIBRARIES = [
     *installed("safetensors", "0.5.0", {"safetensors/__init__.py": ""}),
     *installed("onnxruntime", "1.20.0", {"onnxruntime/__init__.py": ""}),
     *installed("scikit-learn", "1.5.2", {"sklearn/__init__.py": "", "joblib.py": "import pickle\ndef load(path): return pickle.load(open(path, 'rb'))\n"}),
-    Item(f"{PACKAGES}/nets.py", NETS),
+    Item("nets.py", NETS),
     Item(f"{PACKAGES}/fitted.py", "class Model:\n    n_features_in_ = 3\n    def predict(self, rows):\n        assert rows.shape == (2, 3), rows.shape\n        return rows\n"),
 ]  # fmt: skip
 FITTED = b"cfitted\nModel\n(tR."
@@ -152,13 +152,12 @@ FILES: list[tuple[str, str, dict[str, bytes | str], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "files", "message"), [f[1:] for f in FILES], ids=[f[0] for f in FILES])
-@pytest.mark.parametrize("where", ["image", "project"])
 def test_what_is_wrong_with_files_is_known_without_running_anything(
-    debian: Path, tmp_path: Path, kind: Any, files: dict[str, bytes | str], message: str, where: str
+    debian: Path, tmp_path: Path, kind: Any, files: dict[str, bytes | str], message: str
 ) -> None:
     one = "model" if kind == "huggingface" else f"model/{next(iter(files))}"
     items: list[Item] = []
-    if where == "image":
+    if kind != "sklearn":  # of the image, or else of the project
         items = [
             folder("srv"),
             folder("srv/model"),
