@@ -379,6 +379,8 @@ def test_what_only_looks_like_a_secret(level: Level, debian: Path, tmp_path: Pat
         {
             "lib/__init__.py": "",
             "lib/tests/key.pem": PEM.format("RSA "),
+            "lib/testing_utils.py": f"TOKEN = 'hf_{_random(WIDE, 34)}'",
+            "lib/words.py": f"part_of_a_longer_ghp_{_random(WIDE, 36)} = 1",
             "lib/doc.py": f"'AKIA{_random(UPPER, 16)}'",
         },
     )

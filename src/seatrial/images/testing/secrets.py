@@ -26,12 +26,18 @@ _BINARY = re.compile(
     r"\.(?:so(?:\.[0-9]+)*|pyc|a|o|whl|zip|gz|xz|bz2|zst|png|jpe?g|gif|ico|woff2?|ttf|mo|onnx|pt|bin|npy|npz|parquet|safetensors)$"
 )
 _SKIPPED = re.compile(
-    r"(?:^|/)(?:tests?|testing|examples?|docs?)/|^usr/share/(?:doc|man|locale|i18n|zoneinfo|perl)/|^usr/lib/python3(?:\.\d+)?/test/"
+    r"(?:^|/)(?:tests?|testing|examples?|docs?)/|"
+    # Packages carry keys of accounts that are there to be tested with.
+    r"(?:^|/)(?:conftest|tests?_[^/]*|testing(?:_[^/]*)?|[^/]*_(?:tests?|testing))\.py$|"
+    r"^usr/share/(?:doc|man|locale|i18n|zoneinfo|perl)/|^usr/lib/python3(?:\.\d+)?/test/"
 )
 
 
 class Pattern(NamedTuple):
-    """`needle` is searched first, being quick; then `exact`, whose first group, if any, must look random."""
+    """`needle` is searched first, being quick; then `exact`, whose first group, if any, must look random.
+
+    `exact` begins with plain characters, by which it is found fast; that no word goes on before it is looked at after.
+    """
 
     kind: str
     needle: bytes
@@ -47,16 +53,19 @@ _PATTERNS = (
             rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:\\n|\s)+(?:[A-Za-z-]+: [^\n]+\n|\s)*[A-Za-z0-9+/=]{40}"
         ),
     ),
-    Pattern("GitHub token", b"gh", re.compile(rb"\b(gh[pousr]_[A-Za-z0-9]{36})\b")),
-    Pattern("GitHub token", b"github_pat_", re.compile(rb"\b(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b")),
-    Pattern("Hugging Face token", b"hf_", re.compile(rb"\b(hf_[A-Za-z0-9]{34,37})\b")),
-    Pattern("Slack token", b"xox", re.compile(rb"\b(xox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{20,})\b")),
-    Pattern("GitLab token", b"glpat-", re.compile(rb"\b(glpat-[A-Za-z0-9_-]{20})\b")),
-    Pattern("PyPI token", b"pypi-AgEI", re.compile(rb"\b(pypi-AgEI[A-Za-z0-9_-]{50,})\b")),
-    Pattern(
-        "OpenAI key", b"sk-", re.compile(rb"\b(sk-(?:proj-)?[A-Za-z0-9_-]{20}T3BlbkFJ[A-Za-z0-9_-]{20,})\b")
+    *(
+        Pattern("GitHub token", needle, re.compile(rb"(" + needle + rb"[A-Za-z0-9]{36})\b"))
+        for needle in (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")
     ),
-    Pattern("Anthropic key", b"sk-ant-", re.compile(rb"\b(sk-ant-[a-z0-9]+-[A-Za-z0-9_-]{80,})")),
+    Pattern("GitHub token", b"github_pat_", re.compile(rb"(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b")),
+    Pattern("Hugging Face token", b"hf_", re.compile(rb"(hf_[A-Za-z0-9]{34,37})\b")),
+    Pattern("Slack token", b"xox", re.compile(rb"(xox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{20,})\b")),
+    Pattern("GitLab token", b"glpat-", re.compile(rb"(glpat-[A-Za-z0-9_-]{20})\b")),
+    Pattern("PyPI token", b"pypi-AgEI", re.compile(rb"(pypi-AgEI[A-Za-z0-9_-]{50,})\b")),
+    Pattern(
+        "OpenAI key", b"sk-", re.compile(rb"(sk-(?:proj-)?[A-Za-z0-9_-]{20}T3BlbkFJ[A-Za-z0-9_-]{20,})\b")
+    ),
+    Pattern("Anthropic key", b"sk-ant-", re.compile(rb"(sk-ant-[a-z0-9]+-[A-Za-z0-9_-]{80,})")),
 )
 _AWS_ID = re.compile(rb"\b((?:AKIA|ASIA)[A-Z2-7]{16})\b")
 _AWS_SECRET = re.compile(rb"(?<![A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
@@ -77,12 +86,13 @@ def check(subject: Subject) -> Iterator[Check]:
     found = list(_in_settings(subject))
     indexes = {name: read_layer_index(Path(subject.root.store), name) for name in subject.root.layers}
     owned = _owned(subject, indexes)
+    full = subject.at_least("full")
     count = 0
     for layer, index in indexes.items():
         for path, size in _files(index):
             count += 1
             public = path in owned
-            if public and not subject.at_least("full"):
+            if public and not full:
                 continue
             for kind, line in _in_file(subject, layer, path, size, public=public):
                 gone = subject.tree.get(path, ("", None))[0] != layer
@@ -130,7 +140,8 @@ def _in_file(
         return
     if not public and path.startswith(("usr/share/", "var/lib/dpkg/")):
         return  # made by packages when they were installed
-    content = (subject.root.folder(layer) / path).read_bytes()
+    # One path of one piece: there are tens of thousands.
+    content = Path(f"{subject.root.folder(layer)}/{path}").read_bytes()
     if b"\0" in content[:1024]:
         return
     for kind, at in _matches(path, content, public=public):
@@ -144,10 +155,15 @@ def _matches(path: str, content: bytes, *, public: bool) -> Iterator[tuple[str, 
         if pattern.needle not in content:
             continue
         for match in pattern.exact.finditer(content):
-            if not pattern.exact.groups or _looks_random(match[1].decode()):
+            if not pattern.exact.groups or (_begins(content, match) and _looks_random(match[1].decode())):
                 yield pattern.kind, match.start()
     if not public:
         yield from _by_name(path, content)
+
+
+def _begins(content: bytes, match: re.Match[bytes]) -> bool:
+    before = content[match.start() - 1 : match.start()] if match.start() else b""
+    return not (before.isalnum() or before == b"_")
 
 
 def _aws(content: bytes, *, pair_only: bool) -> Iterator[tuple[str, int]]:
