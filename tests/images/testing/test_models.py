@@ -41,11 +41,36 @@ def wrong():
     try: {}["inner"]
     except KeyError as error: raise RuntimeError("could not build") from error
 """
+TRANSFORMERS = """
+import contextlib, json, torch
+__version__ = "4.50.0"
+torch.long, torch.manual_seed, torch.device = "int64", lambda seed: None, contextlib.nullcontext
+torch.tensor = lambda ids: torch.Tensor((len(ids), len(ids[0])))
+torch.ones = lambda *shape, dtype: torch.Tensor(shape)
+class Config:
+    model_type = "invented"
+    def __init__(self, values): self.__dict__.update(values)
+    def to_dict(self): return self.__dict__
+class AutoConfig:
+    @staticmethod
+    def from_pretrained(path, **_): return Config(json.load(open(path + "/config.json")))
+class Weight:
+    def __init__(self, count): self.numel = lambda: count
+class Net(torch.nn.Module):
+    main_input_name = "input_ids"
+    def __init__(self, config):
+        if config.hidden_size % config.num_attention_heads: raise ValueError("hidden size %d is no multiple of %d heads" % (config.hidden_size, config.num_attention_heads))
+        self.config = config
+    def parameters(self): return [Weight(self.config.num_hidden_layers * self.config.hidden_size ** 2 * 12)]
+    def forward(self, input_ids, attention_mask=None):
+        if self.config.num_attention_heads < getattr(self.config, "needs", 0): raise RuntimeError("too narrow")
+        return {"logits": torch.Tensor((1, input_ids.shape[1], self.config.vocab_size))}
+"""
 # Stand-ins: real ones are hundreds of megabytes, and are tried by the test marked slow.
 LIBRARIES = [
     *torch(),
     *installed("numpy", "2.0.0", {"numpy/__init__.py": NUMPY}),
-    *installed("transformers", "4.50.0", {"transformers/__init__.py": ""}),
+    *installed("transformers", "4.50.0", {"transformers/__init__.py": TRANSFORMERS}),
     *installed("safetensors", "0.5.0", {"safetensors/__init__.py": ""}),
     *installed("onnxruntime", "1.20.0", {"onnxruntime/__init__.py": ""}),
     *installed("scikit-learn", "1.5.2", {"sklearn/__init__.py": "", "joblib.py": "import pickle\ndef load(path): return pickle.load(open(path, 'rb'))\n"}),
@@ -107,7 +132,7 @@ BROKEN = [
     ("cause", of_torch("wrong"), ":load", "KeyError: there is no 'inner'", "nets.py:"),
     ("no module", Model(kind="torch", object="absent:Net"), ":load", "ModuleNotFoundError: No module named 'absent'", "requirements"),
     ("no name", of_torch("Nett"), ":load", "AttributeError: module 'nets' has no attribute 'Nett'", "correct the name"),
-    ("no module object", of_torch("socket.gethostname"), ":load", "BrokenModelError: nets:socket.gethostname gives a str", "correct the torch model"),
+    ("no module object", of_torch("socket.gethostname"), ":load", "nets:socket.gethostname gives a str", "correct the torch model"),
     ("no object", Model(kind="torch"), "", "needs `object: MODULE:NAME`", "seatrial.yaml"),
     ("no path", Model(kind="onnx"), "", "needs `path: FILE`", "seatrial.yaml"),
     ("nowhere", Model(kind="onnx", path="a.onnx"), "", "a.onnx is neither in the image (/a.onnx) nor in the project", "path"),
@@ -127,6 +152,41 @@ def test_a_broken_model_is_named_with_its_cause_by_stand_ins(
     assert message in found[0].message
     assert fix in found[0].fix
     assert all(one.status == "pass" for one in found[1:])
+
+
+SIZES = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 4096, "vocab_size": 100}
+CONFIGURATIONS = [
+    (
+        {},
+        "6.4 B parameters; made with fewer layers and experts, and narrower: 6.3 M parameters",
+        "pass",
+        "logits 1x8x100",
+    ),
+    (
+        {"num_hidden_layers": 1, "hidden_size": 32},
+        "Net with 12.3 k parameters, random weights",
+        "pass",
+        "logits 1x8x100",
+    ),
+    ({"needs": 8}, "narrower: 6.3 M parameters", "fail", "RuntimeError: too narrow"),
+    ({"hidden_size": 4097}, "ValueError: hidden size 4097 is no multiple of 32 heads", "", ""),
+    ({"architectures": ["Other"]}, "transformers 4.50.0 has no class Other", "", ""),
+]
+
+
+@pytest.mark.parametrize(("values", "loaded", "status", "computed"), CONFIGURATIONS)
+def test_a_configuration_is_made_small_and_computes_by_stand_ins_for_torch_and_transformers(
+    debian: Path, tmp_path: Path, values: dict[str, Any], loaded: str, status: str, computed: str
+) -> None:
+    (tmp_path / "project/net").mkdir(parents=True)
+    config = {"model_type": "invented", "architectures": ["Net"], **SIZES, **values}
+    (tmp_path / "project/net/config.json").write_text(json.dumps(config))
+    found = answers(debian, tmp_path, Model(kind="huggingface", path="net"))
+    assert loaded in found["models:net:load"].message
+    assert found["models:net:load"].status == ("pass" if status else "fail")
+    if status:
+        assert found["models:net:forward"].status == status
+        assert computed in found["models:net:forward"].message
 
 
 def safetensors(size: int = 8, said: int = 8) -> bytes:

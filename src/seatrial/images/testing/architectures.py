@@ -101,11 +101,10 @@ def judge(found: Mapping[str, Code], target: Target, built: Built | None) -> Ite
         )
         yield passed("architectures:ptx", f"warning: {message}", by_ptx)
     if runs:
-        yield passed(
-            "architectures",
-            f"{len(runs)} distributions have code for {target.name} (sm_{target.number})",
-            runs,
-        )
+        names = [one.partition(":")[0] for one in runs]
+        more = f" and {len(names) - 3} more" if names[3:] else ""
+        message = f"compiled for {target.name} (sm_{target.number}): {', '.join(names[:3])}{more}"
+        yield passed("architectures", message, runs)
 
 
 def target_of(text: str) -> Target:

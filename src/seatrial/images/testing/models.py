@@ -102,9 +102,9 @@ def _one(subject: Subject, identifier: str, name: str, model: Model) -> Iterator
         message = f"{wrong[0][0]}" if len(wrong) == 1 else f"{wrong[0][0]} (and {len(wrong) - 1} more)"
         yield failed(identifier, f"{name}: {message}", wrong[0][1], [text for text, _ in wrong[1:]])
         return
-    yield passed(
-        identifier, f"{len(place.files)} files are there" if place.files else f"{model.object} is declared"
-    )
+    count = len(place.files)
+    files = "1 file is there" if count == 1 else f"{count} files are there"
+    yield passed(identifier, files if count else f"{model.object} is declared")
     if subject.at_least("standard"):
         yield from _run(subject, subject.python, identifier, model, place)
 

@@ -76,12 +76,18 @@ def _class(transformers: Any, config: Any, order: dict[str, Any]) -> tuple[Any, 
 def _with_weights(
     maker: Any, config: Any, tokenizer: Any, order: dict[str, Any], *, named: bool
 ) -> tuple[Loaded, str, list[str]]:
+    # Left to itself the library prints which shapes differ, and raises an error that does not say it.
     model, told = maker.from_pretrained(
-        order["path"], local_files_only=True, trust_remote_code=order["own_code"], output_loading_info=True
+        order["path"],
+        local_files_only=True,
+        trust_remote_code=order["own_code"],
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
     missing, wrong = sorted(told.get("missing_keys") or ()), told.get("mismatched_keys") or ()
     if wrong:
-        raise BrokenModelError(f"the weights have another shape than the model: {next(iter(wrong))}")
+        name, given, wanted = (*next(iter(wrong)), "", "")[:3]
+        raise BrokenModelError(f"size mismatch for {name}: the weights have {given}, the model {wanted}")
     if missing and named:
         raise BrokenModelError(
             f"the weights lack {len(missing)} tensors of {type(model).__name__}, such as {missing[0]}"
@@ -151,21 +157,26 @@ def _sizes(make: Any, config: Any) -> tuple[int, list[tuple[str, int, Any]]]:
     Raises:
         Exception: it cannot be made as it is configured.
     """
-    full, problem = 0, None
+    full = 0
     made: list[tuple[str, int, Any]] = []
     for done, smaller in rungs(config):
         try:
             count = _count(make, smaller)
-        except Exception as error:  # noqa: BLE001 - some cannot be made without memory, others not at all
-            problem = problem or error
+        except Exception as error:
+            if done == "as configured" and not _only_for_lack_of_memory(error):
+                raise
             continue
         full = full or count
         made.append((done, count, smaller))
         if count <= _EASY:
             break
-    if problem is not None and not made and not isinstance(problem, (NotImplementedError, RuntimeError)):
-        raise problem
     return full, made
+
+
+def _only_for_lack_of_memory(error: Exception) -> bool:
+    """Whether it fails because its tensors have no content, or because this torch cannot do that, before 2.0."""
+    torch = importlib.import_module("torch")
+    return "meta" in str(error).lower() or not hasattr(torch.device, "__enter__")
 
 
 def _count(make: Any, config: Any) -> int:

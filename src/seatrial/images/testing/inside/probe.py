@@ -65,12 +65,16 @@ def described(error: BaseException) -> dict[str, Any]:
         if not any(part in one.filename for part in ("-packages/", "<frozen", "/lib/python"))
     ]
     place = (own or outside or frames)[-1:]
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    # The innermost frames, without what only marks columns: that is what a reader needs first.
+    shown = [line for one in traceback.format_list((outside or frames)[-3:]) for line in one.splitlines()]
+    told = [line for one in traceback.format_exception_only(type(error), error) for line in one.splitlines()]
+    if type(error).__name__ == "BrokenModelError":
+        return {"message": str(error), "own": False, "place": "", "details": []}
     return {
         "message": sentence(first),
         "own": bool(own),
         "place": f"{place[0].filename}:{place[0].lineno}" if place else "",
-        "details": [line for text in lines for line in text.rstrip().splitlines()][-14:],
+        "details": [*(line for line in shown if line.strip(" ^~")), *told[:5]],
     }
 
 
@@ -78,7 +82,7 @@ def sentence(error: BaseException) -> str:
     """`Type: text`, of the lines of the text those that say something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else ""
-    if text.endswith(":") and len(lines) > 1:
+    if text.endswith((":", "following indices")) and len(lines) > 1:
         text = f"{text} {lines[1]}"
     if isinstance(error, KeyError):
         text = f"there is no {text}"
