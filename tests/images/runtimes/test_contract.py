@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import runtime
 from seatrial.images.runtime import Backend, Before, Bind, Launch, Publish
 from seatrial.images.runtimes import cgroups
+from seatrial.images.runtimes.trial import trial
 from support import roots
 from support.waiting import until
 
@@ -178,6 +180,26 @@ def test_whatever_was_started_is_gone_afterwards(small: Root, backend: Backend, 
     until(lambda: not _left(backend), "no container is left")
 
 
+def test_what_was_killed_with_its_guard_is_removed_by_the_next_run(small: Root, backend: Backend) -> None:
+    if backend not in ("docker", "podman"):
+        pytest.skip(f"{backend} has no guard: the kernel ends everything")
+    marker = f"{time.monotonic_ns()}"
+    with runtime.start(small, ["sleep", marker], ALONE, backend=backend) as process:
+        until(lambda: running(marker) >= 2, "the container runs")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in (*map(int, children), process.pid):
+            os.kill(pid, signal.SIGKILL)
+    assert _left(backend)
+    code = (
+        "import sys, pathlib\nfrom seatrial.images import runtime\n"
+        "root = runtime.prepare(pathlib.Path(sys.argv[1]))\n"
+        f"runtime.run(root, ['true'], runtime.Launch(network='none'), backend={backend!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", code, small.layout], check=True)
+    assert not _left(backend)
+    assert not running(marker)
+
+
 def _left(backend: Backend) -> str:
     if backend not in ("docker", "podman"):
         return ""
@@ -283,3 +305,21 @@ def test_layouts_of_distributions(kind: str, backend: Backend, tmp_path: Path) -
         assert runtime.run(root, [], ALONE, backend=backend) == (0, "alone\n", "")
         return
     assert runtime.run(root, ["sh", "-c", "echo $0"], ALONE, backend=backend) == (0, "sh\n", "")
+
+
+def test_a_trial_says_that_it_runs(backend: Backend) -> None:
+    found = trial(backend)
+    assert found.why == ""
+    assert not [one for one in found.cannot if one.startswith("run a user")], found
+
+
+def test_a_command_line_that_is_killed_leaves_no_program_though_limited(
+    small: Root, backend: Backend
+) -> None:
+    marker = f"{time.monotonic_ns()}"
+    options = ["--runtime", backend, "--network", "none", "--memory", "256m", "--", "sleep", marker]
+    line = [sys.executable, "-m", "seatrial", "image", "run", small.layout, *options]
+    with subprocess.Popen(line, stdin=subprocess.DEVNULL) as process:
+        until(lambda: running(f"sleep\0{marker}") >= 1, "the program runs")
+        process.kill()
+    until(lambda: not running(marker), "everything is gone")

@@ -34,6 +34,7 @@ def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bo
     program = program_of(root, command, launch)
     launch = bounded(launch)
     with held(root, launch) as place:
+        launch = place.launch(launch)
         memory = place.memory_file(arguments(program.env))
         earlier = [place.memory_file(arguments(program.env | one.env)) for one in launch.before]
         yield place.prepared(

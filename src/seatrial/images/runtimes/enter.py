@@ -35,7 +35,16 @@ else:
     import _signal as signal
 
 NEW_USER, NEW_MOUNT, NEW_PROCESS, NEW_NETWORK = 0x10000000, 0x00020000, 0x20000000, 0x40000000
-MS_REC, MS_SLAVE, MS_NODEV, MS_NOSUID = 0x4000, 1 << 19, 4, 2
+MS_REC, MS_SLAVE, MS_NODEV, MS_NOSUID, MS_RDONLY = 0x4000, 1 << 19, 4, 2, 1
+MS_REMOUNT, MS_BIND = 0x20, 0x1000
+MOUNT_FLAGS = {
+    "nosuid": 2,
+    "nodev": 4,
+    "noexec": 8,
+    "noatime": 1 << 10,
+    "nodiratime": 1 << 11,
+    "relatime": 1 << 21,
+}
 PR_SET_PDEATHSIG = 1
 FORWARDED = {
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
@@ -178,6 +187,7 @@ def mount_root(spec: Spec) -> None:
     for name in ("upper", "work", "root"):
         os.mkdir(f"{place}/{name}", 0o755)
     if spec["bundle"]:
+        keep_groups()
         os.mkdir(f"{place}/bundle", 0o700)
         with open(f"{place}/bundle/config.json", "wb") as stream:
             stream.write(read_all(int(spec["args_fd"])))
@@ -188,6 +198,17 @@ def mount_root(spec: Spec) -> None:
     root = f"{place}/root"
     call("overlay", libc.mount(b"overlay", root.encode(), b"overlay", MS_NODEV | MS_NOSUID, options.encode()))
     os.chdir("/")
+
+
+def keep_groups() -> None:
+    """Let no control group be made: runc's own ones would stay after a kill. The program is in ours already."""
+    with open("/proc/self/mountinfo") as stream:
+        lines = stream.read().splitlines()
+    for line in lines:
+        if line.partition(" - ")[2].startswith("cgroup"):
+            place, options = line.split(" ")[4:6]
+            flags = sum(MOUNT_FLAGS.get(one, 0) for one in options.split(","))  # none may be dropped here
+            libc.mount(None, place.encode(), None, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, None)
 
 
 def read_all(descriptor: int) -> bytes:

@@ -6,6 +6,8 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seatrial import locks
 from seatrial.errors import SeatrialError
 from seatrial.images.runtimes import cgroups
@@ -42,10 +44,19 @@ class Place:
         self._kept.append(memory)
         return memory
 
+    @property
+    def tended(self) -> bool:
+        """Whether something must be put in order afterwards, by the process that starts the launcher."""
+        return bool(self.copy or self.groups)
+
+    def launch(self, launch: Launch) -> Launch:
+        """The same launch, ending with the process that must put things in order."""
+        return msgspec.structs.replace(launch, die_with_parent=True) if self.tended else launch
+
     def prepared(self, line: Sequence[str]) -> Prepared:
         # Not the program's environment: an image's LD_LIBRARY_PATH must not reach programs of this machine.
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SEATRIAL_PARENT": str(os.getpid())}
-        return Prepared(tuple(line), env, tuple(self._kept), bool(self.copy or self.groups))
+        return Prepared(tuple(line), env, tuple(self._kept), self.tended)
 
 
 @contextmanager
@@ -65,8 +76,6 @@ def held(root: Root, launch: Launch) -> Iterator[Place]:
 
 def bounded(launch: Launch) -> Launch:
     """The same launch with a limit on each process where there can be none on all of them together."""
-    import msgspec
-
     if not launch.total_memory or not cgroups.problem(memory=True, cpus=bool(launch.cpus)):
         return launch
     limits = [size for size in (launch.memory, launch.total_memory) if size]

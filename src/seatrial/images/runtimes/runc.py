@@ -69,6 +69,7 @@ def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bo
             )
     launch = bounded(launch)
     with held(root, launch) as place:
+        launch = place.launch(launch)
         source = place.copy or f"{root.store}/mnt/root"
         bundle = msgspec.json.encode(config(root, launch, program, source=source, host=os.environ))
         memory = place.memory_file(bundle)
@@ -77,7 +78,16 @@ def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bo
             owner=f"{person.uid}:{person.gid}", bundle="yes", memory="0",
         )  # fmt: skip
         mount = f"{root.store}/mnt"
-        line = [runc, "--root", f"{mount}/state", "--rootless=true", "run", "--no-new-keyring"]
+        line = [
+            runc,
+            "--root",
+            f"{mount}/state",
+            "--log",
+            "/dev/null",
+            "--rootless=true",
+            "run",
+            "--no-new-keyring",
+        ]
         yield place.prepared(
             [*entered(entry), *line, "--bundle", f"{mount}/bundle", f"seatrial-{os.getpid()}"]
         )
