@@ -22,7 +22,7 @@ ITEMS = [
     Item("srv/plain", "first\nsecond", mode=0o640),
     Item("srv/set", "x", mode=0o6755),
     Item("srv/group", "x", mode=0o610),
-    hardlink("srv/hard", "srv/plain"),
+    hardlink("srv/hard", "srv/plain")._replace(mode=0o640),
     symlink("srv/absolute", "/srv/plain"),
     symlink("srv/relative", "plain"),
     symlink("srv/nowhere", "/none"),
