@@ -1,13 +1,15 @@
-"""Run a program in an image, without a daemon and without root, under bwrap.
+"""Run a program in an image: without a daemon and without root under bwrap, or under runc, Docker or Podman.
 
-`prepare` unpacks an image's layers into the store; `start` and `run` mount them under a scratch layer in memory
-and start the program. Whatever the program writes is gone when it ends; nothing in the store can change.
+`prepare` unpacks an image's layers into the store; `start` and `run` start the program. Whatever it writes is gone
+when it ends; nothing in the store can change. Under bwrap and runc the layers are mounted below a scratch layer in
+memory; Docker and Podman get the image into their own store for the run.
 
-What differs from a container engine, and why:
+What differs from a container engine under bwrap and runc, and why:
 
 - Without root only the caller's own id is certain, so every file belongs to the image's user. Programs that
   change their user need a range of ids (root, or an entry in /etc/subuid) and start as root.
-- Memory is limited per process (RLIMIT_DATA), not for all processes together.
+- Memory of all processes together is limited where this process may make control groups, else that of each process
+  (RLIMIT_DATA); `remarks` says which.
 - With `network="none"`, published ports are carried into the program's own network; nothing gets out.
 """
 
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "CANNOT_START", "Before", "Bind", "Launch", "Publish", "Root", "Support", "Who",
-    "argv", "become", "command_of", "environment", "prepare", "run", "start", "support", "who",
+    "BACKENDS", "CANNOT_START", "DEFAULT", "Backend", "Before", "Bind", "Launch", "Publish", "Root", "Support", "Who",
+    "argv", "become", "command_of", "environment", "prepare", "remarks", "run", "start", "support", "who",
 ]  # fmt: skip
 
 Backend = backends.Backend
