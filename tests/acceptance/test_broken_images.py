@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from seatrial.config.model import Model
 from seatrial.images.testing.model import Level, TestSpec
 from seatrial.images.testing.suite import run_tests
 from support.debian import PACKAGES, Item, base, folder, image, needs_bwrap, own_cache, symlink
@@ -90,7 +91,25 @@ def service_without_library() -> list[Item]:
     return [*native(needing("libGL.so.1"), "vision"), Item("srv/serve.py", "import vision\n" + SERVER)]
 
 
+def model() -> list[Item]:
+    """A pickled model of the project's own, with the interface of scikit-learn and that name among the packages."""
+    code = "class Scorer:\n    def predict(self, rows):\n        raise ValueError('3 columns are given, 4 are needed')\n"
+    return [
+        *wheel("scikit-learn", "1.5.0", {"sklearn/__init__.py": ""}),
+        *wheel("scorer", "1.0", {"scorer.py": code}),
+        Item("srv/model.pkl", b"cscorer\nScorer\n(tR."),
+    ]
+
+
 CASES: dict[str, Broken] = {
+    "model whose forward fails, with a stand-in for scikit-learn": Broken(
+        lambda: [model()],
+        "models:scorer:forward",
+        "ValueError: 3 columns are given, 4 are needed",
+        "",
+        level="full",
+        spec=TestSpec(models={"scorer": Model(kind="sklearn", path="/srv/model.pkl", features=3)}),
+    ),
     "missing shared library": Broken(
         lambda: [native(needing("libvanished.so.1"))],
         "libraries:libvanished.so.1",
