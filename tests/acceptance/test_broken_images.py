@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from seatrial.config.model import Model
+from seatrial.config.model import Model, ModelInput
 from seatrial.images.testing.model import Level, TestSpec
 from seatrial.images.testing.suite import run_tests
 from support.debian import PACKAGES, Item, base, folder, image, needs_bwrap, own_cache, symlink
@@ -92,23 +92,31 @@ def service_without_library() -> list[Item]:
 
 
 def model() -> list[Item]:
-    """A pickled model of the project's own, with the interface of scikit-learn and that name among the packages."""
+    """A pickled model of the project's own; of scikit-learn and NumPy there is just what is asked of them."""
+    numpy = "class random:\n    default_rng = staticmethod(print)\ndef full(shape, value, dtype):\n    return [[value]]\n"
     code = "class Scorer:\n    def predict(self, rows):\n        raise ValueError('3 columns are given, 4 are needed')\n"
     return [
         *wheel("scikit-learn", "1.5.0", {"sklearn/__init__.py": ""}),
+        *wheel("numpy", "2.0.0", {"numpy.py": numpy}),
         *wheel("scorer", "1.0", {"scorer.py": code}),
         Item("srv/model.pkl", b"cscorer\nScorer\n(tR."),
     ]
 
 
 CASES: dict[str, Broken] = {
-    "model whose forward fails, with a stand-in for scikit-learn": Broken(
+    "model whose forward fails, with stand-ins for scikit-learn and numpy": Broken(
         lambda: [model()],
         "models:scorer:forward",
         "ValueError: 3 columns are given, 4 are needed",
         "",
         level="full",
-        spec=TestSpec(models={"scorer": Model(kind="sklearn", path="/srv/model.pkl", features=3)}),
+        spec=TestSpec(
+            models={
+                "scorer": Model(
+                    kind="sklearn", path="/srv/model.pkl", inputs=(ModelInput(shape=(1, 1), dtype="text"),)
+                )
+            }
+        ),
     ),
     "missing shared library": Broken(
         lambda: [native(needing("libvanished.so.1"))],
