@@ -23,7 +23,7 @@ _ROWS: tuple[tuple[str, str], ...] = (
     (r"does not recognize this architecture|has no class", "raise transformers in the requirements to the version that the configuration was written by, or later, and lock again"),
     (r"own_code: true", "set `own_code: true` for the model in seatrial.yaml; the code runs in the sandbox only"),
     (r"size mismatch for|have another shape|Missing key|Unexpected key|weights lack", "the weights belong to another configuration: give the one that they were saved with"),
-    (r"mat1 and mat2|shapes? cannot be multiplied|size of tensor|Expected .* dim|expected input\[|must match the size|normalized_shape", "make the sizes of the layers fit each other, or `inputs` in seatrial.yaml fit the model"),
+    (r"mat1 and mat2|shapes? cannot be multiplied|size of tensor|Expected .* dim|expected input\[|must match the size|normalized_shape|not a multiple of|divisible by", "make the sizes of the layers fit each other, or `inputs` in seatrial.yaml fit the model"),
     (r"index out of range|the tokenizer gives the id", "the vocabulary is smaller than the ids: use the tokenizer of this model, or resize its embeddings"),
     (r"Unsupported model IR version|[Oo]pset|is not a registered function", "export the model with an older opset, or raise onnxruntime in the requirements"),
     (r"Got invalid dimensions|Invalid rank|Unexpected input data type|Required inputs", "give `inputs` or `dimensions` as the model takes them"),
