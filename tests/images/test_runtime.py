@@ -135,7 +135,7 @@ def test_what_does_not_exist_is_said_before_anything_starts(root: Root) -> None:
     with pytest.raises(SeatrialError, match="not executable"):
         runtime.run(root, ["/etc/passwd"])
     with pytest.raises(SeatrialError, match="nothing here to bind"):
-        runtime.run(root, ["true"], Launch(binds=(Bind("/no/such/place", "/x"),)))
+        runtime.run(root, ["true"], Launch(binds=(Bind("/proc/no/such/place", "/x"),)))
 
 
 def test_exit_codes_and_signals_come_back(root: Root) -> None:

@@ -81,7 +81,7 @@ def test_the_caller_says_otherwise(small: Root, backend: Backend) -> None:
         (Launch(user="who"), ["true"], "no user 'who'"),
         (Launch(), ["no-such-program"], "no program 'no-such-program'"),
         (Launch(), ["/etc/passwd"], "not executable"),
-        (Launch(binds=(Bind("/no/such/place", "/x"),)), ["true"], "nothing here to bind"),
+        (Launch(binds=(Bind("/proc/no/such/place", "/x"),)), ["true"], "nothing here to bind"),
         (Launch(env={"A=B": "x"}), ["true"], "cannot be an environment variable"),
     ],
 )
