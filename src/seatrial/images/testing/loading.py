@@ -55,9 +55,9 @@ def gaps(root: Root, objects: Mapping[str, elf.Elf], folders: list[str]) -> Iter
             if found is None:
                 yield Gap(path, library)
                 continue
-            lacking = found.header.offered and next(
-                (v for name, v in header.wanted if name == library and v not in found.header.offered), ""
-            )
+            offered = found.header.offered
+            wanted = [version for name, version in header.wanted if name == library]
+            lacking = next((version for version in wanted if version not in offered), "") if offered else ""
             if lacking:
                 yield Gap(path, library, lacking, found.real)
             if found.real.lstrip("/") not in seen:
