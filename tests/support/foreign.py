@@ -77,7 +77,12 @@ def python(folder: Path, packages: tuple[str, ...]) -> tuple[list[str], dict[str
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode != 0:
         pytest.skip(f"packages for {OTHER} cannot be had: {done.stderr.strip()[-200:]}")
-    program = [emulator(f"linux/{OTHER}"), "-L", str(folder / "root"), str(folder / "root/usr/bin/python3.11")]
+    program = [
+        emulator(f"linux/{OTHER}"),
+        "-L",
+        str(folder / "root"),
+        str(folder / "root/usr/bin/python3.11"),
+    ]
     return program, {"PYTHONHOME": str(folder / "root/usr"), "PYTHONPATH": str(folder / "site")}
 
 

@@ -16,7 +16,7 @@ from seatrial.images import runtime
 from seatrial.images.rootfs import locate, merged
 from seatrial.images.runtimes.copying import copied
 from seatrial.images.runtimes.probe import required
-from seatrial.images.runtimes.starting import MOST_LAYERS
+from seatrial.images.runtimes.local import MOST_LAYERS
 from seatrial.images.system import apt, failures, machine
 from seatrial.images.system.difference import write_difference
 from seatrial.images.system.processors import architecture as own_architecture
