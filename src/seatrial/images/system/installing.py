@@ -15,8 +15,8 @@ from seatrial.images import layout as oci
 from seatrial.images import runtime
 from seatrial.images.rootfs import locate, merged
 from seatrial.images.runtimes.copying import copied
-from seatrial.images.runtimes.probe import required
 from seatrial.images.runtimes.local import MOST_LAYERS
+from seatrial.images.runtimes.probe import required
 from seatrial.images.system import apt, failures, machine
 from seatrial.images.system.difference import write_difference
 from seatrial.images.system.processors import architecture as own_architecture
