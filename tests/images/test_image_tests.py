@@ -180,6 +180,18 @@ def test_a_missing_shared_object_and_an_import_that_needs_it(debian: Path, tmp_p
     assert "libq.so.6" in found["imports:native"].fix
 
 
+def test_a_gap_of_a_library_that_a_module_is_linked_to(debian: Path, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "deep/__init__.py": "",
+        "deep/_core.abi3.so": shared_object("libdeep.so", runpath="$ORIGIN/libs"),
+        "deep/libs/libdeep.so": shared_object("libdeeper.so", runpath="$ORIGIN"),
+        "deep/libs/libdeeper.so": shared_object("librdma.so.1"),
+    }
+    check = only_failure(verdict_of(debian, tmp_path, wheel("deep", "1", files)))
+    assert check.id == "libraries:librdma.so.1"
+    assert "deep/libs/libdeeper.so needs it" in check.message
+
+
 def shared_object(*needed: str, runpath: str = "") -> bytes:
     """A 64-bit x86 ELF file with a dynamic section and nothing else."""
     strings, tags = b"\0", []
@@ -211,6 +223,8 @@ def test_gaps_that_are_none(debian: Path, tmp_path: Path) -> None:
         "gpu/configured.so": shared_object("libconf.so.2"),
         "gpu/provider_cuda.so": shared_object("libcublasLt.so.12"),
         "numba/np/ufunc/tbbpool.cpython-311-x86_64-linux-gnu.so": shared_object("libtbb.so.12"),
+        "gpu/transport_fabric.so": shared_object("libfabric.so.1"),
+        "gpu/libdeeper.so": shared_object("librdma.so.1"),
     }
     system = [
         Item("etc/ld.so.conf.d/extra.conf", "# more\n/opt/extra\n"),
@@ -218,11 +232,13 @@ def test_gaps_that_are_none(debian: Path, tmp_path: Path) -> None:
     ]
     check = by_id(verdict_of(debian, tmp_path, wheel("gpu", "1", files), system))["libraries"]
     assert check.status == "pass", check
-    assert [line.rpartition("/")[2] for line in check.details] == [
+    assert sorted(line.rpartition("/")[2] for line in check.details) == [
         "driver.so: libcuda.so.1: comes with the GPU driver",
+        "libdeeper.so: librdma.so.1: no module is linked to it; if it is loaded by hand, an import says so",
         "preloaded.so: libfromother.so.3: another package has it and may load it first",
         "provider_cuda.so: libcublasLt.so.12: there is no CUDA in this image",
         "tbbpool.cpython-311-x86_64-linux-gnu.so: libtbb.so.12: an optional part",
+        "transport_fabric.so: libfabric.so.1: no module is linked to it; if it is loaded by hand, an import says so",
     ]
 
 

@@ -1,12 +1,14 @@
 """Shared objects that the loader would not find, or finds too old, found without running anything.
 
-Of the package folders, the working directory and the entry point, with all that they load. Three kinds of gaps are
+Of the package folders, the working directory and the entry point, with all that they load. Four kinds of gaps are
 no failure: libraries of the GPU driver, which the host brings; those that another wheel ships, since packages load
-them first by hand; and plugins for software that is absent.
+them first by hand; plugins for software that is absent; and gaps of objects that no module and no program is linked
+to, such as transports for networks that a machine may have: where one is missed, an import says so.
 """
 
 from __future__ import annotations
 
+import mmap
 import re
 from typing import TYPE_CHECKING
 
@@ -62,7 +64,35 @@ def check(subject: Subject) -> Iterator[Check]:
         yield failed("libraries:architecture", message, fix, (f"/{p}" for p in foreign))
     native = {p: o for p, o in objects.items() if machine is None or (o.machine, o.width) == machine}
     found = list(gaps(subject.root, native, search_folders(subject.root, architecture)))
-    yield from _answers(subject, found, len(native))
+    loose = native.keys() - _linked(subject, native, programs)
+    yield from _answers(subject, found, len(native), loose)
+
+
+def _linked(subject: Subject, objects: dict[str, elf.Elf], programs: tuple[str, ...]) -> set[str]:
+    """The objects that are loaded as soon as a module is imported or a program starts: what those are linked to."""
+    named: dict[str, list[str]] = {}
+    for path in objects:
+        named.setdefault(path.rpartition("/")[2], []).append(path)
+    own = {program.lstrip("/") for program in programs}
+    waiting = [path for path in objects if path in own or _is_module(subject, path)]
+    found = set(waiting)
+    while waiting:
+        for library in objects[waiting.pop()].needed:
+            new = [path for path in named.get(library.rpartition("/")[2], ()) if path not in found]
+            found.update(new)
+            waiting += new
+    return found
+
+
+def _is_module(subject: Subject, path: str) -> bool:
+    """By its name, or by the function that every module of Python begins with."""
+    if _EXTENSION.search(path):
+        return True
+    with (
+        subject.file(path).open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return content.find(b"PyInit_") >= 0
 
 
 def _stubs(subject: Subject) -> Iterator[Check]:
@@ -78,13 +108,13 @@ def _stubs(subject: Subject) -> Iterator[Check]:
             return
 
 
-def _answers(subject: Subject, found: list[Gap], count: int) -> Iterator[Check]:
+def _answers(subject: Subject, found: list[Gap], count: int, loose: set[str]) -> Iterator[Check]:
     shipped = _shipped(subject)
     missing: dict[str, list[str]] = {}
     old: dict[tuple[str, str, str], list[str]] = {}
     excused = []
     for gap in found:
-        excuse = _newer(subject, gap, shipped) if gap.version else _excuse(subject, gap, shipped)
+        excuse = _newer(subject, gap, shipped) if gap.version else _excuse(subject, gap, shipped, loose)
         if excuse:
             excused.append(f"/{gap.path}: {gap.version or gap.library}: {excuse}")
         elif gap.version:
@@ -146,7 +176,7 @@ def _advice(library: str, shipped: Shipped, dangling: str) -> str:
     return f"install the system package that has {library}, or a wheel that carries it"
 
 
-def _excuse(subject: Subject, gap: Gap, shipped: Shipped) -> str:
+def _excuse(subject: Subject, gap: Gap, shipped: Shipped, loose: set[str]) -> str:
     if _DRIVER.match(gap.library):
         return "comes with the GPU driver"
     if any(locate(subject.root, path)[1] is not None for path in shipped.get(gap.library, ())):
@@ -155,6 +185,8 @@ def _excuse(subject: Subject, gap: Gap, shipped: Shipped) -> str:
         return "an optional part"
     if _CUDA.match(gap.library) and not _other_major(gap.library, shipped):
         return "there is no CUDA in this image"
+    if gap.path in loose and not _CUDA.match(gap.library):
+        return "no module is linked to it; if it is loaded by hand, an import says so"
     return ""
 
 
