@@ -19,7 +19,7 @@ from seatrial.images import runtime
 from seatrial.images.runtime import Backend, Before, Bind, Launch, Publish
 from seatrial.images.runtimes import cgroups
 from seatrial.images.runtimes.trial import trial
-from support import roots
+from support import debian, roots, slim
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -305,6 +305,19 @@ def test_layouts_of_distributions(kind: str, backend: Backend, tmp_path: Path) -
         assert runtime.run(root, [], ALONE, backend=backend) == (0, "alone\n", "")
         return
     assert runtime.run(root, ["sh", "-c", "echo $0"], ALONE, backend=backend) == (0, "sh\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["debian", "python"])
+def test_layouts_with_a_real_python(kind: str, backend: Backend, tmp_path: Path) -> None:
+    """Debian's, in /usr with links to merge it, and one in /usr/local as in the images named python:slim."""
+    if kind == "python" and slim.unfit():
+        pytest.skip(slim.unfit())
+    layout = debian.base() if kind == "debian" else slim.base(tmp_path / kind)
+    root = runtime.prepare(layout)
+    asked = ["python3", "-c", "import json, ssl, sqlite3, sys; print(json.dumps(sys.prefix))"]
+    expected = '"/usr"\n' if kind == "debian" else '"/usr/local"\n'
+    assert runtime.run(root, asked, ALONE, backend=backend) == (0, expected, "")
 
 
 def test_a_trial_says_that_it_runs(backend: Backend) -> None:
