@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from seatrial.config.model import Call, Vulnerabilities
+from seatrial.config.model import Call, Model, Vulnerabilities
 from seatrial.images import cache as caches
-from seatrial.images.testing import suite
+from seatrial.images.testing import remembering, suite
 from seatrial.images.testing.model import TestSpec, Verdict
 from support.debian import PACKAGES, Item, base, folder, image, needs_bwrap, own_cache
 
@@ -115,6 +115,23 @@ def test_a_changed_file_of_the_tests_is_noticed(cache: Path, tmp_path: Path) -> 
     assert "inference" not in ran(layout, **asked)
     (tmp_path / "out.json").write_text("[2]")
     assert verdict_of(layout, **asked).verdict == "fail"
+
+
+@pytest.mark.parametrize("where", ["models/bert", "../beside/bert"])
+def test_a_model_that_changed_is_another_question(tmp_path: Path, where: str) -> None:
+    project = tmp_path / "project"
+    place = project / where
+    place.mkdir(parents=True)
+    (place / "config.json").write_text("{}")
+    spec = TestSpec(folder=str(project), models={"bert": Model(kind="huggingface", path=where)})
+
+    def key() -> dict[str, str]:
+        return remembering.keys(["models"], "sha256:" + "0" * 64, level="full", spec=spec, lock=None)
+
+    before = key()
+    assert key() == before
+    (place / "config.json").write_text('{"hidden_size": 8}')
+    assert key() != before
 
 
 def test_a_new_finding_counts_at_once(layout: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def check(subject: Subject) -> Iterator[Check]:
     here = gpus.machine()
     reason = why_not(built, hidden, here)
     if reason is None and built is not None and subject.python is None:
-        reason = (subject.no_python(), "take a base that has Python")
+        reason = (subject.no_python(), subject.python_advice())
     if reason is not None:
         yield _answer(subject, *reason)
         return

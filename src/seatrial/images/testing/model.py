@@ -131,6 +131,10 @@ class Subject(NamedTuple):
             return "the image has no Python"
         return f"the image's Python cannot be asked: {self.trouble.message}"
 
+    def python_advice(self) -> str:
+        """What to do about that."""
+        return "take a base that has Python" if self.trouble is None else self.trouble.fix
+
     def file(self, path: str) -> Path:
         """Where a path of `tree` lies in the store. Never write there."""
         return self.root.folder(self.tree[path][0]) / path

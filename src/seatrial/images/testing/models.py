@@ -70,7 +70,7 @@ def _one(subject: Subject, identifier: str, name: str, model: Model) -> Iterator
     here = f"images.NAME.test.models.{name}"
     if subject.python is None:
         yield failed(
-            identifier, f"{name} cannot be loaded: {subject.no_python()}", "take a base that has Python"
+            identifier, f"{name} cannot be loaded: {subject.no_python()}", subject.python_advice()
         )
         return
     if (model.kind == "torch") != (model.object is not None) or (model.kind != "torch" and not model.path):

@@ -45,6 +45,7 @@ _CODE = (
 )
 # Above this a file is known by its size and times, since reading it would cost more than the checks.
 _LARGEST = 64 << 20
+_FOLDERS = frozenset({"models", "model_data"})
 _ELSEWHERE = frozenset({"vulnerabilities", "reference", "folder"})
 
 
@@ -141,20 +142,23 @@ def code() -> str:
     return total.hexdigest()
 
 
-def _contents(value: Any, folder: Path) -> Iterator[tuple[str, str]]:
-    """The content of whatever the settings name that exists: a name too many costs a run too many, and no more."""
+def _contents(value: Any, folder: Path, *, beside: bool = False) -> Iterator[tuple[str, str]]:
+    """The content of whatever the settings name that exists: a name too many costs a run too many, and no more.
+
+    Folders count when they are in `folder`, and with `beside` when they are next to it; absolute ones are the image's.
+    """
     if isinstance(value, dict):
-        for one in value.values():
-            yield from _contents(one, folder)
+        for name, one in value.items():
+            yield from _contents(one, folder, beside=beside or name in _FOLDERS)
     elif isinstance(value, (list, tuple)):
         for one in value:
-            yield from _contents(one, folder)
+            yield from _contents(one, folder, beside=beside)
     elif isinstance(value, str) and value.strip("./") and "\n" not in value and "\0" not in value:
         place = folder / value
         with suppress(OSError):
             if stat.S_ISREG(place.stat().st_mode):
                 yield value, _content(place)
-            elif place.is_dir() and not value.startswith(("/", "..")):
+            elif place.is_dir() and not value.startswith("/") and (beside or not value.startswith("..")):
                 files = sorted(p for p in place.rglob("*") if p.is_file())
                 yield (
                     value,
