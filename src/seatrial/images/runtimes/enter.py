@@ -131,11 +131,12 @@ def map_range(flags: int, spec: Spec, uid: int, gid: int) -> bool:
         os.write(answer, b"+" if mapped else b"-")
         os._exit(0)
     os.close(ready)
+    os.close(answer)  # else a helper that dies would be waited for without end
     unshared = libc.unshare(NEW_USER | flags) == 0
     os.write(tell, b"+" if unshared else b"-")
     worked = bool(os.read(done, 1) == b"+")
     os.waitpid(helper, 0)
-    for descriptor in (tell, done, answer):
+    for descriptor in (tell, done):
         os.close(descriptor)
     if unshared and not worked and spec["owner"] == "0:0":
         map_one(uid, gid)

@@ -32,7 +32,7 @@ _TABLE = "/proc/sys/fs/binfmt_misc"
 def main() -> int:
     end = sys.argv.index("--")
     words = [word.split("=", 1) for word in sys.argv[1:end]]
-    spec = {key: value for key, value in words if key != "register"} | {"network": "host"}
+    spec = {key: value for key, value in words if key != "register"} | {"network": "host", "owner": "0:0"}
     enter.libc.prctl(enter.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(spec["parent"]):
         return enter.CANNOT
