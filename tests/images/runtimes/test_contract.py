@@ -136,7 +136,7 @@ def test_signals_reach_the_program_which_is_process_1(small: Root, backend: Back
         assert process.stdout.readline() == b"1\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b"got it\n"
-        assert process.wait(20) == 9
+        assert process.wait(90) == 9
 
 
 def test_with_init_a_signal_that_is_not_handled_ends_the_program(small: Root, backend: Backend) -> None:
@@ -146,7 +146,7 @@ def test_with_init_a_signal_that_is_not_handled_ends_the_program(small: Root, ba
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.terminate()
-        assert process.wait(20) == 128 + signal.SIGTERM
+        assert process.wait(90) == 128 + signal.SIGTERM
 
 
 def escaping(marker: str) -> list[str]:
