@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -83,9 +84,10 @@ def containers(folder: Path) -> dict[str, str]:
     """Variables that give Podman, Buildah and Skopeo a storage of their own in `folder`."""
     folder.mkdir(parents=True)
     settings = folder / "storage.conf"
-    settings.write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{folder / "graph"}"\nrunroot = "{folder / "run"}"\n'
-    )
+    # Podman waits ten seconds and more when the names of its sockets do not fit into an address, as in a test's folder.
+    short = Path(tempfile.mkdtemp(prefix="seatrial-"))
+    atexit.register(shutil.rmtree, short, ignore_errors=True)
+    settings.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder / "graph"}"\nrunroot = "{short}"\n')
     return {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings)}
 
 
