@@ -37,7 +37,7 @@ def small(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Root:
     return runtime.prepare(layout, roots.alpine_like(layout))
 
 
-@pytest.fixture(scope="session", params=get_args(Backend))
+@pytest.fixture(scope="module", params=get_args(Backend))
 def backend(
     request: pytest.FixtureRequest, small: Root, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backend]:
