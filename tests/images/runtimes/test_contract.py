@@ -245,7 +245,10 @@ def test_the_host_network_is_the_hosts_with_its_certificates_and_proxies(
             assert process.stdout.read() == b"http://127.0.0.1:1|\nreached\n"
 
 
-def test_memory_is_limited_for_all_processes_together(small: Root, backend: Backend) -> None:
+def test_memory_is_limited_for_all_processes_together(
+    small: Root, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     launch = Launch(total_memory=64 << 20, cpus=0.5, network="none")
     if backend in ("bwrap", "runc") and cgroups.problem(memory=True, cpus=True):
         assert len(runtime.remarks(launch, backend)) == 2
@@ -256,6 +259,7 @@ def test_memory_is_limited_for_all_processes_together(small: Root, backend: Back
     script = f"busybox mkfifo /tmp/end; {hold * 3} read word < /tmp/end; echo $word"
     done = runtime.run(small, ["sh", "-c", script], launch, timeout=60, backend=backend)
     assert done.stdout == "gone\n", done
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_secrets_are_in_no_argument_list(small: Root, backend: Backend) -> None:

@@ -79,6 +79,8 @@ def start(spec: Spec) -> None:
     enter.libc.prctl(enter.PR_SET_PDEATHSIG, signal.SIGKILL)
     enter.keep_only({0, 1, 2, *spec["keep"]})
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    # Podman's monitor writes a file `oom` where it was started when memory ends; nothing can be written here.
+    os.chdir("/proc")
     line = spec["client"]
     try:
         os.execve(line[0], line, {**os.environ, **spec["env"]})
