@@ -69,9 +69,7 @@ def check(subject: Subject) -> Iterator[Check]:
 def _one(subject: Subject, identifier: str, name: str, model: Model) -> Iterator[Check]:
     here = f"images.NAME.test.models.{name}"
     if subject.python is None:
-        yield failed(
-            identifier, f"{name} cannot be loaded: {subject.no_python()}", subject.python_advice()
-        )
+        yield failed(identifier, f"{name} cannot be loaded: {subject.no_python()}", subject.python_advice())
         return
     if (model.kind == "torch") != (model.object is not None) or (model.kind != "torch" and not model.path):
         wanted = "object: MODULE:NAME" if model.kind == "torch" else "path: FILE"
