@@ -16,7 +16,7 @@ demo: ## ship the example: check, fix, assemble, test, push, serve, verify, remo
 	@scripts/demo.sh
 
 test: setup ## run every test that this machine allows; what was skipped is said with its reason
-	@$(bin)/python -m pytest -q -n 3 --dist worksteal $(ARGS)
+	@$(bin)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 check: setup ## lint, types, import contracts, shell scripts: under a minute
 	@scripts/check.sh
