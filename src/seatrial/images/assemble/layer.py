@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Self
 import msgspec
 
 from seatrial.images.assemble import tar
-from seatrial.images.assemble.packing import GZIP_HEADER, gzip_trailer, pack
+from seatrial.images.assemble.packing import GZIP_HEADER, gzip_member, gzip_trailer, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -130,14 +130,11 @@ class LayerWriter:
         xattrs: Mapping[str, bytes] | None = None,
     ) -> None:
         """A file of `size` bytes that comes in pieces; each is compressed as a gzip member of its own."""
-        from isal import isal_zlib
-
         self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=xattrs))
         self._flush()
         for piece in pieces:
             self.plain(piece)
-            self.packed(GZIP_HEADER + pack(piece))
-            self.close_member(isal_zlib.crc32(piece), len(piece))
+            self.packed(gzip_member(piece))
         if pad := tar.padding(size):
             self._pend(pad)
 

@@ -10,9 +10,6 @@ That a connection is accepted within 250 ms cannot be seen here: the carrier to 
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +20,7 @@ from seatrial.images import runtime
 from seatrial.images.rootfs import locate
 from seatrial.images.runtimes.launch import DEFAULT_PATH
 from seatrial.images.testing.model import Check, Subject, failed, passed, skipped
-from seatrial.images.testing.serving import Server, started
+from seatrial.images.testing.serving import Server, end, started
 from seatrial.transport import TransportError
 
 if TYPE_CHECKING:
@@ -276,17 +273,14 @@ def _largest(server: Server, subject: Subject) -> Check:
 
 def _stop(server: Server, subject: Subject) -> Check:
     limit = min(_STOP_LIMIT, subject.spec.stop_timeout)
-    begin = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
-    try:
-        code = server.process.wait(limit)
-    except subprocess.TimeoutExpired:
+    ended = end(server, limit)
+    if not ended:
         return failed(
             "sagemaker:stop",
             f"the server still runs {limit:g} s after SIGTERM; SageMaker kills it after {_STOP_LIMIT:g} s",
             "handle SIGTERM; write the entry point as a list, since a shell does not hand the signal on without `exec`",
         )
-    return passed("sagemaker:stop", f"ended with {code}, {time.monotonic() - begin:.1f} s after SIGTERM")
+    return passed("sagemaker:stop", ended)
 
 
 def _log(server: Server) -> list[str]:

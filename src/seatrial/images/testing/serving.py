@@ -171,17 +171,25 @@ def _inference(server: Server, subject: Subject, call: Call, identifier: str) ->
 def _stop(server: Server, subject: Subject) -> Check:
     """SIGTERM as the platform sends it: the server has `stop_timeout` seconds before it would be killed."""
     limit = subject.spec.stop_timeout
-    begin = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
-    try:
-        code = server.process.wait(limit)
-    except subprocess.TimeoutExpired:
+    ended = end(server, limit)
+    if not ended:
         return failed(
             "stop",
             f"the server still runs {limit:g} s after SIGTERM",
             "handle SIGTERM; a shell as entry point must `exec` the server, or it does not hand the signal on",
         )
-    return passed("stop", f"ended with {code}, {time.monotonic() - begin:.1f} s after SIGTERM")
+    return passed("stop", ended)
+
+
+def end(server: Server, limit: float) -> str:
+    """Send SIGTERM, and say how and when the server ended; empty when it runs longer than `limit` seconds."""
+    begin = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        code = server.process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return ""
+    return f"ended with {code}, {time.monotonic() - begin:.1f} s after SIGTERM"
 
 
 def _advice(words: str) -> str:
