@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_LAYERS = 100
 """Overlay file systems take about 128 lower folders; registries and engines agree on less."""
 _LARGE = 8 << 20
+_VERY_LARGE = 128 << 20
 _BUCKETS = 8
 
 
@@ -45,6 +46,16 @@ def group(wheels: Sequence[LockedWheel], room: int) -> list[tuple[LockedWheel, .
 def is_large(wheel: LockedWheel) -> bool:
     """Whether a wheel gets a layer of its own where there is room."""
     return wheel.size >= _LARGE
+
+
+def halved(grouped: Sequence[tuple[LockedWheel, ...]], room: int) -> set[str]:
+    """Names of the wheels whose files go into two layers, which are then made, sent and pulled side by side.
+
+    One thread that packs and one connection that sends a very large wheel would decide how long all of it takes.
+    """
+    alone = [wheels[0] for wheels in grouped if len(wheels) == 1 and wheels[0].size >= _VERY_LARGE]
+    largest = sorted(alone, key=lambda w: (-w.size, w.name))
+    return {wheel.name for wheel in largest[: max(0, room - len(grouped))]}
 
 
 def shared(name: str, room: int) -> tuple[int, int]:

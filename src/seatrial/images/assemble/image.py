@@ -250,7 +250,11 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
     grouped = groups.group(wheels, room)
     ground = accounts.ground(tree, user, workdir, interpreter.missing, decided.removed)
     found = [parts.ground_part(layers.plan_ground(ground), ground)]
-    found += [parts.packages_part(layers.plan_wheels(g, scheme), g, room, interpreter) for g in grouped]
+    halved = groups.halved(grouped, room)
+    for group in grouped:
+        two = group[0].name in halved
+        plans = layers.plan_halves(group[0], scheme) if two else [layers.plan_wheels(group, scheme)]
+        found += [parts.packages_part(plan, group, room, interpreter, half=two) for plan in plans]
     if spec.bytecode:
         found += [
             parts.bytecode_part(layers.plan_bytecode(g, interpreter, threads), g, room, interpreter)

@@ -14,12 +14,12 @@ import os
 import posixpath
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from seatrial.images.assemble.refusal import refuse
-from seatrial.images.assemble.splice import read_entry, splice
+from seatrial.images.assemble.splice import digest_of, read_entry, splice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,9 @@ if __name__ == '__main__':
 """
 _LONGEST_SHEBANG = 127
 _MAX_PATH = 4095
+
+Half = Literal["largest files", "other files"]
+"""What of a very large wheel goes into a layer; RECORD is one of the other files."""
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +67,10 @@ class Placement(NamedTuple):
     content: bytes
     mode: int
     rewrite: bool = False
+
+
+Digests = dict[str, tuple[bytes, int]]
+"""sha256 and size of files, by their paths."""
 
 
 class Installed(NamedTuple):
@@ -202,45 +209,106 @@ def write_wheels(writer: LayerWriter, wheels: Sequence[Wheel], scheme: Scheme) -
     overwritten: dict[str, str] = {}
     compared: dict[str, dict[str, bytes]] = {wheel.filename: {} for wheel in wheels}
     for wheel in wheels:
-        seen = compared[wheel.filename]
-        files |= _write_wheel(writer, wheel, plans[wheel.filename], owner, scheme, overwritten, seen)
+        digests = _write_files(writer, wheel, plans[wheel.filename], owner, scheme, compared[wheel.filename])
+        for path, (digest, _) in digests.items():
+            (files if owner[path] == wheel.filename else overwritten)[path] = digest.hex()
+        files |= _write_record(writer, wheel, scheme, digests)
     disputed = tuple(sorted(p for p, digest in overwritten.items() if files[p] != digest))
     return Installed(files, disputed, compared)
 
 
-def _write_wheel(
+def write_half(writer: LayerWriter, wheel: Wheel, scheme: Scheme, half: Half) -> Installed:
+    """Write one half of the installed files of `wheel`; both together are the same as all of them.
+
+    Raises:
+        WheelError: a file of that half is damaged or contradicts RECORD.
+    """
+    plan = placements(wheel, scheme)
+    largest = _largest(plan)
+    here = [placed for placed in plan if (placed.path in largest) == (half == "largest files")]
+    paths = {placed.path: wheel.filename for placed in here}
+    record = [record_path(wheel, scheme)] if half == "other files" else []
+    for folder in folders_of([*paths, *record], scheme):
+        writer.add_directory(folder.lstrip("/"))
+    compared: dict[str, bytes] = {}
+    written = _write_files(writer, wheel, here, paths, scheme, compared)
+    files = {path: digest.hex() for path, (digest, _) in written.items()}
+    if record:
+        others = _recorded(wheel, [placed for placed in plan if placed.path in largest])
+        files |= _write_record(writer, wheel, scheme, {**written, **others})
+    return Installed(files, (), {wheel.filename: compared})
+
+
+def _largest(plan: Iterable[Placement]) -> set[str]:
+    """Paths of the largest files, which together are half of what is packed in the wheel or more."""
+    packed = {p.path: p.entry.packed for p in plan if p.entry is not None and not p.rewrite}
+    found: set[str] = set()
+    missing = sum(packed.values()) / 2
+    for path in sorted(packed, key=lambda path: (-packed[path], path)):
+        if missing <= 0:
+            break
+        found.add(path)
+        missing -= packed[path]
+    return found
+
+
+def _write_files(
     writer: LayerWriter,
     wheel: Wheel,
     plan: list[Placement],
-    owner: dict[str, str],
+    owner: Mapping[str, str],
     scheme: Scheme,
-    overwritten: dict[str, str],
     compared: dict[str, bytes],
-) -> dict[str, str]:
-    record = record_path(wheel, scheme)
-    root = posixpath.dirname(posixpath.dirname(record))
-    files: dict[str, str] = {}
-    rows: list[tuple[str, str, str]] = [(posixpath.relpath(record, root), "", "")]
+) -> Digests:
+    """Write those files of `plan` that the wheel owns; sha256 and size of all of them, by path."""
+    found: Digests = {}
     descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for placed in plan:
             if owner[placed.path] == wheel.filename:
-                digest, size = _write_file(writer, wheel, placed, descriptor, scheme.shebang)
-                files[placed.path] = digest.hex()
+                found[placed.path] = _write_file(writer, wheel, placed, descriptor, scheme.shebang)
                 if placed.entry is not None and not placed.rewrite:
-                    compared[placed.entry.name] = digest
+                    compared[placed.entry.name] = found[placed.path][0]
             else:
                 content = content_of(wheel, placed, descriptor, scheme.shebang)
-                digest, size = hashlib.sha256(content).digest(), len(content)
-                overwritten[placed.path] = digest.hex()
-            encoded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-            rows.append((_relative(placed.path, root), f"sha256={encoded}", str(size)))
+                found[placed.path] = hashlib.sha256(content).digest(), len(content)
     finally:
         os.close(descriptor)
+    return found
+
+
+def _write_record(writer: LayerWriter, wheel: Wheel, scheme: Scheme, digests: Digests) -> dict[str, str]:
+    record = record_path(wheel, scheme)
+    root = posixpath.dirname(posixpath.dirname(record))
+    rows = [(posixpath.relpath(record, root), "", "")]
+    for path, (digest, size) in digests.items():
+        encoded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        rows.append((_relative(path, root), f"sha256={encoded}", str(size)))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))
     writer.add_bytes(record.lstrip("/"), text.getvalue().encode())
-    return {**files, record: hashlib.sha256(text.getvalue().encode()).hexdigest()}
+    return {record: hashlib.sha256(text.getvalue().encode()).hexdigest()}
+
+
+def _recorded(wheel: Wheel, plan: Iterable[Placement]) -> Digests:
+    """What the wheel says of files that another layer has; who writes that one compares it with the content."""
+    found: Digests = {}
+    descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for placed in plan:
+            entry = placed.entry
+            assert entry is not None  # noqa: S101 - only files of the wheel are among the largest
+            said = wheel.record.get(entry.name)
+            if entry.digest:
+                digest = entry.digest
+            elif said is not None and said.algorithm == "sha256":
+                digest = said.digest
+            else:
+                digest = digest_of(descriptor, entry, said, wheel.filename)
+            found[placed.path] = digest, entry.size
+    finally:
+        os.close(descriptor)
+    return found
 
 
 def _relative(path: str, root: str) -> str:

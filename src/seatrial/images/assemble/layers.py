@@ -7,14 +7,15 @@ import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from functools import partial
+from typing import IO, TYPE_CHECKING, NamedTuple, cast, get_args
 
 import msgspec
 
 from seatrial.images.assemble.accounts import Ground, write_ground
 from seatrial.images.assemble.bytecode import RECIPE, need_interpreter, write_bytecode
 from seatrial.images.assemble.groups import describe
-from seatrial.images.assemble.install import Installed, Scheme, write_wheels
+from seatrial.images.assemble.install import Half, Installed, Scheme, write_half, write_wheels
 from seatrial.images.assemble.known import keep, open_wheel
 from seatrial.images.assemble.layer import LayerWriter, WrittenLayer
 from seatrial.images.assemble.source_layer import SourceFile, write_source
@@ -52,6 +53,30 @@ def plan_wheels(wheels: tuple[LockedWheel, ...], scheme: Scheme) -> LayerPlan:
         return installed
 
     return LayerPlan(describe(wheels), key, wheels, write)
+
+
+def plan_halves(wheel: LockedWheel, scheme: Scheme) -> list[LayerPlan]:
+    """The installed files of one very large wheel in two layers: its largest files, and the rest."""
+    lock, compared = threading.Lock(), dict[str, bytes]()
+
+    def write(half: Half, out: LayerWriter) -> Installed:
+        read = open_wheel(wheel)
+        installed = write_half(out, read, scheme, half)
+        with lock:
+            compared.update(installed.compared[wheel.filename])
+            keep(wheel, read, compared)
+        return installed
+
+    origin = [wheel.direct_url] if wheel.direct_url else []
+    return [
+        LayerPlan(
+            f"{describe([wheel])}, {half}",
+            _key("wheels", [(wheel.sha256, wheel.filename, *origin)], scheme, half),
+            (wheel,),
+            partial(write, half),
+        )
+        for half in get_args(Half)
+    ]
 
 
 def plan_bytecode(wheels: tuple[LockedWheel, ...], interpreter: Interpreter, threads: int) -> LayerPlan:

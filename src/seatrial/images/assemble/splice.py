@@ -90,15 +90,28 @@ def read_entry(
     if entry.method == DEFLATED and (whole := _whole(descriptor, entry, recorded)) is not None:
         return whole[1:]
     check, parts = _Check(entry, recorded, filename), []
-    source = (
-        (plain for _, plain in _inflate(descriptor, entry, filename))
-        if entry.method == DEFLATED
-        else _read(descriptor, entry, filename)
-    )
-    for plain in source:
+    for plain in _plain(descriptor, entry, filename):
         check.update(plain)
         parts.append(plain)
     return (parts[0] if len(parts) == 1 else b"".join(parts)), check.finish()
+
+
+def digest_of(descriptor: int, entry: Entry, recorded: Recorded | None, filename: str) -> bytes:
+    """The sha256 of a file of any size, with the same checks.
+
+    Raises:
+        WheelError: the stream is not whole or not what RECORD says.
+    """
+    check = _Check(entry, recorded, filename)
+    for plain in _plain(descriptor, entry, filename):
+        check.update(plain)
+    return check.finish()
+
+
+def _plain(descriptor: int, entry: Entry, filename: str) -> Iterator[bytes]:
+    if entry.method == STORED:
+        return _read(descriptor, entry, filename)
+    return (plain for _, plain in _inflate(descriptor, entry, filename))
 
 
 def _whole(descriptor: int, entry: Entry, recorded: Recorded | None) -> tuple[bytes, bytes, bytes] | None:

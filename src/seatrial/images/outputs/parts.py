@@ -44,12 +44,16 @@ def ground_part(plan: LayerPlan, ground: Ground) -> Part:
 
 
 def packages_part(
-    plan: LayerPlan, wheels: tuple[LockedWheel, ...], room: int, interpreter: Interpreter
+    plan: LayerPlan,
+    wheels: tuple[LockedWheel, ...],
+    room: int,
+    interpreter: Interpreter,
+    *,
+    half: bool = False,
 ) -> Part:
-    """The installed files of some wheels."""
-    return _part(
-        "packages", plan, _why_together(wheels, room), wheels, _group_facts(wheels, room, interpreter)
-    )
+    """The installed files of some wheels, or of one half of a very large one."""
+    why = f"half of a very large wheel: {size(wheels[0].size)}" if half else _why_together(wheels, room)
+    return _part("packages", plan, why, wheels, _group_facts(wheels, room, interpreter))
 
 
 def bytecode_part(
