@@ -124,11 +124,15 @@ class Criterion(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps under one heading. `always` stages run whatever happened; `gate` criteria must hold at the end."""
+    """Steps under one heading. `always` stages run whatever happened; `gate` criteria must hold at the end.
+
+    A stage that does not run always is skipped when an earlier one has failed, unless that one is in `despite`.
+    """
 
     name: str
     steps: tuple[Step, ...]
     always: bool = False
+    despite: tuple[str, ...] = ()
     gate: tuple[Criterion, ...] = ()
 
 
@@ -158,8 +162,14 @@ def check(plan: Plan) -> Plan:
         UsageError: names are not unique or not usable as folder names, or a reference leads nowhere.
     """
     seen: set[str] = set()
+    stages: set[str] = set()
     for stage in plan.stages:
         here: set[str] = set()
+        if unknown := set(stage.despite) - stages:
+            raise UsageError(
+                f"stage {stage.name!r} runs despite {min(unknown)!r}, which does not come before it"
+            )
+        stages.add(stage.name)
         for step in stage.steps:
             if not _NAME.fullmatch(step.name):
                 raise UsageError(f"step name {step.name!r} is not usable", fix="use letters, digits, . _ -")

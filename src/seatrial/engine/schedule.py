@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from seatrial.engine.plan import Criterion, Outcome, Plan, Retry, Stage, Step
 
 
@@ -94,7 +96,7 @@ def decide(plan: Plan, state: State, now: float) -> list[Decision]:
         if here.status in ("pass", "fail", "skip", "stopped"):
             continue
         if not stage.always:
-            if _failed(plan, state):
+            if _failed(plan, state, stage.despite):
                 return [End(stage, "skip", "")]
             if state.request == "cancel":
                 return _cancel(stage, state)
@@ -189,8 +191,12 @@ def _kill(plan: Plan, state: State) -> list[Decision]:
     return [Finish("stopped", "killed: nothing was torn down; the ledger stays for the reaper")]
 
 
-def _failed(plan: Plan, state: State) -> bool:
-    return any(state.stages[stage.name].status == "fail" for stage in plan.stages if not stage.always)
+def _failed(plan: Plan, state: State, despite: Collection[str]) -> bool:
+    return any(
+        state.stages[stage.name].status == "fail"
+        for stage in plan.stages
+        if not stage.always and stage.name not in despite
+    )
 
 
 def _verdict(plan: Plan, state: State) -> tuple[str, str]:
