@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import IO, TYPE_CHECKING, NamedTuple, cast, get_args
 
@@ -22,13 +24,14 @@ from seatrial.images.assemble.source_layer import SourceFile, write_source
 from seatrial.images.assemble.store import StoredLayer, Use, stored_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from seatrial.images.lock import LockedWheel
     from seatrial.images.probe import Interpreter
 
 _FORMAT = 6
 """Part of every key: raise it when the bytes of a layer change for the same inputs."""
+_TURN = 0.0003  # seconds, instead of 0.005
 
 
 class LayerPlan(NamedTuple):
@@ -134,7 +137,7 @@ def build(
         SeatrialError: one of them cannot be written; those that were are kept for the next run.
     """
     interrupted = threading.Event()
-    with ThreadPoolExecutor(threads) as pool:
+    with _short_turns(), ThreadPoolExecutor(threads) as pool:
         # The largest first: it decides how long all of it takes.
         largest_first = sorted(range(len(plans)), key=lambda n: -sum(w.size for w in plans[n].wheels))
         jobs = {n: pool.submit(_build_one, plans[n], use, point, ready, interrupted) for n in largest_first}
@@ -146,6 +149,17 @@ def build(
             for job in jobs.values():
                 job.cancel()
             raise
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let a thread that has inflated or hashed wait less long for one that runs Python: 0.3 s of 6 for a large stack."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _Interruptible:

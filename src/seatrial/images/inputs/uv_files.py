@@ -10,6 +10,7 @@ import msgspec
 
 from seatrial.images.inputs.listing import Listing  # noqa: TC001 - msgspec reads the annotation
 from seatrial.images.inputs.logins import netrc_text, with_login
+from seatrial.images.inputs.wheelhouse import page
 from seatrial.images.solving.metadata import Needs
 from seatrial.images.solving.stand_ins import folder_of
 from seatrial.images.uv_program import quiet
@@ -44,7 +45,10 @@ def write(state: State, means: Means, folder: Path) -> list[str]:
     _private(folder / "overrides.txt", "\n".join(state.asked.overrides))
     _private(folder / "limits.txt", "\n".join(state.asked.constraints))
     names = [str(folder / name) for name in state.asked.requirements]
-    _private(folder / "options.txt", _options(state, means))
+    pages = [folder / f"wheels-{number}.html" for number in range(len(means.wheels))]
+    for place, wheels in zip(pages, means.wheels, strict=True):
+        _private(place, page(wheels))
+    _private(folder / "options.txt", _options(state, means, pages))
     names.insert(0, str(folder / "options.txt"))
     placed = [one for one in state.asked.placed if name_in(one[0]) not in state.fixed]
     _private(folder / "fixed.txt", "".join(_fixed_line(line, state) for line, _ in state.asked.placed))
@@ -70,7 +74,7 @@ def _line(gap: Gap, state: State) -> str:
     return f"{name}{extras} @ {stand_in.as_uri()}"
 
 
-def _options(state: State, means: Means) -> str:
+def _options(state: State, means: Means, pages: list[Path]) -> str:
     """Indexes of project files and folders of wheels; those of requirement files are in their own lines.
 
     Here, not among the arguments: those would replace what the user's environment says.
@@ -85,7 +89,7 @@ def _options(state: State, means: Means) -> str:
     lines += [
         f"--extra-index-url {with_login(one, means.logins, means.env)}" for one in extra if one not in written
     ]
-    lines += [f"--find-links {folder.as_uri()}" for folder in means.wheels]
+    lines += [f"--find-links {place.as_uri()}" for place in pages]
     lines += [
         f"--find-links {folder_of(name, some).as_uri()}" for name, some in state.assumed.items() if some
     ]
