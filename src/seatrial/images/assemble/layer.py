@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _BATCH = 1 << 20
+_FEW = 32  # pieces of a batch
 _STORED_LIMIT = 0xFFFF
 
 
@@ -61,7 +62,11 @@ class Lane:
 
     def _work(self) -> None:
         while (batch := self._queue.get()) is not None:
-            self._hash.update(batch[0] if len(batch) == 1 else b"".join(batch))
+            if len(batch) <= _FEW:
+                for piece in batch:
+                    self._hash.update(piece)
+            else:  # each hashing lets other threads run, which costs more than copying what is small
+                self._hash.update(b"".join(batch))
 
 
 class LayerWriter:
@@ -114,8 +119,10 @@ class LayerWriter:
         """A file whose content is at hand."""
         size = len(content)
         self._pend(tar.header(name, size=size, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=xattrs))
-        self._worth_packing = self._worth_packing or len(content) > 0
-        self._pend(content + tar.padding(len(content)))
+        if size:
+            self._worth_packing = True
+            self._pend(content)
+            self._pend(tar.padding(size))
 
     def add_pieces(
         self,

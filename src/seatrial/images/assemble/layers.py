@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from seatrial.images.lock import LockedWheel
     from seatrial.images.probe import Interpreter
 
-_FORMAT = 6
+_FORMAT = 7
 """Part of every key: raise it when the bytes of a layer change for the same inputs."""
 _TURN = 0.0003  # seconds, instead of 0.005
 

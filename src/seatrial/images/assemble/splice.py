@@ -27,7 +27,7 @@ _WHOLE_AGAIN = 8 << 20
 _PIECE = 1 << 18  # of packed bytes: what one of them inflates to mostly fits a chunk, else the rest is copied
 # A member of its own costs every reader more than packing a small file again costs us; and what small files and
 # their headers share is then stored once.
-_PACKED_TOGETHER = 32 << 10
+_PACKED_TOGETHER = 16 << 10
 
 
 def splice(
