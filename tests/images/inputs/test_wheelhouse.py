@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from seatrial.images.resolve import Resolution
 
 
+# Not compressed, so that both wheels have the same size.
+WHOLE = ("inner.py", "inner-1.0.dist-info/RECORD")
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -39,10 +43,10 @@ def test_a_wheel_that_changed_is_hashed_again(
     monkeypatch.delenv("UV_FIND_LINKS")
     house = tmp_path / "house"
     (root / "requirements.txt").write_text("inner\n")
-    before = wheels.wheel(house, "inner", "1.0", {"inner.py": b"value = 1\n"})
+    before = wheels.wheel(house, "inner", "1.0", {"inner.py": b"value = 1\n"}, stored=WHOLE)
     state = before.stat()
     [first] = resolved("requirements.txt", find_links=(house,)).lock.wheels
-    after = wheels.wheel(house, "inner", "1.0", {"inner.py": b"value = 2\n"})
+    after = wheels.wheel(house, "inner", "1.0", {"inner.py": b"value = 2\n"}, stored=WHOLE)
     os.utime(after, ns=(state.st_atime_ns, state.st_mtime_ns))  # as unpacking an archive would
     assert after.stat().st_size == state.st_size
     [second] = resolved("requirements.txt", find_links=(house,), refresh=True).lock.wheels
