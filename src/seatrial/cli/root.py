@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("seatrial.cli.check", "check", "Find what is wrong in a repository, and fix it."),
     "ship": ("seatrial.cli.ship", "ship", "Check, build, test, push, deploy and verify one project."),
     "image": ("seatrial.cli.image", "image", "Assemble, run, test and push images."),
+    "build": ("seatrial.cli.build", "build", "Run a buildspec here as CodeBuild would."),
     "runs": ("seatrial.cli.runs", "runs", "List, show, follow, stop and resume runs."),
     "rules": ("seatrial.cli.rules", "rules", "List and explain the rules behind findings."),
     "doctor": (

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 NOT_STARTED = 127
 
 
+class Told(SeatrialError):  # noqa: N818 - says how it is shown, not what went wrong
+    """An error that the step's log tells of already: it becomes the step's error and is not printed again."""
+
+
 class Context:
     """What a step's function may use: where it is, what time it is, and the ledger.
 
@@ -102,7 +106,8 @@ def _run(launch: Launch) -> int:
         # A SeatrialError says everything itself; anything else is a fault of ours and needs its traceback.
         known = from_os(error) if isinstance(error, OSError) else error
         text = str(known) if isinstance(known, SeatrialError) else traceback.format_exc()
-        sys.stderr.write(text + "\n")
+        if not isinstance(error, Told):
+            sys.stderr.write(text + "\n")
         with suppress(SeatrialError):  # where the disk is full, the end of stderr must do
             _write(launch.folder / "result.json", {"error": text})
         return 1

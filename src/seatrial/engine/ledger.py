@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REMOVERS: dict[str, str] = {
     "process": "seatrial.engine.execute:remove_process",
     "tree": "seatrial.engine.trees:remove",
+    "build-state": "seatrial.builds.state:remove",
 }
 
 

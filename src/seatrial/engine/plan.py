@@ -127,12 +127,14 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """Steps under one heading. `always` stages run whatever happened; `gate` criteria must hold at the end.
 
     A stage that does not run always is skipped when an earlier one has failed, unless that one is in `despite`.
+    What a `renewed` stage made is made again when an ended run is reopened, and later stages that passed still stand.
     """
 
     name: str
     steps: tuple[Step, ...]
     always: bool = False
     despite: tuple[str, ...] = ()
+    renewed: bool = False
     gate: tuple[Criterion, ...] = ()
 
 

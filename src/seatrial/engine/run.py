@@ -126,7 +126,8 @@ def cancel(home: Path, run_id: str, *, what: str = "cancel") -> str:
 def reopen(journal: Journal, run_id: str) -> None:
     """Make an ended run ready to go on at the first step whose result no longer stands.
 
-    A result stands when the step passed and nothing that it created has been torn down since.
+    A result stands when the step passed and nothing that it created has been torn down since. A stage that is
+    renewed is done again for itself when one of its results does not stand.
     """
     plan = journal.plan(run_id)
     rows = {
@@ -138,14 +139,16 @@ def reopen(journal: Journal, run_id: str) -> None:
     again = False
     with journal.transaction() as db:
         for stage in plan.stages:
+            lost = {step.name for step in stage.steps if rows[step.name] != "pass" or step.name in torn}
+            renew = stage.renewed and bool(lost) and not any(rows[name] == "fail" for name in lost)
             for step in stage.steps:
-                again = again or rows[step.name] != "pass" or step.name in torn
-                if again or stage.always:
+                again = again or (step.name in lost and not renew)
+                if again or renew or stage.always:
                     db.execute(
                         "UPDATE steps SET status='pending', ended=NULL, due=0 WHERE run=? AND name=?",
                         (run_id, step.name),
                     )
-            if again or stage.always:
+            if again or renew or stage.always:
                 db.execute(
                     "UPDATE stages SET status='pending', ended=NULL, error='' WHERE run=? AND name=?",
                     (run_id, stage.name),

@@ -1,0 +1,183 @@
+"""From what somebody asks for to the plan of a build: find the buildspec, read it, and split off what is secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from seatrial.builds import environment, phases, plan, setup
+from seatrial.builds.model import DEFAULT_NAME, PHASES, Buildspec, Env
+from seatrial.builds.setup import HOUR, Wanted
+from seatrial.findings import Finding
+from seatrial.sources.text import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from seatrial.builds.reading import Reading
+    from seatrial.engine.plan import Plan
+
+INLINE = "/codebuild/readonly/buildspec.yml"
+"""Where CodeBuild has a buildspec that is given as text."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller wants. Only `source` must be there.
+
+    `source` is what is built: a folder, a git URL, a zip file or an s3:// address; `folder` is where its files can be
+    read before the build (the same for a folder). `buildspec` is a path in it or a text. `variables` are those of the
+    start; secrets among them are known by their names, or listed in `secret`. `timeout` and `queued_timeout` are in
+    seconds, `concurrent` is how many builds may run at a time (0: any number).
+    """
+
+    source: str
+    folder: Path | None = None
+    source_version: str = ""
+    secondary: dict[str, str] = {}
+    project: str = ""
+    buildspec: str = ""
+    variables: dict[str, str] = {}
+    secret: tuple[str, ...] = ()
+    executor: Literal["host", "image"] = "host"
+    image: tuple[str, ...] = ()
+    image_name: str = ""
+    runtime: str = ""
+    credentials: bool = False
+    timeout: float = HOUR
+    queued_timeout: float = 8 * HOUR
+    concurrent: int = 0
+    from_phase: str = ""
+    artifacts_to: str = ""
+    reports_to: str = ""
+    cache_at: str = ""
+    breakpoints: bool = False
+    check: bool = True
+    batch: str = ""
+    refusal: plan.Refusal | None = None
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A build that can be begun: `environ` must be in the environment of whoever executes the plan."""
+
+    plan: Plan
+    spec: Buildspec | None
+    findings: tuple[Finding, ...]
+    environ: dict[str, str]
+
+
+def start(asked: Asked, caller: Mapping[str, str]) -> Started:
+    """Read the buildspec and make the plan. `caller` is the environment of whoever asks.
+
+    Raises:
+        UsageError: a variable's name cannot be one, or the project's name.
+        SourceError: the buildspec cannot be read, or is not UTF-8.
+    """
+    environment.check(asked.variables)
+    folder = asked.folder or Path(asked.source)
+    reading, path, inline = _read(asked, folder)
+    spec = reading.spec
+    identity = environment.identify(
+        asked.project or environment.project_name(folder),
+        caller,
+        image=asked.image_name or asked.executor,
+        source_version=asked.source_version,
+        batch=asked.batch,
+    )
+    hidden = {*asked.secret, *filter(setup.looks_secret, asked.variables)}
+    found = _findings(asked, reading, folder)
+    refusal = asked.refusal or _refusal(asked, reading, found)
+    wanted = Wanted(
+        identity=identity,
+        source=str(Path(asked.source).resolve()) if Path(asked.source).exists() else asked.source,
+        source_version=asked.source_version,
+        secondary=asked.secondary,
+        spec_path=path,
+        inline=inline,
+        variables={name: value for name, value in asked.variables.items() if name not in hidden},
+        secrets=tuple(sorted(hidden)),
+        executor=asked.executor,
+        image=asked.image,
+        runtime=asked.runtime,
+        credentials=asked.credentials,
+        timeout=asked.timeout,
+        artifacts_to=asked.artifacts_to,
+        reports_to=asked.reports_to,
+        cache_at=asked.cache_at,
+        breakpoints=asked.breakpoints,
+    )
+    work: tuple[phases.Work, ...] = ()
+    if spec is not None:
+        wanted, work = _with_spec(wanted, spec)
+    what = plan.build(
+        wanted,
+        work,
+        subject=str(folder.resolve()),
+        secrets={name: f"env:{_carrier(name)}" for name in hidden},
+        refusal=refusal,
+        concurrent=asked.concurrent,
+        queued_timeout=asked.queued_timeout,
+        from_phase=asked.from_phase.upper(),
+    )
+    carried = {_carrier(name): asked.variables[name] for name in hidden}
+    return Started(plan=what, spec=spec, findings=found, environ=carried)
+
+
+def _carrier(name: str) -> str:
+    """The variable by which a secret reaches the step that needs it: the build's PATH is not this process's."""
+    return f"SEATRIAL_BUILD_{name}"
+
+
+def _read(asked: Asked, folder: Path) -> tuple[Reading, str, str]:
+    from seatrial.builds import reading
+
+    given = asked.buildspec
+    if "\n" in given.strip() or given.lstrip().startswith(("version:", "{")):
+        return reading.read(Source(INLINE, given)), "", given
+    path = given or DEFAULT_NAME
+    if Path(path).is_absolute() and Path(path).is_file():
+        # CodeBuild takes paths in the source only; one from elsewhere is a text for it.
+        from seatrial.sources.text import read
+
+        source = read(Path(path))
+        return reading.read(source), "", source.text
+    return reading.load(folder, path), path, ""
+
+
+def _with_spec(wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Work, ...]]:
+    work = tuple(
+        phases.work(name.upper(), spec.phases[name], spec.run_as) for name in PHASES if name in spec.phases
+    )
+    hidden = tuple(name for name in spec.env.variables if setup.looks_secret(name))
+    # A value that is secret by its name is read from the source again: the plan is written down.
+    shown = {name: value for name, value in spec.env.variables.items() if name not in hidden}
+    install = spec.phases.get("install")
+    artifacts = tuple(filter(None, (spec.artifacts, *spec.secondary_artifacts)))
+    wanted = msgspec.structs.replace(
+        wanted,
+        version=spec.version,
+        env=msgspec.structs.replace(spec.env, variables=shown),
+        hidden=hidden,
+        shared=any(item.run_as not in ("", "root") for item in work),
+        runtimes={name: text.value for name, text in install.runtime_versions.items()} if install else {},
+        phases=tuple(
+            f"{item.name}: {len(item.commands)} commands"
+            + (f", {len(item.finally_)} finally" if item.finally_ else "")
+            for item in work
+        ),
+        artifacts=artifacts,
+        reports=spec.reports,
+        cache=spec.cache,
+    )
+    return wanted, work
+
+
+def _findings(asked: Asked, reading: Reading, folder: Path) -> tuple[Finding, ...]:
+    return reading.refusals
+
+
+def _refusal(asked: Asked, reading: Reading, found: Iterable[Finding]) -> plan.Refusal | None:
+    if reading.spec is None:
+        return plan.Refusal("DOWNLOAD_SOURCE", "YAML_FILE_ERROR", (reading.refusals[0].message,))
+    return None

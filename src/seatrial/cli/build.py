@@ -1,0 +1,22 @@
+"""`seatrial build`: the table of its commands."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import click
+
+from seatrial.cli.root import LazyGroup
+
+
+class BuildGroup(LazyGroup):
+    """Commands about builds, imported when they run."""
+
+    table: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "run": ("seatrial.cli.build_run", "run", "Run a buildspec here as CodeBuild would."),
+    }
+
+
+@click.group(cls=BuildGroup, epilog="Example: seatrial build run . --on host")
+def build() -> None:
+    """Run buildspecs on this machine: in processes, or in an image."""
