@@ -14,6 +14,11 @@ class BuildGroup(LazyGroup):
 
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
         "run": ("seatrial.cli.build_run", "run", "Run a buildspec here as CodeBuild would."),
+        "generate": (
+            "seatrial.cli.build_generate",
+            "generate",
+            "Write a build of a project for CodeBuild or GitHub.",
+        ),
     }
 
 
