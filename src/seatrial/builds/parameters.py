@@ -138,8 +138,12 @@ def _stored(wanted: Mapping[str, str], session: Session, places: Mapping[str, st
             wanted,
         )
         for found in answer["Parameters"]:
-            for name in (found["Name"], found.get("ARN", "")):
-                known[name] = known[name + found.get("Selector", "")] = found["Value"]
+            selectors = (found["Selector"],) if found.get("Selector") else ("", f":{found.get('Version')}")
+            known |= {
+                name + end: found["Value"]
+                for name in (found["Name"], found.get("ARN", ""))
+                for end in selectors
+            }
     for variable, name in wanted.items():
         if name not in known:
             raise Refused(
