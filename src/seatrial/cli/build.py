@@ -19,6 +19,13 @@ class BuildGroup(LazyGroup):
             "generate",
             "Write a build of a project for CodeBuild or GitHub.",
         ),
+        "reports": (
+            "seatrial.cli.build_reports",
+            "reports",
+            "Show test and coverage reports, and their trend.",
+        ),
+        "timeline": ("seatrial.cli.build_timeline", "timeline", "Show when each phase of a build ran."),
+        "cost": ("seatrial.cli.build_cost", "cost", "Show what a build costs on CodeBuild, and quotas."),
     }
 
 

@@ -20,10 +20,11 @@ _LINES = 6
 
 
 def data(report: Report) -> dict[str, Any]:
-    """The report as JSON: its own fields, and the sums that people ask for. Read back by `from_data`."""
+    """The report as JSON: its own fields, `totals` for programs and `summary`, a line for people. Read back by `from_data`."""
     held: dict[str, Any] = msgspec.to_builtins(report)
     sums = covered(report.coverage)
-    held["summary"] = (
+    held["summary"] = headline(report).partition(": ")[2]
+    held["totals"] = (
         {"total": report.total, "pass_rate": pass_rate(report.counts), "duration": report.duration}
         if report.type == "TEST"
         else {

@@ -32,16 +32,16 @@ def trend(runs: Iterable[Mapping[str, Any]]) -> list[Point]:
 
 
 def _point(run: Mapping[str, Any], held: Mapping[str, Any]) -> Point:
-    summary = held.get("summary") or {}
+    totals = held.get("totals") or {}
     of_tests = held.get("type") == "TEST"
     return Point(
         run=run["id"],
         started=run.get("started"),
         report=str(held.get("name", "")),
         status=str(held.get("status", "")),
-        total=int(summary.get("total" if of_tests else "lines") or 0),
-        rate=summary.get("pass_rate" if of_tests else "line_percent"),
-        duration=summary.get("duration") if of_tests else None,
+        total=int(totals.get("total" if of_tests else "lines") or 0),
+        rate=totals.get("pass_rate" if of_tests else "line_percent"),
+        duration=totals.get("duration") if of_tests else None,
     )
 
 
