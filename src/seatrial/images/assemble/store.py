@@ -38,6 +38,7 @@ KINDS = (
     "known",
     "tests",
     "smoke",
+    "build-caches",
 )
 
 
