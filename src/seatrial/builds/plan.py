@@ -78,7 +78,14 @@ def build(
 
 def _call(name: str, title: str, function: str, inputs: dict[str, Any], **fields: Any) -> Step:
     secrets = fields.pop("secrets", {})
-    action = Call(target=f"seatrial.builds.steps:{function}", inputs=inputs, secrets=secrets)
+    module = {
+        "download": "downloading",
+        "reports": "uploading",
+        "artifacts": "uploading",
+        "save": "uploading",
+    }
+    target = f"seatrial.builds.{module.get(function, 'steps')}:{function}"
+    action = Call(target=target, inputs=inputs, secrets=secrets)
     return Step(name=name, title=title, action=action, interrupted="fail", **fields)
 
 
@@ -141,7 +148,16 @@ def _commands(
 
 
 def _upload(wanted: Wanted, data: dict[str, Any], despite: tuple[str, ...]) -> Stage:
-    return Stage(name="UPLOAD_ARTIFACTS", steps=(), despite=despite)
+    parts = [
+        ("reports", "read the reports", wanted.reports),
+        ("artifacts", "collect the artifacts", wanted.artifacts),
+    ]
+    steps = tuple(
+        _call(name, title, name, _common(data), timeout=wanted.timeout)
+        for name, title, there in parts
+        if there
+    )
+    return Stage(name="UPLOAD_ARTIFACTS", steps=steps, despite=despite)
 
 
 def _finalizing(data: dict[str, Any], before: list[str]) -> Stage:

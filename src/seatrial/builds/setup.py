@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from seatrial.builds.environment import Identity
-from seatrial.builds.model import Artifacts, Cache, Env, ReportGroup  # noqa: TC001 - msgspec reads them
+from seatrial.builds.model import Artifacts, Buildspec, Cache, Env, Phase, ReportGroup
 
 HOUR = 3600.0
 _SECRET = re.compile(r"(?i)passw(or)?d|passphrase|secret|token|credential|api_?key|private_?key|access_?key")
@@ -39,11 +39,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = ""
     shared: bool = False
     credentials: bool = False
-    runtimes: dict[str, str] = {}
+    install: Phase | None = None
     phases: tuple[str, ...] = ()
     timeout: float = HOUR
     artifacts: tuple[Artifacts, ...] = ()
     artifacts_to: str = ""
+    packaging: Literal["NONE", "ZIP"] = "NONE"
     reports: tuple[ReportGroup, ...] = ()
     reports_to: str = ""
     cache: Cache | None = None
@@ -72,6 +73,16 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inside_sources(self) -> str:
         return f"{self.inside_output}/{self.source}/src"
+
+
+def spec_of(wanted: Wanted) -> Buildspec:
+    """As much of the buildspec as environment and runtimes depend on."""
+    return Buildspec(
+        path=wanted.spec_path,
+        version=wanted.version,
+        env=wanted.env,
+        phases={} if wanted.install is None else {"install": wanted.install},
+    )
 
 
 def looks_secret(name: str) -> bool:

@@ -50,6 +50,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     concurrent: int = 0
     from_phase: str = ""
     artifacts_to: str = ""
+    packaging: Literal["NONE", "ZIP"] = "NONE"
     reports_to: str = ""
     cache_at: str = ""
     breakpoints: bool = False
@@ -103,6 +104,7 @@ def start(asked: Asked, caller: Mapping[str, str]) -> Started:
         credentials=asked.credentials,
         timeout=asked.timeout,
         artifacts_to=asked.artifacts_to,
+        packaging=asked.packaging,
         reports_to=asked.reports_to,
         cache_at=asked.cache_at,
         breakpoints=asked.breakpoints,
@@ -160,7 +162,7 @@ def _with_spec(wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Wo
         env=msgspec.structs.replace(spec.env, variables=shown),
         hidden=hidden,
         shared=any(item.run_as not in ("", "root") for item in work),
-        runtimes={name: text.value for name, text in install.runtime_versions.items()} if install else {},
+        install=msgspec.structs.replace(install, commands=(), finally_=()) if install else None,
         phases=tuple(
             f"{item.name}: {len(item.commands)} commands"
             + (f", {len(item.finally_)} finally" if item.finally_ else "")

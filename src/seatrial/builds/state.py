@@ -18,7 +18,7 @@ from seatrial.files import remove_tree, write_atomic
 from seatrial.masking import Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from seatrial.builds.setup import Place
     from seatrial.engine.call import Context
@@ -66,18 +66,32 @@ def _away(folder: Path) -> None:
 
 
 def hidden(place: Place | str) -> dict[str, str]:
-    """Names and values that must be nowhere on disk; none where there is no state."""
+    """Variables whose values must be nowhere on disk; none where there is no state."""
+    return _hidden(place)["variables"]  # type: ignore[no-any-return]
+
+
+def masked(place: Place | str) -> list[str]:
+    """All texts that must not be shown: the values of those variables, and what is inside of those that are JSON."""
+    return _hidden(place)["masked"]  # type: ignore[no-any-return]
+
+
+def hide(place: Place | str, values: Mapping[str, str], *, masked: Iterable[str] = ()) -> None:
+    """Add such variables."""
+    if values or masked:
+        before = _hidden(place)
+        now = {
+            "variables": {**before["variables"], **values},
+            "masked": sorted({*before["masked"], *values.values(), *masked}),
+        }
+        write_atomic(_root(place) / _HIDDEN, json.dumps(now), mode=0o600)
+
+
+def _hidden(place: Place | str) -> dict[str, Any]:
     try:
-        found: dict[str, str] = json.loads((_root(place) / _HIDDEN).read_bytes())
+        found: dict[str, Any] = json.loads((_root(place) / _HIDDEN).read_bytes())
     except FileNotFoundError:
-        return {}
+        return {"variables": {}, "masked": []}
     return found
-
-
-def hide(place: Place | str, values: Mapping[str, str]) -> None:
-    """Add such values."""
-    if values:
-        write_atomic(_root(place) / _HIDDEN, json.dumps({**hidden(place), **values}), mode=0o600)
 
 
 def _root(place: Place | str) -> Path:
@@ -121,7 +135,7 @@ def folder(place: Place) -> str:
 def keep(place: Place, name: str) -> None:
     """Write down variables and folder as they are now, without what is secret."""
     values = hidden(place)
-    mask = Mask(values.values())
+    mask = Mask(masked(place))
     left = {
         key: value
         for key, value in variables(place).items()

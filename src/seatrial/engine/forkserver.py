@@ -8,6 +8,7 @@ with its supervisor; shims do not.
 from __future__ import annotations
 
 import array
+import importlib
 import json
 import os
 import signal
@@ -127,11 +128,21 @@ def _launch(request: dict[str, Any], held: tuple[int, ...]) -> tuple[bytes, list
     from seatrial.engine.shim import fork_shim
 
     launch = msgspec.convert(request["launch"], Launch, dec_hook=lambda kind, value: kind(value))
+    _know(launch.what)
     pid = fork_shim(launch, held, program(launch))
     try:
         return b"ok", [os.pidfd_open(pid)]
     except ProcessLookupError:
         return b"ok", []
+
+
+def _know(what: dict[str, Any]) -> None:
+    """Import a step's module here, once for all steps that are forked from now on. Steps leave costly imports to
+    their functions, and one that cannot be imported says so itself.
+    """
+    if what["type"] == "call":
+        with suppress(Exception):
+            importlib.import_module(what["target"].partition(":")[0])
 
 
 def _guard(request: dict[str, Any]) -> tuple[bytes, list[int]]:

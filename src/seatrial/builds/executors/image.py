@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 OUTPUT = "/codebuild/output"
 STATE = "/codebuild/output/tmp"
-_STOCK = ("PATH", "LC_CTYPE", "TZ")
 
 
 def seen(output: Path, state: Path) -> tuple[str, str]:  # noqa: ARG001 - the contract's
@@ -30,11 +29,11 @@ def seen(output: Path, state: Path) -> tuple[str, str]:  # noqa: ARG001 - the co
 
 
 def base(wanted: Wanted) -> dict[str, str]:
-    """The image's own variables, over what this machine passes on for reaching the network."""
+    """The image's own variables. What this machine passes on for reaching the network comes with the container."""
     passed = environment.passed(os.environ, credentials=wanted.credentials)
-    around = {name: value for name, value in passed.items() if name not in _STOCK}
+    kept = ("LC_CTYPE", "TZ", *(environment.CREDENTIALS if wanted.credentials else ()))
     own = dict(str(item).partition("=")[::2] for item in _root(wanted).settings.get("Env") or [])
-    return {**around, "LC_CTYPE": passed["LC_CTYPE"], "TZ": passed["TZ"], **own}
+    return {**{name: passed[name] for name in kept if name in passed}, **own}
 
 
 def home() -> str:
@@ -84,10 +83,11 @@ def _launch(
     return Launch(
         env=env or {},
         user="0",
-        workdir=OUTPUT if env is None else env.get("PWD", OUTPUT),
+        workdir="/",
         entrypoint=(),
         binds=(Bind(str(output), OUTPUT, read_only=False), Bind(str(state), STATE, read_only=False)),
         init=True,
+        die_with_parent=False,
         terminal=terminal,
     )
 

@@ -1,0 +1,152 @@
+"""DOWNLOAD_SOURCE: the sources, the values from AWS, the runtimes, and out of them what the first command finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial.builds import environment, executors, shell, state, worker
+from seatrial.builds.log import phase
+from seatrial.builds.setup import Place, Wanted, spec_of
+from seatrial.files import remove_tree, write_atomic
+
+if TYPE_CHECKING:
+    from seatrial.builds.log import Log
+    from seatrial.engine.call import Context
+
+
+def download(
+    context: Context, wanted: dict[str, Any], place: dict[str, Any], container: str
+) -> dict[str, Any]:  # noqa: ARG001 - the engine's
+    """Fetch the sources and make the environment of the commands."""
+    build, there = msgspec.convert(wanted, Wanted), msgspec.convert(place, Place)
+    with phase("DOWNLOAD_SOURCE", state.masked(there)) as log:
+        log.say("Waiting for DOWNLOAD_SOURCE")
+        identity, folders = _fetch(build, there)
+        log.say("Phase is DOWNLOAD_SOURCE")
+        log.say(f"CODEBUILD_SRC_DIR={there.inside_sources}")
+        at = (
+            f"{there.inside_sources}/{build.spec_path}"
+            if build.spec_path
+            else "/codebuild/readonly/buildspec.yml"
+        )
+        log.say(f"YAML location is {at}")
+        log.say("Processing environment variables")
+        given = {**build.variables, **state.hidden(there)}
+        resolved = _resolve(build, there, given)
+        executor = executors.module(build.executor)
+        values = environment.variables(
+            spec_of(build),
+            identity,
+            project={},
+            start=given,
+            source_dirs=folders,
+            base=executor.base(build),
+            resolved=resolved,
+            home=executor.home(),
+        )
+        state.begin(there, values, there.inside_sources)
+        _select(build, there, container, log)
+        log.say(f"Moving to directory {there.inside_sources}")
+        if build.cache is None or not build.cache.paths:
+            log.say("Unable to initialize cache download: no paths specified to be cached")
+        log.say(f"Phases found in YAML: {len(build.phases)}")
+        for line in build.phases:
+            log.say(f" {line}")
+    return {"commit": identity.resolved_version}
+
+
+def restore(build: Wanted, place: Place, name: str) -> None:
+    """Go on in a new container where the phase `name` began before; secret values are asked for again."""
+    values, folder = state.kept(place, name)
+    resolved = _resolve(build, place, {**build.variables, **state.hidden(place)})
+    state.begin(place, {**values, **resolved, **state.hidden(place)}, folder)
+
+
+def _fetch(build: Wanted, place: Place) -> tuple[environment.Identity, dict[str, Path]]:
+    """Bring the sources into the workspace; what an earlier attempt brought is replaced."""
+    from seatrial.builds import sources
+
+    top = Path(place.sources).parent
+    remove_tree(top)
+    top.mkdir(mode=0o755, parents=True)
+    got = sources.fetch(build.source, Path(place.sources))
+    others = {name: sources.Wanted(*where) for name, where in build.secondary.items()}
+    more = sources.fetch_secondary(others, top / "secondary") if others else {}
+    folders = {"": Path(place.inside_sources)}
+    folders |= {name: Path(f"{place.inside_output}/{place.source}/secondary/{name}") for name in more}
+    identity = msgspec.structs.replace(
+        build.identity,
+        resolved_version=build.identity.resolved_version or got.commit,
+        source_url=build.identity.source_url or got.url,
+        versions={name: fetched.commit for name, (_, fetched) in more.items()},
+        urls={name: fetched.url for name, (_, fetched) in more.items()},
+    )
+    return identity, folders
+
+
+def _resolve(build: Wanted, place: Place, given: dict[str, str]) -> dict[str, str]:
+    """Values that are in no plan: from AWS, and those of the buildspec that are secret by their names."""
+    values: dict[str, str] = {}
+    if build.hidden:
+        values |= {name: text for name, text in _written(build, place).items() if name in build.hidden}
+    if build.env.parameter_store or build.env.secrets_manager:
+        from seatrial.builds import parameters
+
+        values |= parameters.resolve(spec_of(build), parameters.session(build.identity.region), given=given)
+        state.hide(place, {}, masked=parameters.maskable(values.values()))
+    state.hide(place, {name: value for name, value in values.items() if name not in given})
+    return values
+
+
+def _written(build: Wanted, place: Place) -> dict[str, str]:
+    """The variables as the buildspec has them."""
+    from seatrial.builds import reading
+    from seatrial.sources.text import Source
+
+    found = (
+        reading.load(Path(place.sources), build.spec_path)
+        if build.spec_path
+        else reading.read(Source("buildspec", build.inline))
+    )
+    return {} if found.spec is None else {name: text.value for name, text in found.spec.env.variables.items()}
+
+
+def _select(build: Wanted, place: Place, container: str, log: Log) -> None:
+    """Put the runtimes that the buildspec selects first in PATH."""
+    from seatrial.builds import runtimes
+
+    wanted = build.install.runtime_versions if build.install else {}
+    image = build.identity.image if build.executor == "image" else ""
+    spec = spec_of(build)
+    if not wanted or (image and not runtimes.supports(image)):
+        chosen = runtimes.select(spec, {}, image=image)
+    else:
+        there = runtimes.found(lambda text: output(place, container, text), wanted)
+        chosen = runtimes.select(spec, there.versions, image=image, installed=there.installed)
+    for line in (*chosen.log, *chosen.notes):
+        log.say(line)
+    if chosen.path or chosen.variables:
+        state.begin(place, runtimes.folders(chosen, state.variables(place)), place.inside_sources)
+
+
+def output(place: Place, container: str, text: str, *, deadline: float | None = None) -> str:
+    """What `text` prints when sh runs it in the build's container, with its variables and in its folder.
+
+    Raises:
+        Gone: the container ended.
+        Late: the build's time is over.
+    """
+    said: list[bytes] = []
+    inside = worker.Container(Path(place.state), Path(container), said.append)
+    try:
+        inside.drain()
+        said.clear()
+        script = shell.script(text, place.inside_state, keep=False)
+        write_atomic(Path(place.state) / shell.SCRIPT, script.encode(errors="surrogateescape"), mode=0o600)
+        inside.run("/bin/sh", deadline=place.deadline if deadline is None else deadline)
+    finally:
+        inside.close()
+    return b"".join(said).decode(errors="replace")
