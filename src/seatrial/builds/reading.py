@@ -70,7 +70,7 @@ def read(source: Source) -> Reading:
         cause = error.__cause__
         if cause is not None and (hasattr(cause, "problem") or hasattr(cause, "context")):
             return Reading(None, (syntax(source, cause),))
-        return Reading(None, (msgspec.structs.replace(error.finding, rule="buildspec/yaml"),))
+        return Reading(None, (error.finding,))
     # Of several documents CodeBuild reads the first.
     document = documents[0] if documents else Document(source, Node("scalar", 0, 0, tag=_NULL))
     refused = refusals(source, document.root)

@@ -53,7 +53,7 @@ def syntax(source: Source, error: Any) -> Finding:
     offset = mark.index if mark is not None else 0
     line = mark.line if mark is not None else 0
     return finding(
-        "buildspec/yaml",
+        "source/yaml-syntax",
         "error",
         source.place(offset),
         f"{_go_words(problem)} at line {line}",

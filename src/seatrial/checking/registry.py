@@ -20,6 +20,7 @@ AREAS = (
     "seatrial.checking.rules",
     "seatrial.config.check",
     "seatrial.images.rules",
+    "seatrial.builds.rules",
 )
 
 # Modules with `check(subjects)`, which see all recognised files at once: rules about one file, then about several.
@@ -27,6 +28,7 @@ CHECKS = (
     "seatrial.checking.syntax",
     "seatrial.checking.settings_file",
     "seatrial.checking.images",
+    "seatrial.checking.buildspecs",
 )
 
 

@@ -32,6 +32,9 @@ _LITERAL = frozenset(
     }
 )
 
+# Their own check reads these, and suggests edits.
+_READ_ELSEWHERE = frozenset({"seatrial", "image-tests", "buildspec"})
+
 
 def check(subjects: Sequence[Subject]) -> list[Finding]:
     """Findings about the form of files. A file in conflict gets that finding alone."""
@@ -43,8 +46,8 @@ def _check(subject: Subject) -> list[Finding]:
     if conflicts:
         return conflicts
     read = _READERS.get(subject.recognised.syntax)
-    if read is None or subject.recognised.kind in ("seatrial", "image-tests"):
-        return []  # these are read by their own check, which also suggests edits
+    if read is None or subject.recognised.kind in _READ_ELSEWHERE:
+        return []
     try:
         return read(subject)
     except SourceError as error:
