@@ -67,7 +67,7 @@ def run(  # noqa: PLR0917 - click passes by name
     asked = Asked(
         source=source,
         buildspec=buildspec,
-        variables={**_from_files(env_file), **_variables(env)},
+        variables={**_from_files(env_file), **variables(env)},
         executor="image" if executor else "host",
         image=image,
         image_name=executor,
@@ -152,7 +152,12 @@ def seconds(text: str) -> float:
     return value
 
 
-def _variables(texts: tuple[str, ...]) -> dict[str, str]:
+def variables(texts: tuple[str, ...]) -> dict[str, str]:
+    """What `--env K[=V]` says.
+
+    Raises:
+        UsageError: K alone is not set here.
+    """
     from seatrial.errors import UsageError
 
     values: dict[str, str] = {}
