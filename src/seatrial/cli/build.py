@@ -14,6 +14,11 @@ class BuildGroup(LazyGroup):
 
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
         "run": ("seatrial.cli.build_run", "run", "Run a buildspec here as CodeBuild would."),
+        "batch": (
+            "seatrial.cli.build_batch",
+            "batch",
+            "Run a batch: all builds of a list, graph, matrix or fanout.",
+        ),
         "generate": (
             "seatrial.cli.build_generate",
             "generate",
