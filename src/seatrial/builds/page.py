@@ -1,0 +1,74 @@
+"""Pages of builds that stand alone, in the look of the other reports: no scripts, nothing from elsewhere, all escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from string import Template
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --text: #1c2024; --quiet: #5d6673; --line: #d9dee5;
+  --fail: #b3261e; --pass: #146c2e; --skip: #6b5b00; --tint: #eef1f5; }
+@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1d2126; --text: #e6e9ee; --quiet: #9aa4b2;
+  --line: #343b45; --fail: #ff9d94; --pass: #7fd699; --skip: #e0c65a; --tint: #272d35; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: var(--ground); color: var(--text); }
+main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { font-size: 1.4rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem; }
+header p { margin: 0; color: var(--quiet); }
+.verdict { display: inline-block; font-weight: 700; padding: 0 .6rem; border-radius: 1rem; border: 2px solid currentColor; margin-left: .5rem; }
+.good, .SUCCEEDED { color: var(--pass); } .bad, .FAILED, .ERROR { color: var(--fail); } .SKIPPED, .UNKNOWN, .INCOMPLETE { color: var(--skip); }
+.wide { overflow-x: auto; margin: 1rem 0; } .wide svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 8px; }
+table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line); font-size: 14px; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; white-space: pre-wrap; }
+th { color: var(--quiet); font-weight: 600; }
+ul.cases { list-style: none; margin: 0; padding: 0; display: grid; gap: .4rem; }
+ul.cases > li { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 6px; padding: .4rem .9rem; }
+ul.cases > .FAILED, ul.cases > .ERROR { border-left-color: var(--fail); color: inherit; padding-block: .7rem; }
+ul.cases > .SUCCEEDED { border-left-color: var(--pass); color: inherit; } ul.cases > .SKIPPED, ul.cases > .UNKNOWN { border-left-color: var(--skip); color: inherit; }
+.head { display: flex; flex-wrap: wrap; gap: 0 .75rem; align-items: baseline; } .head code { font-weight: 600; overflow-wrap: anywhere; }
+.mark { font-weight: 700; } .when { margin-left: auto; color: var(--quiet); font-size: .85rem; }
+pre { font: 13px/1.5 ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; margin: .4rem 0 0; }
+.problem { margin: .5rem 0; padding: .5rem .75rem; border-left: 4px solid var(--fail); background: var(--card); border-radius: 6px; }
+.note { color: var(--quiet); } .bar { display: inline-block; width: 8rem; height: .6rem; background: var(--tint); border: 1px solid var(--line); vertical-align: baseline; }
+.bar i { display: block; height: 100%; background: var(--pass); }
+details { margin: .6rem 0; } summary { cursor: pointer; color: var(--quiet); }
+</style>
+</head>
+<body>
+<main>
+<header><h1>$title <span class="verdict $verdict">$said</span></h1>
+<p>$summary</p></header>
+$body
+</main>
+</body>
+</html>
+""")
+
+
+def page(title: str, *, said: str, good: bool, summary: str, body: str) -> str:
+    """A whole page. `body` is HTML; the other texts are escaped here."""
+    return _PAGE.substitute(
+        title=escape(title),
+        said=escape(said),
+        verdict="good" if good else "bad",
+        summary=escape(summary),
+        body=body,
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts, which are escaped."""
+    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
