@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.builds import environment, executors, shell, state, worker
-from seatrial.builds.log import phase
+from seatrial.builds import caching, environment, executors, shell, state, worker
+from seatrial.builds.log import Log, phase
 from seatrial.builds.setup import Place, Wanted, spec_of
+from seatrial.builds.view import View
 from seatrial.files import remove_tree, write_atomic
 
 if TYPE_CHECKING:
-    from seatrial.builds.log import Log
+    from collections.abc import Callable
+
     from seatrial.engine.call import Context
 
 
@@ -47,15 +49,66 @@ def download(
             resolved=resolved,
             home=executor.home(),
         )
+        values = sharding.provide(Path(there.output), there.inside_output, values)
         state.begin(there, values, there.inside_sources)
         _select(build, there, container, log)
         log.say(f"Moving to directory {there.inside_sources}")
-        if build.cache is None or not build.cache.paths:
-            log.say("Unable to initialize cache download: no paths specified to be cached")
+        restored = cached(caching.restore, build, there, container, log)
         log.say(f"Phases found in YAML: {len(build.phases)}")
         for line in build.phases:
             log.say(f" {line}")
-    return {"commit": identity.resolved_version}
+    return {"commit": identity.resolved_version, "cache": {"restored": restored}}
+
+
+def save(context: Context, wanted: dict[str, Any], place: dict[str, Any], container: str) -> dict[str, Any]:  # noqa: ARG001 - the engine's
+    """Keep what the next build starts with."""
+    build, there = msgspec.convert(wanted, Wanted), msgspec.convert(place, Place)
+    log = Log(state.masked(there))
+    saved = cached(caching.save, build, there, container, log)
+    log.end()
+    return {"saved": saved}
+
+
+def cached(
+    work: Callable[..., caching.Outcome], build: Wanted, place: Place, container: str, log: Log
+) -> str:
+    """Restore or save the cache, which never fails a build; returns what came of it in a line."""
+    if build.cache_at == "none":
+        return "no cache"
+    store: caching.Local | caching.S3
+    if build.cache_at.startswith("s3://"):
+        store = caching.S3(
+            location=build.cache_at.removeprefix("s3://"),
+            project=build.identity.project,
+            region=build.identity.region,
+        )
+    else:
+        store = caching.Local(build.identity.project)
+    outcome = work(
+        build.cache,
+        store,
+        Path(place.sources),
+        state.variables(place),
+        view=view(build, place),
+        seen=place.inside_sources,
+        shell=lambda text: expanded(place, container, text),
+    )
+    for line in outcome.log:
+        log.say(line)
+    if build.cache is not None and build.cache.paths:
+        log.say(outcome.summary)
+    return log.text(outcome.summary)
+
+
+def view(build: Wanted, place: Place) -> View:
+    """What the build sees of this machine."""
+    return View({"/": Path("/")} if build.executor == "host" else {place.inside_output: Path(place.output)})
+
+
+def expanded(place: Place, container: str, text: str) -> str:
+    """What the build's shell makes of a text with variables and commands in it."""
+    quoted = text.replace('"', '\\"')
+    return output(place, container, f'printf %s "{quoted}"')
 
 
 def restore(build: Wanted, place: Place, name: str) -> None:

@@ -148,7 +148,9 @@ def _commands(
 
 
 def _upload(wanted: Wanted, data: dict[str, Any], despite: tuple[str, ...]) -> Stage:
+    caches = wanted.cache is not None and wanted.cache_at != "none"
     parts = [
+        ("save", "keep the cache for the next build", caches),
         ("reports", "read the reports", wanted.reports),
         ("artifacts", "collect the artifacts", wanted.artifacts),
     ]

@@ -17,7 +17,8 @@ _SECRET = re.compile(r"(?i)passw(or)?d|passphrase|secret|token|credential|api_?k
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A whole build as its steps are given it.
 
-    `source` is a folder, git URL, zip file or s3:// address; `secondary` are further ones by identifier. `image` is
+    `source` is a folder, git URL, zip file or s3:// address; `secondary` are further ones with their versions, by
+    identifier. `image` is
     (layout, digest), empty on the host. `variables` are those of the start that are no secrets; `secrets` names
     those that are, whose values travel apart. `timeout` is in seconds. `spec_path` is relative to the source, and
     `inline` the text when the buildspec was given as one.
@@ -26,7 +27,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     source: str
     source_version: str = ""
-    secondary: dict[str, str] = {}
+    secondary: dict[str, tuple[str, str]] = {}
     spec_path: str = ""
     inline: str = ""
     version: Literal["0.1", "0.2"] = "0.2"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from seatrial.builds import environment, phases, plan, setup
+from seatrial.builds import environment, executors, phases, plan, setup
 from seatrial.builds.model import DEFAULT_NAME, PHASES, Buildspec, Env
 from seatrial.builds.setup import HOUR, Wanted
 from seatrial.findings import Finding
-from seatrial.sources.text import Source
+from seatrial.sources.text import Source, finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,17 +28,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     `source` is what is built: a folder, a git URL, a zip file or an s3:// address; `folder` is where its files can be
     read before the build (the same for a folder). `buildspec` is a path in it or a text. `variables` are those of the
-    start; secrets among them are known by their names, or listed in `secret`. `timeout` and `queued_timeout` are in
+    start; `commit` and `url` are those of a source that was fetched before; secrets among them are known by their names, or listed in `secret`. `timeout` and `queued_timeout` are in
     seconds, `concurrent` is how many builds may run at a time (0: any number).
     """
 
     source: str
     folder: Path | None = None
     source_version: str = ""
-    secondary: dict[str, str] = {}
+    secondary: dict[str, tuple[str, str]] = {}
     project: str = ""
     buildspec: str = ""
     variables: dict[str, str] = {}
+    commit: str = ""
+    url: str = ""
     secret: tuple[str, ...] = ()
     executor: Literal["host", "image"] = "host"
     image: tuple[str, ...] = ()
@@ -77,7 +79,7 @@ def start(asked: Asked, caller: Mapping[str, str]) -> Started:
     """
     environment.check(asked.variables)
     folder = asked.folder or Path(asked.source)
-    reading, path, inline = _read(asked, folder)
+    reading, path, inline, source = _read(asked, folder)
     spec = reading.spec
     identity = environment.identify(
         asked.project or environment.project_name(folder),
@@ -85,9 +87,11 @@ def start(asked: Asked, caller: Mapping[str, str]) -> Started:
         image=asked.image_name or asked.executor,
         source_version=asked.source_version,
         batch=asked.batch,
+        resolved_version=asked.commit,
+        source_url=asked.url,
     )
     hidden = {*asked.secret, *filter(setup.looks_secret, asked.variables)}
-    found = _findings(asked, reading, folder)
+    found = (*_findings(reading, source), *_here(asked, spec))
     refusal = asked.refusal or _refusal(asked, reading, found)
     wanted = Wanted(
         identity=identity,
@@ -131,20 +135,24 @@ def _carrier(name: str) -> str:
     return f"SEATRIAL_BUILD_{name}"
 
 
-def _read(asked: Asked, folder: Path) -> tuple[Reading, str, str]:
+def _read(asked: Asked, folder: Path) -> tuple[Reading, str, str, Source | None]:
+    """What the buildspec says, its path in the source or else its text, and how it was written."""
     from seatrial.builds import reading
+    from seatrial.sources import text
 
     given = asked.buildspec
     if "\n" in given.strip() or given.lstrip().startswith(("version:", "{")):
-        return reading.read(Source(INLINE, given)), "", given
-    path = given or DEFAULT_NAME
-    if Path(path).is_absolute() and Path(path).is_file():
+        source = Source(INLINE, given)
+        return reading.read(source), "", given, source
+    if given and Path(given).is_absolute() and Path(given).is_file():
         # CodeBuild takes paths in the source only; one from elsewhere is a text for it.
-        from seatrial.sources.text import read
-
-        source = read(Path(path))
-        return reading.read(source), "", source.text
-    return reading.load(folder, path), path, ""
+        source = text.read(Path(given))
+        return reading.read(source), "", source.text, source
+    path = given or DEFAULT_NAME
+    if not (folder / path).is_file():
+        return reading.load(folder, path), path, "", None
+    source = text.read(folder / path, path)
+    return reading.read(source), path, "", source
 
 
 def _with_spec(wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Work, ...]]:
@@ -175,11 +183,42 @@ def _with_spec(wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Wo
     return wanted, work
 
 
-def _findings(asked: Asked, reading: Reading, folder: Path) -> tuple[Finding, ...]:
-    return reading.refusals
+def _here(asked: Asked, spec: Buildspec | None) -> tuple[Finding, ...]:
+    """What this place to run cannot do that the buildspec asks for."""
+    if spec is None:
+        return ()
+    return tuple(
+        finding(
+            "buildspec/run-as-here",
+            "error",
+            phase.place,
+            f"run-as {user} cannot hold here: only root can run commands as somebody else",
+            cause="the build runs on this machine as an ordinary user"
+            if asked.executor == "host"
+            else "this user has no range of ids (/etc/subuid) for the users of an image",
+        )
+        for phase in spec.phases.values()
+        if phase.commands or phase.finally_
+        for user in [phase.run_as or spec.run_as]
+        if user not in ("", "root") and not executors.can_become(asked.executor, user)
+    )
+
+
+def _findings(reading: Reading, source: Source | None) -> tuple[Finding, ...]:
+    if source is None:
+        return reading.refusals
+    from seatrial.builds import rules
+
+    return tuple(rules.check(source, reading))
 
 
 def _refusal(asked: Asked, reading: Reading, found: Iterable[Finding]) -> plan.Refusal | None:
+    """Why the build would fail whatever happens: what CodeBuild does not read, or what can only end it later."""
     if reading.spec is None:
         return plan.Refusal("DOWNLOAD_SOURCE", "YAML_FILE_ERROR", (reading.refusals[0].message,))
+    certain = tuple(
+        f"{one.path}:{one.line}:{one.column}: {one.message}" for one in found if one.severity == "error"
+    )
+    if asked.check and certain:
+        return plan.Refusal("SUBMITTED", "INVALID_INPUT", certain)
     return None

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.builds import state
-from seatrial.builds.downloading import output
+from seatrial.builds.downloading import expanded, view
 from seatrial.builds.log import Log, phase
 from seatrial.builds.setup import Place, Wanted
-from seatrial.builds.view import View
 from seatrial.files import remove_tree, write_atomic
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def reports(
     found = []
     for group in build.reports:
         log.say(f"Preparing to copy report {group.name}")
-        report = test_reports.read(group, Path(there.inside_sources), view=_view(build, there))
+        report = test_reports.read(group, Path(there.inside_sources), view=view(build, there))
         for line in report.log:
             log.say(line)
         held = test_reports.data(report)
@@ -70,29 +69,19 @@ def artifacts(
                 spec,
                 Path(there.sources),
                 values,
-                view=_view(build, there),
+                view=view(build, there),
                 seen=there.inside_sources,
                 packaging=build.packaging,
             )
             for line in collected.log:
                 log.say(line)
-            made = packing.name(spec, lambda text: _expanded(there, container, text)).strip("/")
+            made = packing.name(spec, lambda text: expanded(there, container, text)).strip("/")
             parts.append((_free(made or spec.identifier or build.identity.project, files), spec, collected))
             files[parts[-1][0]] = list(collected.files)
         for name, spec, collected in parts:
             at[name] = _write(context, build, name, spec, collected)
             log.say(f"Uploaded {len(collected.files)} file(s) of {name} to {at[name]}")
     return {"artifacts": files, "at": at}
-
-
-def _view(build: Wanted, place: Place) -> View:
-    """What the build sees of this machine."""
-    return View({"/": Path("/")} if build.executor == "host" else {place.inside_output: Path(place.output)})
-
-
-def _expanded(place: Place, container: str, text: str) -> str:
-    quoted = text.replace('"', '\\"')
-    return output(place, container, f'printf %s "{quoted}"')
 
 
 def _free(name: str, taken: dict[str, list[str]]) -> str:

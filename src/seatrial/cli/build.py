@@ -14,6 +14,7 @@ class BuildGroup(LazyGroup):
 
     table: ClassVar[dict[str, tuple[str, str, str]]] = {
         "run": ("seatrial.cli.build_run", "run", "Run a buildspec here as CodeBuild would."),
+        "shell": ("seatrial.cli.build_shell", "shell", "Open a shell in the workspace of a build."),
         "batch": (
             "seatrial.cli.build_batch",
             "batch",

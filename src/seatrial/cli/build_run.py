@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -13,6 +16,8 @@ from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.image_source import METAVAR, find_image, source_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from seatrial.builds.plan import Refusal
     from seatrial.builds.starting import Started
 
@@ -33,10 +38,43 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 @click.option("--env-file", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
               help="Variables from a file of K=V lines.")  # fmt: skip
 @click.option(
-    "--artifacts", default="", metavar="FOLDER", help="Where artifacts go. Default: beside the run's logs."
+    "--source-version", default="", metavar="V", help="Branch, tag, commit or pr/N of a git source."
 )
 @click.option(
+    "--source",
+    "secondary",
+    multiple=True,
+    metavar="ID=WHERE[@V]",
+    help="A secondary source. May be repeated.",
+)
+@click.option(
+    "--artifacts", default="", metavar="FOLDER|s3://…", help="Where artifacts go. Default: beside the logs."
+)
+@click.option("--packaging", type=click.Choice(["none", "zip"]), default="none", show_default=True,
+              help="Artifacts as folders or as zips.")  # fmt: skip
+@click.option(
+    "--reports", default="", metavar="FOLDER", help="Where reports go, as JSON. Default: beside the logs."
+)
+@click.option("--cache", default="local", show_default=True, metavar="local|none|s3://BUCKET/PREFIX",
+              help="Where the cache of the buildspec is kept.")  # fmt: skip
+@click.option(
     "--timeout", default="60m", show_default=True, metavar="T", help="Stop the build after 90s, 15m, 2h."
+)
+@click.option(
+    "--queued-timeout", default="8h", show_default=True, metavar="T", help="Give up waiting for --concurrent."
+)
+@click.option(
+    "--concurrent", default=0, type=click.IntRange(0), metavar="N", help="Wait while N builds run here."
+)
+@click.option("--from-phase", type=click.Choice(["install", "pre_build", "build", "post_build"], case_sensitive=False),
+              default=None, help="Leave out the phases before this one.")  # fmt: skip
+@click.option(
+    "--breakpoint", "breakpoints", is_flag=True, help="Let the command codebuild-breakpoint stop the build."
+)
+@click.option("--check/--no-check", default=True, help="Stop before the build for what is certain to fail.")
+@click.option("--aws", is_flag=True, help="Give commands the AWS credentials of this environment.")
+@click.option(
+    "--project", default="", metavar="NAME", help="The project's name. Default: that of the folder."
 )
 @click.option("--runtime", type=click.Choice(["bwrap", "runc", "docker", "podman"]), default="bwrap", show_default=True,
               envvar="SEATRIAL_RUNTIME", show_envvar=True, help="What runs the image.")  # fmt: skip
@@ -49,8 +87,20 @@ def run(  # noqa: PLR0917 - click passes by name
     buildspec: str,
     env: tuple[str, ...],
     env_file: tuple[Path, ...],
+    source_version: str,
+    secondary: tuple[str, ...],
     artifacts: str,
+    packaging: str,
+    reports: str,
+    cache: str,
     timeout: str,
+    queued_timeout: str,
+    concurrent: int,
+    from_phase: str | None,
+    breakpoints: bool,
+    check: bool,
+    aws: bool,
+    project: str,
     runtime: str,
     platform: str,
     insecure: bool,
@@ -58,25 +108,46 @@ def run(  # noqa: PLR0917 - click passes by name
 ) -> None:
     """Run the buildspec of DIR on this machine, phase by phase, as CodeBuild would.
 
-    The sources are copied first; DIR stays as it is. What is wrong with the buildspec is said before anything starts.
-    Ctrl-C stops the build.
+    DIR is a folder, a git URL, a zip file or s3://BUCKET/KEY. The sources are copied first; DIR stays as it is. What is
+    wrong with the buildspec is said before anything starts. Ctrl-C stops the build. The workspace of a build that
+    failed is kept for `seatrial build shell`.
     """
     from seatrial.builds.starting import Asked, start
+    from seatrial.errors import UsageError
 
+    if cache not in ("local", "none") and not cache.startswith("s3://"):
+        raise UsageError(f"--cache {cache!r} is no place", fix="use local, none or s3://BUCKET/PREFIX")
     executor, image, refusal = _executor(where, platform=platform, insecure=insecure)
-    asked = Asked(
-        source=source,
-        buildspec=buildspec,
-        variables={**_from_files(env_file), **variables(env)},
-        executor="image" if executor else "host",
-        image=image,
-        image_name=executor,
-        runtime=runtime if executor else "",
-        timeout=seconds(timeout),
-        artifacts_to=str(Path(artifacts).resolve()) if artifacts else "",
-        refusal=refusal,
-    )
-    execute(start(asked, os.environ), as_json=as_json)
+    with _fetched(source, source_version) as got:
+        asked = Asked(
+            source=got.place,
+            source_version=source_version,
+            commit=got.commit,
+            url=got.url,
+            project=project or got.name,
+            secondary=dict(_secondary(text) for text in secondary),
+            buildspec=buildspec,
+            variables={**_from_files(env_file), **_variables(env)},
+            executor="image" if executor else "host",
+            image=image,
+            image_name=executor,
+            runtime=runtime if executor else "",
+            credentials=aws,
+            timeout=seconds(timeout),
+            queued_timeout=seconds(queued_timeout),
+            concurrent=concurrent,
+            from_phase=from_phase or "",
+            artifacts_to=artifacts
+            if not artifacts or artifacts.startswith("s3://")
+            else str(Path(artifacts).resolve()),
+            packaging="ZIP" if packaging == "zip" else "NONE",
+            reports_to=str(Path(reports).resolve()) if reports else "",
+            cache_at=cache,
+            breakpoints=breakpoints or sys.stdin.isatty(),
+            check=check,
+            refusal=refusal or got.refusal,
+        )
+        execute(start(asked, os.environ), as_json=as_json)
 
 
 def execute(started: Started, *, as_json: bool) -> None:
@@ -87,6 +158,12 @@ def execute(started: Started, *, as_json: bool) -> None:
     from seatrial.engine.run import begin, describe
     from seatrial.engine.run import execute as run_it
 
+    for one in started.findings:
+        sys.stderr.write(f"{one.path}:{one.line}:{one.column}: {one.severity}: {one.message} [{one.rule}]\n")
+        if one.severity == "error" and one.cause:
+            sys.stderr.write(f"  cause: {one.cause}\n")
+        if one.severity == "error" and one.fix:
+            sys.stderr.write(f"  fix: {one.fix.title} (`seatrial check --fix` applies it)\n")
     os.environ.update(started.environ)
     journal = Journal(paths.home())
     run_id, _ = begin(journal, started.plan)
@@ -132,6 +209,60 @@ def _executor(where: str, *, platform: str, insecure: bool) -> tuple[str, tuple[
         message = f"Unable to pull customer's container image. Reason: {error.what}"
         return name, (), Refusal("PROVISIONING", "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", (message,))
     return name, (str(layout.resolve()), digest), None
+
+
+class _Got(NamedTuple):
+    """A source as the build takes it: a folder, or why there is none."""
+
+    place: str
+    name: str = ""
+    commit: str = ""
+    url: str = ""
+    refusal: Refusal | None = None
+
+
+@contextmanager
+def _fetched(source: str, version: str) -> Iterator[_Got]:
+    """A folder is taken as it is; everything else is fetched before the build, since its buildspec says what to do."""
+    from seatrial import paths
+    from seatrial.builds import sources
+    from seatrial.builds.plan import Refusal
+    from seatrial.builds.refused import Refused
+    from seatrial.files import remove_tree
+
+    if sources.kind_of(source, version) == "folder":
+        yield _Got(source)
+        return
+    top = paths.cache() / "build-sources"
+    top.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=top))
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", source.rstrip("/").rpartition("/")[2].removesuffix(".git")).strip(
+        "-_"
+    )
+    try:
+        try:
+            got = sources.fetch(source, folder / "src", version=version)
+        except Refused as refused:
+            note(str(refused))
+            (folder / "src").mkdir(exist_ok=True)
+            why = Refusal("DOWNLOAD_SOURCE", refused.code, (refused.message,))
+            yield _Got(str(folder / "src"), name=name or "build", refusal=why)
+        else:
+            yield _Got(str(folder / "src"), name=name or "build", commit=got.commit, url=got.url)
+    finally:
+        remove_tree(folder)
+
+
+def _secondary(text: str) -> tuple[str, tuple[str, str]]:
+    from seatrial.errors import UsageError
+
+    name, equals, where = text.partition("=")
+    place, at, version = where.rpartition("@")
+    if not at or "/" in version or not place:
+        place, version = where, ""
+    if not equals or not name or not place:
+        raise UsageError(f"--source {text!r} is not ID=WHERE", fix="for example --source tools=../tools")
+    return name, (str(Path(place).resolve()) if Path(place).exists() else place, version)
 
 
 def seconds(text: str) -> float:

@@ -41,3 +41,27 @@ def module(name: Name) -> Executor:
     """The module of an executor, imported when it is used."""
     found: Any = import_module(f"seatrial.builds.executors.{name}")
     return cast("Executor", found)
+
+
+def can_become(name: Name, user: str) -> bool:
+    """Whether a command can run as another user there: root can, and in an image who has a range of ids."""
+    import os
+    import pwd
+    from pathlib import Path
+
+    if os.geteuid() == 0:
+        return True
+    try:
+        own = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        own = str(os.geteuid())
+    if name == "host":
+        return user in (own, str(os.geteuid()))
+    tables = [Path("/etc/subuid"), Path("/etc/subgid")]
+    try:
+        return all(
+            any(line.split(":")[0] in (own, str(os.geteuid())) for line in table.read_text().splitlines())
+            for table in tables
+        )
+    except OSError:
+        return False
