@@ -127,7 +127,7 @@ def run(  # noqa: PLR0917 - click passes by name
             project=project or got.name,
             secondary=dict(_secondary(text) for text in secondary),
             buildspec=buildspec,
-            variables={**_from_files(env_file), **_variables(env)},
+            variables={**_from_files(env_file), **variables(env)},
             executor="image" if executor else "host",
             image=image,
             image_name=executor,
