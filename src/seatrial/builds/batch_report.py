@@ -16,8 +16,11 @@ _WHOLE = {"succeeded": "SUCCEEDED", "failed": "FAILED", "stopped": "STOPPED"}
 _OURS = "FINALIZING"
 
 
-def data(run: Mapping[str, Any], expansion: Expansion) -> dict[str, Any]:
-    """A run of the kind `batch` as `--json` prints it, with `batch_status`, `phases` and `groups` (one for each build)."""
+def data(run: Mapping[str, Any], expansion: Expansion, children: Mapping[str, str]) -> dict[str, Any]:
+    """A run of the kind `batch` as `--json` prints it, with `batch_status`, `phases` and `groups` (one for each build).
+
+    `children` maps builds that have begun to their runs.
+    """
     status = run["outputs"].get("verdict", {}).get("status") or _WHOLE.get(run["status"], "IN_PROGRESS")
     if (
         run["status"] in ("failed", "stopped") and status == "SUCCEEDED"
@@ -43,7 +46,9 @@ def data(run: Mapping[str, Any], expansion: Expansion) -> dict[str, Any]:
                 "depends_on": list(build.depend_on),
                 "ignore_failure": build.ignore_failure,
                 **_of_build(
-                    run["outputs"].get(step_name(build.identifier)), steps.get(step_name(build.identifier))
+                    run["outputs"].get(step_name(build.identifier)),
+                    steps.get(step_name(build.identifier)),
+                    children.get(build.identifier, ""),
                 ),
             }
             for build in expansion.builds
@@ -83,7 +88,9 @@ def text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of_build(outputs: Mapping[str, Any] | None, step: Mapping[str, Any] | None) -> dict[str, Any]:
+def _of_build(
+    outputs: Mapping[str, Any] | None, step: Mapping[str, Any] | None, child: str
+) -> dict[str, Any]:
     """How a build went; one that was cut off has no outputs."""
     if outputs:
         return dict(outputs)
@@ -94,10 +101,10 @@ def _of_build(outputs: Mapping[str, Any] | None, step: Mapping[str, Any] | None)
         status = "NOT_STARTED"
     return {
         "status": status,
-        "run": "",
+        "run": child,
         "duration": (step or {}).get("duration"),
         "phase": "",
-        "why": (step or {}).get("error") or "",
+        "why": (step or {}).get("error") or "" if status == "FAULT" else "",
         "exported_variables": {},
         "artifacts": {},
         "artifacts_at": {},

@@ -141,6 +141,11 @@ def end_all(context: Context) -> dict[str, Any]:
     return {"ended": ended}
 
 
+def children(journal: Journal, batch_run: str) -> dict[str, str]:
+    """The runs of a batch's builds that have begun, by identifier."""
+    return {row["key"].partition("/")[2]: row["id"] for row in _children(journal, batch_run)}
+
+
 def key(batch_run: str, identifier: str) -> str:
     """What the run of a build is known by."""
     return f"{batch_run}/{identifier}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SHARD, SHARDS = "SEATRIAL_SHARD", "SEATRIAL_SHARDS"
@@ -23,6 +24,15 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in PROGRAMS.items():
         write_atomic(folder / name, text, mode=0o755)
+
+
+def provide(output: Path, inside: str, values: Mapping[str, str]) -> dict[str, str]:
+    """`values` with the programs at the end of PATH; the container sees the folder `output` as `inside`.
+
+    At the end, since an image of CodeBuild's own has better ones.
+    """
+    write(output / "bin")
+    return {**values, "PATH": f"{values.get('PATH', '/usr/bin:/bin')}:{inside}/bin"}
 
 
 _TESTS_RUN = r"""#!/bin/sh

@@ -157,6 +157,7 @@ def _run(wanted: Wanted, found: Expansion, values: dict[str, str], *, retry: boo
     from seatrial import paths
     from seatrial.builds.batch_plan import batch as plan
     from seatrial.builds.batch_report import data, text
+    from seatrial.builds.batch_run import children
     from seatrial.cli.build_batch_progress import showing
     from seatrial.engine.journal import Journal
     from seatrial.engine.run import begin, describe, execute, reap
@@ -182,7 +183,7 @@ def _run(wanted: Wanted, found: Expansion, values: dict[str, str], *, retry: boo
         )
     with showing(journal.home, run_id, [build.identifier for build in found.builds], quiet=as_json):
         execute(journal, run_id)
-    result = data(describe(journal, run_id), found)
+    result = data(describe(journal, run_id), found, children(journal, run_id))
     if as_json:
         print_json(result)
     else:
