@@ -30,7 +30,7 @@ header p { margin: 0; color: var(--quiet); }
 .good, .SUCCEEDED { color: var(--pass); } .bad, .FAILED, .ERROR { color: var(--fail); } .SKIPPED, .UNKNOWN, .INCOMPLETE { color: var(--skip); }
 .wide { overflow-x: auto; margin: 1rem 0; } .wide svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line); font-size: 14px; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; white-space: pre-wrap; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: break-word; white-space: pre-wrap; }
 th { color: var(--quiet); font-weight: 600; }
 ul.cases { list-style: none; margin: 0; padding: 0; display: grid; gap: .4rem; }
 ul.cases > li { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 6px; padding: .4rem .9rem; }

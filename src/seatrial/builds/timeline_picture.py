@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from seatrial.builds.timeline import Phase, Timeline
 
-_WIDTH, _LEFT, _RIGHT = 960, 250, 90
+_WIDTH, _LEFT, _RIGHT = 960, 270, 90
 _ROW, _TOP = 30, 64
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800)
 _STYLE = """
@@ -21,7 +21,7 @@ _STYLE = """
 .tl text{font:13px system-ui,sans-serif;fill:var(--text)} .tl .q{fill:var(--quiet);font-size:12px} .tl .h{font-size:16px;font-weight:700}
 .tl .bg{fill:var(--ground)} .tl .l{stroke:var(--line);stroke-width:1} .tl .SUCCEEDED{fill:var(--pass)} .tl .IN_PROGRESS{fill:var(--run)}
 .tl .FAILED,.tl .FAULT,.tl .TIMED_OUT{fill:var(--fail)} .tl .STOPPED{fill:var(--stop)} .tl .c{fill:var(--ground);opacity:.35}
-.tl .expect{fill:none;stroke:var(--quiet);stroke-dasharray:3 3} .tl text.FAILED,.tl text.TIMED_OUT,.tl text.FAULT{font-weight:700}
+.tl .expect{fill:none;stroke:var(--quiet);stroke-dasharray:3 3} .tl .s{font-weight:700}
 """
 _MARKS = {"SUCCEEDED": "✓", "FAILED": "✗", "FAULT": "✗", "TIMED_OUT": "✗", "STOPPED": "■", "IN_PROGRESS": "▶"}
 
@@ -118,7 +118,7 @@ def _tick(seconds: float) -> str:
 def _row(phase: Phase, y: int, scale: float) -> list[str]:
     status = phase.status or "not run"
     known = phase.status if phase.status in _MARKS else ""
-    parts = [_text(16, y + 5, phase.name, ""), _text(_LEFT - 12, y + 5, f"{_MARKS.get(status, '')} {status}".strip(), f"q {known}".strip(), anchor="end")]  # fmt: skip
+    parts = [_text(16, y + 5, phase.name, ""), _text(_LEFT - 12, y + 5, f"{_MARKS.get(status, '')} {status}".strip(), f"q s {known}".strip(), anchor="end")]  # fmt: skip
     if phase.offset is not None and phase.duration is not None:
         x, width = _LEFT + phase.offset * scale, max(2.0, phase.duration * scale)
         parts.append(
@@ -138,7 +138,7 @@ def _row(phase: Phase, y: int, scale: float) -> list[str]:
             f'<rect class="expect" x="{x:.1f}" y="{y - 8}" width="{phase.expected * scale:.1f}" height="16" rx="2"/>'
         )
     if phase.context:
-        parts.append(_text(_LEFT, y + 23, timeline.first_line(phase.context, 100), f"q {known}"))
+        parts.append(_text(_LEFT, y + 23, timeline.first_line(phase.context, 96), f"q {known}"))
     return parts
 
 

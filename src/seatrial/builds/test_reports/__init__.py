@@ -14,7 +14,7 @@ from seatrial.builds.test_reports.model import (
     percent,
 )
 from seatrial.builds.test_reports.render import data, from_data, text
-from seatrial.builds.test_reports.trend import Point, trend
+from seatrial.builds.test_reports.trends import Point, trend
 
 __all__ = [
     "CASE_STATUSES",

@@ -21,9 +21,10 @@ from seatrial.builds.test_reports.model import (
     Report,
 )
 from seatrial.builds.view import below
+from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from seatrial.builds.model import ReportGroup
     from seatrial.builds.test_reports.model import ReportStatus, ReportType
@@ -73,20 +74,30 @@ def read(
         )
     root = root.resolve() if view is None else root
     found = _find(group, root, below(root) if view is None else view)
-    report = read_files(group.name, group.file_format, found.files, root=root)
+    report = read_files(group.name, group.file_format, tuple(found.files), root=root, called=found.files)
+    if found.problem is not None:
+        report = msgspec.structs.replace(report, status="FAILED", problems=(found.problem, *report.problems))
     return msgspec.structs.replace(report, log=found.log, notes=(*found.notes, *report.notes))
 
 
-def read_files(name: str, file_format: str, files: Sequence[Path], *, root: Path | None = None) -> Report:
+def read_files(
+    name: str,
+    file_format: str,
+    files: Sequence[Path],
+    *,
+    root: Path | None = None,
+    called: Mapping[Path, str] | None = None,
+) -> Report:
     """The report that `files` make, whatever found them; paths in it are relative to `root` where they are below it.
 
-    `file_format` is one of FORMATS.
+    `file_format` is one of FORMATS. `called` has other names for files than where they lie.
     """
+    shown = {file: (called or {}).get(file) or _relative(file, root) for file in files}
     problems: list[Problem] = []
     if file_format in COVERAGE:
-        report = _coverage(name, file_format, files, root, problems)
+        report = _coverage(name, file_format, shown, root, problems)
     else:
-        report = _tests(name, file_format, files, root, problems)
+        report = _tests(name, file_format, shown, problems)
     notes = list(report.notes)
     if not files:
         notes.append("no file matches the patterns of this report group")
@@ -96,7 +107,7 @@ def read_files(name: str, file_format: str, files: Sequence[Path], *, root: Path
     return msgspec.structs.replace(
         report,
         status=_status(report, problems),
-        files=tuple(_relative(file, root) for file in files),
+        files=tuple(shown.values()),
         problems=tuple(problems),
         notes=tuple(notes),
     )
@@ -108,14 +119,12 @@ def _status(report: Report, problems: Sequence[Problem]) -> ReportStatus:
     return "SUCCEEDED" if report.total or report.coverage else "INCOMPLETE"
 
 
-def _tests(
-    name: str, file_format: str, files: Sequence[Path], root: Path | None, problems: list[Problem]
-) -> Report:
+def _tests(name: str, file_format: str, files: Mapping[Path, str], problems: list[Problem]) -> Report:
     counts: dict[str, int] = dict.fromkeys(CASE_STATUSES, 0)
     duration, cut = 0.0, 0
     kept: list[Case] = []
     beyond: list[Case] = []
-    for case in _each(TESTS[file_format], files, root, problems):
+    for case in _each(TESTS[file_format], files, problems):
         counts[case.status] += 1
         duration += case.duration or 0.0
         bounded = _bounded(case)
@@ -148,11 +157,11 @@ def _tests(
 
 
 def _coverage(
-    name: str, file_format: str, files: Sequence[Path], root: Path | None, problems: list[Problem]
+    name: str, file_format: str, files: Mapping[Path, str], root: Path | None, problems: list[Problem]
 ) -> Report:
     held: dict[str, FileCoverage] = {}
     dropped = 0
-    for one in _each(COVERAGE[file_format], files, root, problems):
+    for one in _each(COVERAGE[file_format], files, problems):
         path = _relative(Path(one.path), root) if one.path.startswith("/") else one.path
         before = held.get(path)
         if before is None and len(held) >= _MOST_FILES:
@@ -172,16 +181,13 @@ def _coverage(
     )
 
 
-def _each(
-    reader: tuple[str, str], files: Iterable[Path], root: Path | None, problems: list[Problem]
-) -> Iterator[Any]:
+def _each(reader: tuple[str, str], files: Mapping[Path, str], problems: list[Problem]) -> Iterator[Any]:
     """What each file holds; what was read before the damage counts as well."""
     module, function = reader
     parse: Callable[[Path], Iterator[Any]] = getattr(
         importlib.import_module(f"seatrial.builds.test_reports.{module}"), function
     )
-    for file in files:
-        shown = _relative(file, root)
+    for file, shown in files.items():
         try:
             for one in parse(file):
                 yield msgspec.structs.replace(one, file=shown) if isinstance(one, Case) else one
@@ -204,35 +210,50 @@ def _bounded(case: Case) -> Case:
 
 
 class _Found(msgspec.Struct, frozen=True):
-    files: tuple[Path, ...]
+    """Files with their names below the root, what CodeBuild logs for them, and why the search ended early."""
+
+    files: dict[Path, str]
     log: tuple[str, ...]
     notes: tuple[str, ...]
+    problem: Problem | None = None
 
 
 def _find(group: ReportGroup, root: Path, view: View) -> _Found:
-    """The files of a group, each once, in the order of its patterns, with the lines that CodeBuild logs for them."""
+    """The files of a group, each once, in the order of its patterns."""
     shown = group.base_directory or "."
-    bases = [str(root)]
-    if patterns.clean(shown) != ".":
-        # What is relative stays below the root, as the build sees it.
-        found_bases = patterns.find(view, bases[0], shown, folders=True)
-        bases = [one.name if one.name.startswith("/") else f"{bases[0]}/{one.name}" for one in found_bases]
     log = [f"Expanding base directory path: {shown}", "Assembling file list", f"Expanding {shown}"]
-    if not bases:
-        note = f"no folder matches the base-directory {shown}"
-        return _Found((), (*log, f"no matching base directory path found for {shown}"), (note,))
-    log += [f"Expanding file paths for base directory {shown}", "Assembling file list"]
-    files: dict[Path, None] = {}
-    notes = []
-    for pattern in group.files:
-        found = [one for base in bases for one in patterns.find(view, base, pattern.value)]
-        log.append(f"Expanding {pattern.value}")
-        if not found:
-            log.append(f"Skipping invalid file path {pattern.value}")
-            notes.append(f"{pattern.value} matches no file")
-        files.update(dict.fromkeys(Path(one.place) for one in found))
+    files: dict[Path, str] = {}
+    notes: list[str] = []
+    try:
+        bases = _bases(shown, root, view)
+        if not bases:
+            log.append(f"no matching base directory path found for {shown}")
+            return _Found(files, tuple(log), (f"no folder matches the base-directory {shown}",))
+        log += [f"Expanding file paths for base directory {shown}", "Assembling file list"]
+        for pattern in group.files:
+            before = len(files)
+            log.append(f"Expanding {pattern.value}")
+            for base in bases:
+                for one in patterns.find(view, base, pattern.value):
+                    place = one.name if one.name.startswith("/") else f"{base}/{one.name}"
+                    files.setdefault(Path(one.place), _relative(Path(place), root))
+            if len(files) == before:
+                log.append(f"Skipping invalid file path {pattern.value}")
+                notes.append(f"{pattern.value} matches no file")
+    except (OSError, SeatrialError) as error:
+        said = error.what if isinstance(error, SeatrialError) else str(error)
+        problem = Problem(path=shown, message=f"the files cannot be searched for: {said}")
+        return _Found(files, tuple(log), tuple(notes), problem)
     log.append(f"Found {len(files)} file(s)")
-    return _Found(tuple(files), tuple(log), tuple(notes))
+    return _Found(files, tuple(log), tuple(notes))
+
+
+def _bases(shown: str, root: Path, view: View) -> list[str]:
+    """The folders that patterns start from, as the build sees them; what is relative is below the root."""
+    if patterns.clean(shown) == ".":
+        return [str(root)]
+    found = patterns.find(view, str(root), shown, folders=True)
+    return [one.name if one.name.startswith("/") else f"{root}/{one.name}" for one in found]
 
 
 def _relative(file: Path, root: Path | None) -> str:
