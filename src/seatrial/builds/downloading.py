@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.builds import caching, environment, executors, shell, state, worker
+from seatrial.builds import caching, environment, executors, sharding, shell, state, worker
 from seatrial.builds.log import Log, phase
 from seatrial.builds.setup import Place, Wanted, spec_of
 from seatrial.builds.view import View
