@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from seatrial.builds.view import View
 
-_MOST = 2_000_000
+_MOST = 500_000
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -93,7 +93,7 @@ def find(view: View, base: str, pattern: str, *, links: bool = False, folders: b
 
     Raises:
         OSError: a folder cannot be read.
-        SeatrialError: there are more than two million.
+        SeatrialError: there are more than half a million.
     """
     plain = clean(pattern)
     start, names = ("/", plain[1:]) if plain.startswith("/") else (base, plain)
