@@ -110,7 +110,7 @@ def test_case(
     done = CliRunner().invoke(
         root,
         ["build", "run", str(tmp_path / "demo"), f"--on={places[executor]}", "--artifacts", str(tmp_path / "artifacts"),
-         "--json", *options, *case.get("options", [])],
+         "--json", "--no-check", *options, *case.get("options", [])],
     )  # fmt: skip
     if "refused" in case:
         # The command itself leaves with the error's exit code; here the error is what comes out.
