@@ -59,9 +59,7 @@ COVERAGE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("file", "form", "source", "lines", "branches"), COVERAGE, ids=str
-)
+@pytest.mark.parametrize(("file", "form", "source", "lines", "branches"), COVERAGE, ids=str)
 def test_coverage(
     file: str, form: str, source: str, lines: tuple[int, int], branches: tuple[int, int]
 ) -> None:
