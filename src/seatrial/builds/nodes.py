@@ -18,8 +18,10 @@ _YES = frozenset({"yes", "true", "on", "y", "1"})
 
 def children(node: Node | None) -> dict[str, Entry]:
     """A mapping's entries by key, the later of two with the same key, `<<` included; empty for anything else."""
-    if node is None or node.kind != "mapping":
+    if node is None or not (node.entries or node.merged):
         return {}
+    if not node.merged:
+        return {entry[0].text: entry for entry in node.entries}
     found: dict[str, Entry] = {}
     for other in reversed(node.merged):
         found.update(children(other))
@@ -30,11 +32,21 @@ def children(node: Node | None) -> dict[str, Entry]:
 def child(node: Node | None, *path: str) -> Node | None:
     """The value at a path of keys."""
     for key in path:
-        entry = children(node).get(key)
-        if entry is None:
+        if node is None:
             return None
-        node = entry[1]
+        node = _value(node, key)
     return node
+
+
+def _value(node: Node, key: str) -> Node | None:
+    for name, value in reversed(node.entries):
+        if name.text == key:
+            return value
+    for other in node.merged:
+        found = _value(other, key)
+        if found is not None:
+            return found
+    return None
 
 
 def is_empty(node: Node | None) -> bool:

@@ -40,11 +40,14 @@ _RETRY = re.compile(r"RETRY(?:-(\d{1,3}))?(?:-(.+))?", re.DOTALL)
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """`spec` is what CodeBuild would run, None where it refuses. `document` is None where the text is not YAML."""
+    """`spec` is what CodeBuild would run, None where it refuses. `document` is None where the text is not
+    YAML; of several `documents` it is the first, which is what CodeBuild reads.
+    """
 
     spec: Buildspec | None
     refusals: tuple[Finding, ...] = ()
     document: Document | None = None
+    documents: int = 1
 
 
 def load(root: Path, path: str = DEFAULT_NAME) -> Reading:
@@ -68,15 +71,15 @@ def read(source: Source) -> Reading:
         documents = yaml.read_all(source)
     except SourceError as error:
         cause = error.__cause__
-        if cause is not None and (hasattr(cause, "problem") or hasattr(cause, "context")):
-            return Reading(None, (syntax(source, cause),))
+        if any(hasattr(cause, name) for name in ("problem", "context", "character")):
+            return Reading(None, (syntax(source, cause, error.finding.cause),))
         return Reading(None, (error.finding,))
     # Of several documents CodeBuild reads the first.
     document = documents[0] if documents else Document(source, Node("scalar", 0, 0, tag=_NULL))
     refused = refusals(source, document.root)
     if refused:
-        return Reading(None, refused, document)
-    return Reading(spec(document), (), document)
+        return Reading(None, refused, document, len(documents))
+    return Reading(spec(document), (), document, len(documents))
 
 
 def spec(document: Document) -> Buildspec:

@@ -7,6 +7,7 @@ counts from 1.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from seatrial.builds.nodes import children, is_empty, word
@@ -46,20 +47,28 @@ def missing(path: str) -> Finding:
     )
 
 
-def syntax(source: Source, error: Any) -> Finding:
-    """The text is not YAML. `error` is PyYAML's."""
+def syntax(source: Source, error: Any, cause: str = "") -> Finding:
+    """The text is not YAML. `error` is PyYAML's, `cause` what is known about it."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "context", None) or str(error)
-    offset = mark.index if mark is not None else 0
-    line = mark.line if mark is not None else 0
+    if isinstance(character := getattr(error, "character", None), int):
+        place, message = (
+            source.place(max(source.text.find(chr(character)), 0)),
+            "control characters are not allowed",
+        )
+    elif problem == "found undefined alias" and mark is not None:
+        name = _ALIAS.match(source.text, mark.index)
+        place = source.place(mark.index)
+        message = f"unknown anchor '{name[1] if name else ''}' referenced"
+    else:
+        place = source.place(mark.index if mark is not None else 0)
+        message = f"{_go_words(problem)} at line {mark.line if mark is not None else 0}"
     return finding(
-        "source/yaml-syntax",
-        "error",
-        source.place(offset),
-        f"{_go_words(problem)} at line {line}",
-        source="https://yaml.org/spec/1.1/",
+        "source/yaml-syntax", "error", place, message, cause=cause, source="https://yaml.org/spec/1.1/"
     )
 
+
+_ALIAS = re.compile(r"\*([^\s,\[\]{}]*)")
 
 # PyYAML's own parser, which reads where libyaml is absent, says some things in other words than libyaml and go-yaml.
 _WORDS = {

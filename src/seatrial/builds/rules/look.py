@@ -95,7 +95,7 @@ class Look(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def spec(self) -> Buildspec:
-        return spec(self.document)
+        return self.reading.spec or spec(self.document)
 
     @cached_property
     def shell(self) -> str:

@@ -23,13 +23,15 @@ _ITEM = re.compile(r"(?P<lead>[ ]*-[ ]+)(?P<text>\S.*?)[ \t]*$")
 _VALUE = re.compile(r"(?P<lead>[ ]*(?:- )?[\w.-]+:[ ]+)(?P<text>\S.*?)[ \t]*$")
 _DASH = re.compile(r"([ ]*)- ")
 _KEY = re.compile(r"([ ]*)[\w-]+:[ \t]*$")
+_BEGUN = re.compile(r"that starts on line (\d+)$")
+_NAME = re.compile(r"[*&][A-Za-z]")
 _LONGEST = 200
 _RULE = "source/yaml-syntax"
 
 
 def repair(source: Source, refused: Finding) -> tuple[str, Fix | None]:
     """The cause and the repair of a syntax error; an empty text and None where none is known that helps."""
-    for cause, title, spans in _candidates(source, refused.line):
+    for cause, title, spans in _candidates(source, refused):
         after = edited(source, spans)
         if _is_better(after, refused):
             edits = tuple(edit(source, *span) for span in spans)
@@ -41,13 +43,16 @@ def _is_better(after: Source, refused: Finding) -> bool:
     """Whether the text is YAML now, or its first mistake is further down."""
     left = read(after).refusals
     wrong = [one for one in left if one.rule == _RULE]
-    return not wrong or wrong[0].line > refused.line + 1
+    return not wrong or wrong[0].line > refused.line
 
 
-def _candidates(source: Source, line: int) -> Iterator[tuple[str, str, tuple[Span, ...]]]:
-    near = [one for one in (line, line - 1) if 1 <= one <= len(source.starts)]
+def _candidates(source: Source, refused: Finding) -> Iterator[tuple[str, str, tuple[Span, ...]]]:
+    line = refused.line
+    begun = _BEGUN.search(refused.cause)
+    lines = dict.fromkeys((line, line - 1, *((int(begun[1]),) if begun else ())))
+    near = [one for one in lines if 1 <= one <= len(source.starts)]
     for one in near:
-        yield from _quote(source, one)
+        yield from _quote(source, one, refused)
     for one in near:
         yield from _tabs(source, one)
     indents = [found for one in near for found in _indent(source, one)]
@@ -55,13 +60,15 @@ def _candidates(source: Source, line: int) -> Iterator[tuple[str, str, tuple[Spa
     yield from _block(source, line)
 
 
-def _quote(source: Source, line: int) -> Iterator[tuple[str, str, tuple[Span, ...]]]:
+def _quote(source: Source, line: int, refused: Finding) -> Iterator[tuple[str, str, tuple[Span, ...]]]:
     text, start = source.line(line), source.starts[line - 1]
     for pattern, what in ((_ITEM, "item"), (_VALUE, "value")):
         found = pattern.match(text)
         if found is None:
             continue
         said = found["text"]
+        if _NAME.match(said) and "unknown anchor" in refused.message:
+            continue
         if said[0] in "|>" or (said[0] in "'\"" and said[-1] == said[0]):
             said = _unquoted(said)
         if not said or (not needs_quotes(said) and said == found["text"]):

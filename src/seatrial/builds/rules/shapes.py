@@ -85,6 +85,14 @@ RULES: tuple[Rule, ...] = (
         example="version: 0.2\nphases:\n  build:\n    on-failure: stop\n    commands: [make]\n",
     ),
     Rule(
+        id="buildspec/several-documents",
+        severity="warning",
+        title="There is more than one document",
+        explanation="After a line `---` another document begins. CodeBuild reads the first and ignores the others.",
+        source="https://yaml.org/spec/1.1/#id857577",
+        example="version: 0.2\nphases:\n  build:\n    commands: [make]\n---\nversion: 0.2\n",
+    ),
+    Rule(
         id="buildspec/no-version",
         severity="note",
         title="A batch without version",
@@ -108,6 +116,9 @@ def check(look: Look) -> Iterator[Finding]:
         first = look.root.entries[0][0] if look.root.entries else look.root
         yield look.at("no-phases", "warning", first, "there are no phases, so no command runs",
                       source=f"{SPEC}#build-spec.phases")  # fmt: skip
+    if look.reading.documents > 1:
+        yield look.at("several-documents", "warning", look.root, f"the file holds {look.reading.documents} documents; CodeBuild reads the first",
+                      cause="another begins after each line `---`", source="https://yaml.org/spec/1.1/#id857577")  # fmt: skip
     for name, (_, phase) in look.phases.items():
         yield from _phase(look, name, phase)
     yield from _lists(look)

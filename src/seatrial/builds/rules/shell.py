@@ -50,9 +50,11 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+_ENDS = re.compile(r"\s*(?:fi|done|esac|then|else|elif|do|\})(?=[\s;]|$)")
 _HEREDOC = re.compile(r"(?<!<)<<(?P<dash>-?)[ \t]*(?P<quote>['\"]?)\\?(?P<word>[A-Za-z_][\w.]*)(?P=quote)")
 _LINE = re.compile(r"(?:line (\d+):|^[^:\n]*: (\d+): )", re.MULTILINE)
 _WAIT = 10.0
+_MOST_ITEMS = 30
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -75,7 +77,7 @@ def check(look: Look) -> Iterator[Finding]:
 @lru_cache(maxsize=8192)
 def is_doubtful(text: str) -> bool:
     """Whether the grammar does not read all of a text."""
-    return parse(text).has_error
+    return _ENDS.match(text) is not None or parse(text).has_error
 
 
 @lru_cache(maxsize=2048)
@@ -152,7 +154,22 @@ def _repair(look: Look, command: Command, line: int) -> tuple[str, Fix | None]:
         )
         fix = Fix(title="use | instead of >", safe=True, edits=(look.edit(begin, begin + 1, "|"),))
         return (cause, fix) if refusal(block, look.shell) is None else ("", None)
-    return _close_quote(look, command, line)
+    closed = _close_quote(look, command, line)
+    return closed if closed[0] else _continued(look, command)
+
+
+def _continued(look: Look, command: Command) -> tuple[str, Fix | None]:
+    """A command that goes on in the items after it: `if …; then`, its body, `fi`."""
+    later = [
+        one for one in look.commands
+        if (one.phase, one.kind) == (command.phase, command.kind) and one.index > command.index
+    ]  # fmt: skip
+    for count in range(1, min(len(later), _MOST_ITEMS) + 1):
+        members = [command, *later[:count]]
+        if not is_doubtful("\n".join(one.text for one in members)):
+            cause = f"it goes on in the next {count} items of the list, and each item is a command of its own"
+            return cause, _joined(look, members)
+    return "", None
 
 
 def _cut_off(look: Look, command: Command) -> str:

@@ -72,9 +72,12 @@ _FUNCTION = re.compile(
     re.MULTILINE,
 )
 _ALIAS = re.compile(r"^[ \t]*alias[ \t]+([A-Za-z_][\w-]*)=", re.MULTILINE)
-_OPTION = re.compile(r"\s*set\s+(?:[-+][a-zA-Z]+|[-+]o\s+\w+|\s)+\s*;?\s*")
+_OPTION = re.compile(r"\s*set(?:[ \t]+[-+][a-zA-Z]+(?:[ \t]+[a-z]+)?)+\s*;?\s*")
 _TRACE = re.compile(r"\s*set\s+[-+][xv]+\s*")
-_EXIT = re.compile(r"(?<![\w.$-])exit(?:\s+0)?[ \t]*(?=$|[;)}\n|&])", re.MULTILINE)
+_EXIT = re.compile(
+    r"(?:^|[;&|({]|\bthen\b|\bdo\b|\belse\b)[ \t]*(?P<exit>exit)(?:[ \t]+0)?[ \t]*(?=$|[;)}\n|&])",
+    re.MULTILINE,
+)
 _ALONE = re.compile(
     r"\s*(?:cd\s+\S+|(?:export\s+)?[A-Za-z_]\w*=(?:\S*|\"[^\"]*\"|'[^']*'|\$\(.*\))|pushd\s+\S+)\s*"
 )
@@ -103,15 +106,10 @@ def _exits(look: Look, command: Command) -> Iterator[Finding]:
     found = _EXIT.search(command.text)
     if found is None or "<<" in command.text:
         return
-    before = command.text[: found.start()]
-    if (
-        before.count("'") % 2
-        or before.count('"') % 2
-        or before.rstrip().endswith(("(", "trap"))
-        or "#" in before.rsplit("\n", 1)[-1]
-    ):
+    before = command.text[: found.start("exit")]
+    if before.count("'") % 2 or before.count('"') % 2 or "#" in before.rsplit("\n", 1)[-1]:
         return
-    start = command.offset(found.start())
+    start = command.offset(found.start("exit"))
     yield look.within(
         "exit-saves-nothing", "note", (start, start + 4), "exit ends this command; the next one of the phase runs all the same",
         cause="only an exit that is not 0 ends the phase; variables set before it are not carried over", source=SPEC,
