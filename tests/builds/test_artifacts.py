@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    with s3_server() as host:
-        yield host
+def aws() -> Iterator[Any]:
+    with s3_server():
+        yield s3.client()
 
 
 @pytest.fixture
@@ -227,48 +227,54 @@ def test_name_is_put_together_by_a_shell() -> None:
         artifacts.name(artifact("x", name="../$NONE"), shell)
 
 
-def test_zip_in_s3_in_parts(work: Path, tmp_path: Path, aws: str) -> None:
+def test_zip_in_s3_in_parts(work: Path, tmp_path: Path, aws: Any) -> None:
     (work / "big").write_bytes(os.urandom((20 << 20) + 3))
-    written = write(collect(artifact("**/*"), work, {}), S3(bucket="artifacts", key="b/app.zip"))
+    written = write(collect(artifact("**/*"), work, {}), S3(bucket="artifacts", key="b/app.zip", client=aws))
     assert written.place == "s3://artifacts/b/app.zip"
-    size = s3.download(s3.client(), s3.parse(written.place), tmp_path / "back.zip")
+    size = s3.download(aws, s3.parse(written.place), tmp_path / "back.zip")
     assert size > 20 << 20
     with zipfile.ZipFile(tmp_path / "back.zip") as opened:
         assert opened.testzip() is None
         assert opened.read("big") == (work / "big").read_bytes()
-    there = s3.client().head_object(Bucket="artifacts", Key="b/app.zip")
+    there = aws.head_object(Bucket="artifacts", Key="b/app.zip")
     assert there["ETag"].strip('"').endswith("-3")
     assert there["ContentType"] == "application/zip"
 
 
-def test_folder_in_s3_with_a_key_of_kms(work: Path, aws: str) -> None:
-    target = S3(bucket="artifacts", key="files/", packaging="NONE", kms_key="alias/mine", owner_access="FULL")
+def test_folder_in_s3_with_a_key_of_kms(work: Path, aws: Any) -> None:
+    target = S3(
+        bucket="artifacts",
+        key="files/",
+        packaging="NONE",
+        kms_key="alias/mine",
+        owner_access="FULL",
+        client=aws,
+    )
     collected = collect(artifact("my-build-2/**/*"), work, {}, packaging="NONE")
     assert write(collected, target).files == 2
-    found = [one.key for one in s3.listing(s3.client(), s3.Place("artifacts", "files/"))]
+    found = [one.key for one in s3.listing(aws, s3.Place("artifacts", "files/"))]
     assert found == ["files/my-build-2/my-file-2.txt", "files/my-build-2/my-subdirectory/my-file-3.txt"]
-    there = s3.client().head_object(Bucket="artifacts", Key=found[0])
+    there = aws.head_object(Bucket="artifacts", Key=found[0])
     assert (there["ServerSideEncryption"], there["SSEKMSKeyId"]) == ("aws:kms", "alias/mine")
 
 
-def test_no_such_bucket(work: Path, aws: str) -> None:
+def test_no_such_bucket(work: Path, aws: Any) -> None:
     with pytest.raises(AwsError) as told:
-        write(collect(artifact("app.js"), work, {}), S3(bucket="nobodys", key="x.zip"))
+        write(collect(artifact("app.js"), work, {}), S3(bucket="nobodys", key="x.zip", client=aws))
     assert told.value.code == "NoSuchBucket"
 
 
-def test_a_build_that_fails_while_it_uploads_leaves_nothing(work: Path, aws: str) -> None:
-    client = s3.client()
+def test_a_build_that_fails_while_it_uploads_leaves_nothing(work: Path, aws: Any) -> None:
 
     def fail() -> None:
-        with s3.Upload(client, s3.Place("artifacts", "half")) as out:
+        with s3.Upload(aws, s3.Place("artifacts", "half")) as out:
             out.write(os.urandom(9 << 20))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert not s3.exists(client, s3.Place("artifacts", "half"))
-    assert "Uploads" not in client.list_multipart_uploads(Bucket="artifacts")
+    assert not s3.exists(aws, s3.Place("artifacts", "half"))
+    assert "Uploads" not in aws.list_multipart_uploads(Bucket="artifacts")
 
 
 _WRITER = """
