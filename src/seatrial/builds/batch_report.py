@@ -82,7 +82,8 @@ def text(found: Mapping[str, Any]) -> str:
     )
     if failed and failed["run"]:
         lines.append(f"log of {failed['identifier']}: seatrial runs logs {failed['run']}")
-        lines.append("`seatrial build batch … --retry` runs again what has not succeeded")
+        if found["batch_status"] == "FAILED":
+            lines.append("`seatrial build batch … --retry` runs again what has not succeeded")
     if found["error"] and found["batch_status"] == "FAILED" and not failed:
         lines.append(f"error: {found['error']}")
     return "\n".join(lines) + "\n"

@@ -189,21 +189,37 @@ def _supervise(context: Context, identifier: str, started: Started) -> dict[str,
     journal = context.journal
     os.environ.update(started.environ)
     earlier = [row for row in _children(journal, context.run) if row["key"] == key(context.run, identifier)]
-    if not earlier:
-        run_id, _ = runs.begin(journal, started.plan)
-    else:
+    if earlier and earlier[-1]["status"] in ("succeeded", "failed"):
+        return _result(journal, earlier[-1]["id"])
+    if earlier and earlier[-1]["ended"] is None:
+        # Its processes went with the attempt; ended in order, it can go on at the phase that was cut off.
+        runs.cancel(journal.home, earlier[-1]["id"])
+    if earlier and _can_go_on(journal, earlier[-1]["id"]):
         run_id = earlier[-1]["id"]
-        if earlier[-1]["status"] in ("succeeded", "failed"):
-            return _result(journal, run_id)
-        if earlier[-1]["ended"] is None:
-            # Its processes went with the attempt; ended in order, it can go on at the phase that was cut off.
-            runs.cancel(journal.home, run_id)
         runs.reopen(journal, run_id)
+    else:
+        run_id, _ = runs.begin(journal, started.plan)
     context.say(f"{identifier} is run {run_id}")
     if _stopping(context):  # since a build that fails meanwhile looks for runs that have begun
         journal.request(run_id, "cancel", SystemClock().now())
     runs.execute(journal, run_id)
     return _result(journal, run_id)
+
+
+def _can_go_on(journal: Journal, run_id: str) -> bool:
+    """Whether the phase that was cut off had come so far that its start is written down."""
+    from seatrial.builds.phases import COMMANDS
+
+    prepared = journal.outputs(run_id).get("prepare")
+    rows = {
+        row["name"]: row["status"]
+        for row in journal.rows("SELECT name, status FROM stages WHERE run=?", run_id)
+    }
+    if prepared is None or rows.get("DOWNLOAD_SOURCE") != "pass":
+        return False
+    names = [stage.name for stage in journal.plan(run_id).stages if stage.steps and stage.name in COMMANDS]
+    cut = next((name for name in names if rows[name] != "pass"), "")
+    return not cut or (Path(prepared["place"]["kept"]) / f"{cut}.json").exists()
 
 
 def _result(journal: Journal, run_id: str) -> dict[str, Any]:
