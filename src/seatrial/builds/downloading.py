@@ -126,6 +126,7 @@ def _fetch(build: Wanted, place: Place) -> tuple[environment.Identity, dict[str,
     remove_tree(top)
     top.mkdir(mode=0o755, parents=True)
     got = sources.fetch(build.source, Path(place.sources))
+    Path(place.sources).chmod(0o755)
     others = {name: sources.Wanted(*where) for name, where in build.secondary.items()}
     more = sources.fetch_secondary(others, top / "secondary") if others else {}
     folders = {"": Path(place.inside_sources)}

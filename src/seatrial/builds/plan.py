@@ -62,7 +62,8 @@ def build(
     stages.append(_upload(wanted, data, after.get("UPLOAD_ARTIFACTS", ())))
     stages += [_finalizing(data, before), Stage(name="COMPLETED", steps=(), always=True)]
     if refusal is not None:
-        stages = [_refused(stage, refusal) for stage in stages]
+        at = phases.NAMES.index(refusal.phase)
+        stages = [_refused(stage, refusal, later=place > at) for place, stage in enumerate(stages)]
     identity = wanted.identity
     return Plan(
         kind="build",
@@ -173,12 +174,13 @@ def _finalizing(data: dict[str, Any], before: list[str]) -> Stage:
     return Stage(name="FINALIZING", steps=(finalize, teardown), always=True)
 
 
-def _refused(stage: Stage, refusal: Refusal) -> Stage:
+def _refused(stage: Stage, refusal: Refusal, *, later: bool) -> Stage:
+    """A stage of a build that cannot get beyond the phase of `refusal`."""
     if stage.name == "FINALIZING":
         # Nothing was made that could be kept; the container, if there is one, still has to go.
         return msgspec.structs.replace(stage, steps=stage.steps[-1:])
     if stage.name != refusal.phase:
-        return stage
+        return msgspec.structs.replace(stage, steps=()) if later else stage
     step = _call(
         "refuse",
         "say why the build cannot run",

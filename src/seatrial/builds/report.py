@@ -76,7 +76,7 @@ def _places(found: Mapping[str, Any]) -> list[str]:
 
 
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
-    code, message = _context(stage["error"] or "")
+    code, message = _context(stage)
     status = _STATUSES.get(stage["status"])
     if status in ("FAILED", "STOPPED") and code in (phases.TIMED_OUT, "QUEUED_TIMED_OUT"):
         status = "TIMED_OUT"
@@ -86,14 +86,14 @@ def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     return {**stage, "phase_status": status, "contexts": contexts}
 
 
-def _context(error: str) -> tuple[str, str]:
-    """Code and message of an error; one that no phase has worded is a fault of the machinery."""
-    if not error:
-        return "", ""
-    for code in _CODES:
-        if error.startswith(f"{code}: "):
-            return code, error.removeprefix(f"{code}: ")
-    return "INTERNAL_SERVICE_ERROR", error
+def _context(stage: Mapping[str, Any]) -> tuple[str, str]:
+    """Code and message of what went wrong; a failure that no phase has worded is a fault of the machinery."""
+    errors = [stage["error"], *(step["error"] for step in stage["steps"])]
+    for error in filter(None, errors):
+        for code in _CODES:
+            if error.startswith(f"{code}: "):
+                return code, error.removeprefix(f"{code}: ")
+    return ("INTERNAL_SERVICE_ERROR", stage["error"]) if stage["error"] else ("", "")
 
 
 def _status(run: Mapping[str, Any], stages: list[dict[str, Any]]) -> str:

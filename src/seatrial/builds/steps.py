@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ from seatrial.files import remove_tree, write_atomic
 
 if TYPE_CHECKING:
     from seatrial.engine.call import Context
+
+
+_SHARED = Path("/var/tmp")  # noqa: S108 - a folder of the run's own in it
 
 
 def refuse(context: Context, phase: str, code: str, messages: list[str]) -> None:  # noqa: ARG001 - the engine's
@@ -53,6 +57,10 @@ def prepare(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
     executor = executors.module(build.executor)
     base = context.work / "build"
     output = base / "output"
+    if build.shared and build.executor == "host":
+        # The run's folder is its owner's alone; whom the buildspec names in `run-as` must get to the sources.
+        output = _SHARED / f"seatrial-{context.run}" / "output"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
     output.mkdir(mode=0o755, parents=True, exist_ok=True)
     here = state.make(context)
     state.hide(str(here), context.secrets)
@@ -104,7 +112,9 @@ def phase(
         failure = phases.run(what, phases.Does(run, log.say, mark))
     except worker.Late:
         ended(log, what.name, Reason(phases.TIMED_OUT, "Build has timed out. "), "TIMED_OUT")
-        # Nothing but the end follows a build whose time is over.
+        # Nothing but the end follows a build whose time is over. Whoever hears of it stops this step as well.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         context.journal.request(context.run, "cancel", SystemClock().now())
         raise Told(f"{phases.TIMED_OUT}: Build has timed out. ") from None
     except worker.Gone as gone:
@@ -140,6 +150,7 @@ def finalize(context: Context, wanted: dict[str, Any], before: list[str]) -> dic
         state.keep(there, state.END)
     if clean:
         remove_tree(Path(there.output).parent)
+        remove_tree(Path(there.kept).parent)
     elif Path(there.sources).exists():
         out["workspace"] = there.sources
     log.end()

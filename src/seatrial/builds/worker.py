@@ -49,6 +49,7 @@ as() {
   for file in env.sh dir.txt script.sh; do chown 0:0 "$state/$file"; done
   return $status
 }
+export PATH="${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
 exec 3<>"$state/out" </dev/null || exit 1
 while :; do
   number=
@@ -80,7 +81,8 @@ def lay_out(folder: Path, inside: str, *, shared: bool, unset: Iterable[str] = (
 
     `shared`: other users run commands there. `unset` are variables of this machine that the build must not see.
     """
-    folder.chmod(0o711 if shared else 0o700)
+    for place in (folder, folder.parent):
+        place.chmod(0o711 if shared else 0o700)
     for name in _PIPES:
         with suppress(FileNotFoundError):
             (folder / name).unlink()

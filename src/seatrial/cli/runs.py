@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +81,17 @@ def show(run: str, as_json: bool) -> None:
     from seatrial.reports import timeline
 
     journal = _journal()
-    data = describe(journal, journal.find(run))
+    data = _shown(describe(journal, journal.find(run)))
     if as_json:
         print_json(data)
         return
     state = "interrupted" if data["interrupted"] else data["status"]
     click.echo(f"{data['id']}  {data['kind']} {data['name']}: {state}")
     click.echo(timeline.text(data), nl=False)
+    if data["kind"] == "build":
+        from seatrial.builds.report import text
+
+        click.echo(text(data), nl=False)
     for stage in data["stages"]:
         for step in stage["steps"]:
             _show_attempts(step)
@@ -111,9 +116,13 @@ def _show_attempts(step: dict[str, Any]) -> None:
 @click.argument("run")
 @click.argument("step", required=False, default="")
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what is written until the run ends.")
+@click.option("--grep", default="", metavar="PATTERN", help="Only lines that match this regular expression.")
 @directory_option
-def logs(run: str, step: str, follow: bool) -> None:
-    """Print the logs of a run, or of one of its steps."""
+def logs(run: str, step: str, follow: bool, grep: str) -> None:
+    """Print the logs of a run, or of one of its steps.
+
+    With --grep, each line that matches comes after its step and number; exit code 1: none does.
+    """
     from seatrial.engine import logs as files
     from seatrial.errors import UsageError
 
@@ -122,6 +131,11 @@ def logs(run: str, step: str, follow: bool) -> None:
     names = [row["name"] for row in journal.rows("SELECT name FROM steps WHERE run=?", run_id)]
     if step and step not in names:
         raise UsageError(f"run {run_id} has no step {step!r}", fix="its steps are " + ", ".join(names))
+    if grep:
+        if follow:
+            raise UsageError("--grep reads what is there", fix="pipe `seatrial runs logs -f` into grep")
+        _search(files.sources(journal, run_id, step), grep)
+        return
     shown: list[Source] = []
 
     def write(source: Source, chunk: bytes) -> None:
@@ -139,6 +153,27 @@ def logs(run: str, step: str, follow: bool) -> None:
     for source in files.sources(journal, run_id, step):
         for chunk in files.read(source.path):
             write(source, chunk)
+
+
+def _search(sources: list[Source], pattern: str) -> None:
+    from seatrial.errors import UsageError
+
+    try:
+        wanted = re.compile(pattern.encode())
+    except re.error as error:
+        raise UsageError(f"--grep {pattern!r} is no regular expression: {error}") from error
+    hits = 0
+    for source in sources:
+        if not source.path.exists():
+            continue
+        name = source.step if source.attempt == 1 else f"{source.step}.{source.attempt}"
+        with source.path.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if wanted.search(line):
+                    hits += 1
+                    _write_all(f"{name}:{number}: ".encode() + line.rstrip(b"\n") + b"\n")
+    if not hits:
+        raise SystemExit(1)
 
 
 def _write_all(chunk: bytes) -> None:
@@ -184,7 +219,7 @@ def stop(run: str, kill: bool, as_json: bool) -> None:
         release(journal, run_id)
     else:
         cancel(journal.home, run_id, what="kill" if kill else "cancel")
-    data = describe(journal, run_id)
+    data = _shown(describe(journal, run_id))
     if as_json:
         print_json(data)
     else:
@@ -211,13 +246,24 @@ def resume(run: str, as_json: bool) -> None:
     if row["ended"] is not None:
         reopen(journal, run_id)
     status = execute(journal, run_id, watch=Progress(quiet=as_json).watch)
-    data = describe(journal, run_id)
+    data = _shown(describe(journal, run_id))
     if as_json:
         print_json(data)
     else:
         click.echo(f"{run_id}: {status}")
+    if status == "stopped":
+        raise SystemExit(130)
     if status != "succeeded":
         raise SystemExit(1)
+
+
+def _shown(data: dict[str, Any]) -> dict[str, Any]:
+    """A run as its own kind prints it."""
+    if data["kind"] == "build":
+        from seatrial.builds.report import build
+
+        return build(data)
+    return data
 
 
 def _journal() -> Journal:
