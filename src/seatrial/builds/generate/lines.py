@@ -8,7 +8,7 @@ import textwrap
 
 _WIDTH = 110
 # What YAML reads as this very text, at any place where a list item may stand.
-_PLAIN = re.compile(r"[A-Za-z./][A-Za-z0-9 ./_=@,<>|{}$()-]*")
+_PLAIN = re.compile(r"[A-Za-z./](?:[A-Za-z0-9 ./_=@,<>|{}$()-]|:(?=[A-Za-z0-9]))*")
 _OTHERWISE = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
