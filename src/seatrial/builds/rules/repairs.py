@@ -173,7 +173,14 @@ def _as_block(
         return
     begin = source.starts[first - 1] + width
     end = source.starts[last - 1] + len(source.line(last))
-    written = "\n".join(f"{' ' * width}{one}".rstrip() if _left_margin(one, width) else one for one in lines)
+    # What stands between the first and the last line that are too far left was indented with them.
+    loose = [at for at, one in enumerate(lines) if (is_block or at) and _left_margin(one, width)]
+    moved = range(loose[0], loose[-1] + 1) if loose else range(0)
+    if not is_block:
+        lines[0] = " " * width + lines[0]
+    written = "\n".join(
+        f"{' ' * width}{one}".rstrip() if at in moved else one for at, one in enumerate(lines)
+    )
     header = text if is_block else "|"
     cause = "lines of a command that are not indented are no part of it to YAML"
     yield (

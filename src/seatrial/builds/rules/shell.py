@@ -123,18 +123,18 @@ def _complaint(stderr: str) -> tuple[str, int]:
 
 
 def _refused(look: Look, command: Command, said: str, line: int) -> Finding:
-    start = command.line_offset(min(line, command.text.count("\n") + 1))
+    line, cause, fix = _repair(look, command, min(line, command.text.count("\n") + 1))
+    start = command.line_offset(line)
     end = look.source.text.find("\n", start)
     span = (start, end if end >= 0 else len(look.source.text))
-    cause, fix = _repair(look, command, line)
     return look.within(
         "shell-syntax", "error", span, f"{look.shell} cannot parse this command: {said}",
         cause=cause, source=_SOURCE, fix=fix,
     )  # fmt: skip
 
 
-def _repair(look: Look, command: Command, line: int) -> tuple[str, Fix | None]:
-    """The likely cause, and a change after which the shell takes the command."""
+def _repair(look: Look, command: Command, line: int) -> tuple[int, str, Fix | None]:
+    """The line that is wrong, the likely cause, and a change after which the shell takes the command."""
     source = look.source
     comment = _cut_off(look, command)
     if comment:
@@ -144,18 +144,23 @@ def _repair(look: Look, command: Command, line: int) -> tuple[str, Fix | None]:
             begin = command.begin
             indent = source.position(begin)[1] - 1
             edits = (look.edit(begin, begin + len(whole), quoted(whole, indent)),)
-            return cause, Fix(title="quote the command", safe=True, edits=edits)
-        return cause, None
+            return line, cause, Fix(title="quote the command", safe=True, edits=edits)
+        return line, cause, None
     if command.style == ">":
-        cause = "`>` joins lines with blanks; `|` keeps them"
         begin = command.begin
         block = "\n".join(
             one.strip(" ") for one in source.text[command.content : command.node.end].split("\n")
         )
-        fix = Fix(title="use | instead of >", safe=True, edits=(look.edit(begin, begin + 1, "|"),))
-        return (cause, fix) if refusal(block, look.shell) is None else ("", None)
-    closed = _close_quote(look, command, line)
-    return closed if closed[0] else _continued(look, command)
+        if refusal(block, look.shell) is None:
+            fix = Fix(title="use | instead of >", safe=True, edits=(look.edit(begin, begin + 1, "|"),))
+            return line, "`>` joins lines with blanks; `|` keeps them", fix
+        return line, "", None
+    lines = command.text.split("\n")
+    for number in dict.fromkeys((line, *range(1, len(lines) + 1))):
+        closed = _close_quote(look, command, lines, number)
+        if closed is not None:
+            return number, *closed
+    return line, *_continued(look, command)
 
 
 def _continued(look: Look, command: Command) -> tuple[str, Fix | None]:
@@ -182,30 +187,25 @@ def _cut_off(look: Look, command: Command) -> str:
     return behind if behind.lstrip().startswith("#") else ""
 
 
-def _close_quote(look: Look, command: Command, line: int) -> tuple[str, Fix | None]:
-    lines = command.text.split("\n")
-    line = min(line, len(lines))
+def _close_quote(look: Look, command: Command, lines: list[str], line: int) -> tuple[str, Fix | None] | None:
+    """Close a quote at the end of a line, where that is all that is missing."""
     for quote in ('"', "'", "`"):
         if lines[line - 1].count(quote) % 2 == 0:
             continue
-        cause = f"the {_NAMES[quote]} is opened and not closed"
         changed = [*lines]
         changed[line - 1] = f"{lines[line - 1]}{quote}"
-        if refusal("\n".join(changed), look.shell) is not None or is_doubtful("\n".join(changed)):
+        if is_doubtful("\n".join(changed)) or refusal("\n".join(changed), look.shell) is not None:
             continue
+        cause = f"the {_NAMES[quote]} is opened and not closed"
         if command.style not in ("", "|") or (command.style == "" and "\n" in _raw(look, command)):
             return cause, None
-        last = command.line_offset(line)
-        end = look.source.text.find("\n", last)
-        end = end if end >= 0 else len(look.source.text)
-        end = (
-            last + len(look.source.text[last:end].rstrip())
-            if command.style == "|"
-            else command.begin + len(command.text)
-        )
-        fix = Fix(title=f"close the {_NAMES[quote]}", safe=True, edits=(look.edit(end, end, quote),))
-        return cause, fix
-    return "", None
+        end = command.begin + len(command.text)
+        if command.style == "|":
+            start = command.line_offset(line)
+            stop = look.source.text.find("\n", start)
+            end = start + len(look.source.text[start : stop if stop >= 0 else len(look.source.text)].rstrip())
+        return cause, Fix(title=f"close the {_NAMES[quote]}", safe=True, edits=(look.edit(end, end, quote),))
+    return None
 
 
 _NAMES = {'"': "double quote", "'": "single quote", "`": "backquote"}
