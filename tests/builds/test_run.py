@@ -275,3 +275,33 @@ def test_a_place_that_is_none_is_a_mistake_of_usage(tmp_path: Path) -> None:
     assert seatrial(folder, "build", "run", "--env", "CODEBUILD_X=1").returncode == 2
     found = build(folder, "--on", f"image:{tmp_path / 'nowhere'}")
     assert context(found, "PROVISIONING")[0] == "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE"
+
+
+def test_a_breakpoint_stops_the_build_until_it_is_told_to_go_on(tmp_path: Path, where: list[str]) -> None:
+    folder = write(tmp_path / "demo", phases(build=["X=7", "codebuild-breakpoint", "cat seen"]))
+    ignored = build(folder, *where)
+    assert "codebuild-breakpoint is ignored" in log(folder, ignored, "build")
+    env = os.environ | {"SEATRIAL_HOME": str(tmp_path / "home"), "SEATRIAL_CACHE": str(tmp_path / "cache")}
+    line = [
+        sys.executable,
+        "-m",
+        "seatrial",
+        "build",
+        "run",
+        str(folder),
+        *where,
+        "--breakpoint",
+        "--project",
+        "demo",
+    ]
+    with subprocess.Popen(line, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for said in process.stdout:
+            if said.startswith("The build waits here."):
+                break
+        inside = seatrial(
+            folder, "build", "shell", "latest", "--", "sh", "-c", "echo saw $X > seen; codebuild-resume"
+        )
+        assert inside.returncode == 0, inside.stderr
+        assert "saw 7" in process.stdout.read()
+        assert process.wait() == 0

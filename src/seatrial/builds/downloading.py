@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import msgspec
 
 from seatrial.builds import caching, environment, executors, sharding, shell, state, worker
 from seatrial.builds.log import Log, phase
-from seatrial.builds.setup import Place, Wanted, spec_of
+from seatrial.builds.setup import BREAKPOINT, GO_ON, Place, Wanted, spec_of
 from seatrial.builds.view import View
 from seatrial.files import remove_tree, write_atomic
 
@@ -50,6 +51,8 @@ def download(
             home=executor.home(),
         )
         values = sharding.provide(Path(there.output), there.inside_output, values)
+        if build.breakpoints:
+            values["PATH"] = f"{_breakpoints(build, there, context.run)}:{values['PATH']}"
         state.begin(there, values, there.inside_sources)
         _select(build, there, container, log)
         log.say(f"Moving to directory {there.inside_sources}")
@@ -166,6 +169,23 @@ def _written(build: Wanted, place: Place) -> dict[str, str]:
         else reading.read(Source("buildspec", build.inline))
     )
     return {} if found.spec is None else {name: text.value for name, text in found.spec.env.variables.items()}
+
+
+def _breakpoints(build: Wanted, place: Place, run: str) -> str:
+    """Make the commands that stop a build and let it go on; returns their folder as the container sees it."""
+    folder = Path(place.output) / "bin"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    mark = shlex.quote(f"{place.inside_state}/stopped")
+    stop = (
+        f": > {mark}\n"
+        f"echo 'The build waits here. `seatrial build shell {run}` opens a shell in it, {GO_ON} there lets it go on.'\n"
+        f"while [ -e {mark} ]; do sleep 0.1 2>/dev/null || sleep 1; done\n"
+    )
+    if build.breakpoints == "ignored":
+        stop = f"echo '{BREAKPOINT} is ignored: no terminal is there, and --breakpoint was not given'\n"
+    write_atomic(folder / BREAKPOINT, f"#!/bin/sh\n{stop}", mode=0o755)
+    write_atomic(folder / GO_ON, f"#!/bin/sh\nrm -f {mark}\n", mode=0o755)
+    return f"{place.inside_output}/bin"
 
 
 def _select(build: Wanted, place: Place, container: str, log: Log) -> None:

@@ -11,6 +11,8 @@ from seatrial.builds.environment import Identity
 from seatrial.builds.model import Artifacts, Buildspec, Cache, Env, Phase, ReportGroup
 
 HOUR = 3600.0
+BREAKPOINT, GO_ON = "codebuild-breakpoint", "codebuild-resume"
+"""Commands of CodeBuild's debug sessions. Source: user guide, "Debug builds with Session Manager"."""
 _SECRET = re.compile(r"(?i)passw(or)?d|passphrase|secret|token|credential|api_?key|private_?key|access_?key")
 
 
@@ -50,7 +52,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     reports_to: str = ""
     cache: Cache | None = None
     cache_at: str = ""
-    breakpoints: bool = False
+    breakpoints: Literal["", "ignored", "stop"] = ""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from seatrial.builds import environment, executors, phases, plan, setup
 from seatrial.builds.model import DEFAULT_NAME, PHASES, Buildspec, Env
-from seatrial.builds.setup import HOUR, Wanted
+from seatrial.builds.setup import BREAKPOINT, HOUR, Wanted
 from seatrial.findings import Finding
 from seatrial.sources.text import Source, finding
 
@@ -111,11 +111,10 @@ def start(asked: Asked, caller: Mapping[str, str]) -> Started:
         packaging=asked.packaging,
         reports_to=asked.reports_to,
         cache_at=asked.cache_at,
-        breakpoints=asked.breakpoints,
     )
     work: tuple[phases.Work, ...] = ()
     if spec is not None:
-        wanted, work = _with_spec(wanted, spec)
+        wanted, work = _with_spec(asked, wanted, spec)
     what = plan.build(
         wanted,
         work,
@@ -155,7 +154,7 @@ def _read(asked: Asked, folder: Path) -> tuple[Reading, str, str, Source | None]
     return reading.read(source), path, "", source
 
 
-def _with_spec(wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Work, ...]]:
+def _with_spec(asked: Asked, wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Work, ...]]:
     work = tuple(
         phases.work(name.upper(), spec.phases[name], spec.run_as) for name in PHASES if name in spec.phases
     )
@@ -176,11 +175,17 @@ def _with_spec(wanted: Wanted, spec: Buildspec) -> tuple[Wanted, tuple[phases.Wo
             + (f", {len(item.finally_)} finally" if item.finally_ else "")
             for item in work
         ),
+        breakpoints="" if not _stops(work) else "stop" if asked.breakpoints else "ignored",
         artifacts=artifacts,
         reports=spec.reports,
         cache=spec.cache,
     )
     return wanted, work
+
+
+def _stops(work: tuple[phases.Work, ...]) -> bool:
+    """Whether a command may stop at a breakpoint."""
+    return any(BREAKPOINT in command for item in work for command in (*item.commands, *item.finally_))
 
 
 def _here(asked: Asked, spec: Buildspec | None) -> tuple[Finding, ...]:

@@ -90,6 +90,8 @@ def lay_out(folder: Path, inside: str, *, shared: bool, unset: Iterable[str] = (
         if shared and name == "out":  # /dev/stdout is opened by whoever runs the command
             (folder / name).chmod(0o666)
     away = "".join(f"unset {name}\n" for name in unset)
+    # An image's launcher makes the folders above those that it binds, for root alone.
+    away += "chmod 755 /codebuild\n" if inside.startswith("/codebuild/") else ""
     write_atomic(folder / WORKER, f"{away}state={shlex.quote(inside)}\n{_LOOP}", mode=0o600)
 
 
