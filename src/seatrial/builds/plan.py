@@ -83,7 +83,7 @@ def _call(name: str, title: str, function: str, inputs: dict[str, Any], **fields
         "download": "downloading",
         "reports": "uploading",
         "artifacts": "uploading",
-        "save": "uploading",
+        "save": "downloading",
     }
     target = f"seatrial.builds.{module.get(function, 'steps')}:{function}"
     action = Call(target=target, inputs=inputs, secrets=secrets)
