@@ -65,10 +65,12 @@ def _params() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What `--on` takes for each executor."""
-    found = {"host": "host"}
+    own = tmp_path_factory.getbasetemp()
+    # Workers of one run unpack the image once.
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEATRIAL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield _Places(found, tmp_path_factory)
+        patch.setenv("SEATRIAL_CACHE", str(shared / "conformance-cache"))
+        yield _Places({"host": "host"}, tmp_path_factory)
 
 
 class _Places(dict[str, str]):
