@@ -40,7 +40,9 @@ class Mask:
         # A match that begins before the kept tail may run into it: then the tail grows to its beginning.
         safe = len(text) - keep
         shown, position = [], 0
-        for match in self._pattern.finditer(text):
+        # Looking for each form by itself is many times as fast as the pattern, and mostly none is there.
+        found = [form for form in self._forms if form in text]
+        for match in _matching(found).finditer(text) if found else ():
             if match.start() >= safe:
                 break
             shown += [text[position : match.start()], MASK]
@@ -70,6 +72,11 @@ class Mask:
             if any(form.startswith(end) for form in self._forms if len(form) > size):
                 return size
         return 0
+
+
+def _matching(forms: list[bytes]) -> re.Pattern[bytes]:
+    """A pattern for these forms, which are in order; re keeps those that were compiled last."""
+    return re.compile(b"|".join(re.escape(form) for form in forms))
 
 
 def _forms(value: str) -> set[bytes]:
