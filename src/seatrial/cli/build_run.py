@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from seatrial.builds.plan import Refusal
     from seatrial.builds.starting import Started
+    from seatrial.engine.execute import Processes
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -117,6 +118,7 @@ def run(  # noqa: PLR0917 - click passes by name
 
     if cache not in ("local", "none") and not cache.startswith("s3://"):
         raise UsageError(f"--cache {cache!r} is no place", fix="use local, none or s3://BUCKET/PREFIX")
+    processes = get_ready()
     executor, image, refusal = _executor(where, platform=platform, insecure=insecure)
     with _fetched(source, source_version) as got:
         asked = Asked(
@@ -147,10 +149,23 @@ def run(  # noqa: PLR0917 - click passes by name
             check=check,
             refusal=refusal or got.refusal,
         )
-        execute(start(asked, os.environ), as_json=as_json)
+        execute(start(asked, os.environ), as_json=as_json, processes=processes)
 
 
-def execute(started: Started, *, as_json: bool) -> None:
+def get_ready() -> Processes:
+    """What runs the steps of a build starts while its buildspec is read."""
+    from seatrial import paths
+    from seatrial.engine.execute import Processes
+    from seatrial.engine.journal import Journal
+
+    processes = Processes(
+        Journal(paths.home()), ["seatrial.builds.steps", "seatrial.builds.downloading", "sqlite3"]
+    )
+    processes.get_ready()
+    return processes
+
+
+def execute(started: Started, *, as_json: bool, processes: Processes | None = None) -> None:
     """Run a build to its end, show it, and leave with its exit code."""
     from seatrial import paths
     from seatrial.builds.report import build, text
@@ -168,12 +183,12 @@ def execute(started: Started, *, as_json: bool) -> None:
     journal = Journal(paths.home())
     run_id, _ = begin(journal, started.plan)
     if as_json:
-        run_it(journal, run_id)
+        run_it(journal, run_id, processes=processes)
     else:
         from seatrial.cli.build_log import following
 
         with following(journal.home, run_id):
-            run_it(journal, run_id)
+            run_it(journal, run_id, processes=processes)
     data = build(describe(journal, run_id))
     if as_json:
         print_json(data)

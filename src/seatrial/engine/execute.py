@@ -16,7 +16,7 @@ from seatrial.engine.launch import Ended
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from seatrial.engine.forkserver import Client
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class Processes:
-    """Real processes, each behind a shim."""
+    """Real processes, each behind a shim. `modules` are imported ahead, for the steps that are calls into them."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, modules: Sequence[str] = ()) -> None:
         self._home = journal.home
+        self._modules = tuple(modules)
         self._server: Client | None = None
         self._pidfds: dict[Path, int] = {}
 
@@ -36,8 +37,12 @@ class Processes:
         from seatrial.engine.forkserver import Client
 
         if self._server is None:
-            self._server = Client()
+            self._server = Client(self._modules)
         return self._server
+
+    def get_ready(self) -> None:
+        """Begin to get ready for the first process, beside whatever the caller does next."""
+        self._fork_server()
 
     def start(self, launch: Launch, slots: object) -> None:
         launch.supervisor = os.getpid()

@@ -24,19 +24,21 @@ import msgspec
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from seatrial.engine.launch import Launch
 
 
 class Client:
     """The supervisor's end."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        """Start it, and let it import `modules` while the supervisor gets ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
         with theirs:
             self._process = subprocess.Popen(
                 # -I and the path as an argument: the environment stays what the user's programs should see.
-                [sys.executable, "-I", "-c", _START, str(theirs.fileno()), json.dumps(sys.path)],
+                [sys.executable, "-I", "-c", _START, str(theirs.fileno()), json.dumps(sys.path), *modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 # Ctrl-C is for the supervisor, which decides what becomes of the steps.
@@ -77,17 +79,17 @@ _START = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
 from seatrial.engine.forkserver import serve
-serve(int(sys.argv[1]))
+serve(int(sys.argv[1]), sys.argv[3:])
 """
 _LARGEST = 4 << 20
 _MOST_DESCRIPTORS = 64
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: int, modules: Sequence[str] = ()) -> None:
     """Answer requests until the supervisor goes away."""
     # Ended shims must not stay as zombies here; their exit files say how they ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    _warm()
+    _warm(modules)
     connection = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     while True:
@@ -111,13 +113,16 @@ def serve(descriptor: int) -> None:
             os.close(descriptor_)
 
 
-def _warm() -> None:
+def _warm(modules: Sequence[str]) -> None:
     """Import what every shim needs, and keep the collector from copying those pages in every child."""
     import gc
 
     from seatrial.engine import call, identity, shim  # noqa: F401 - so that children find them imported
 
     identity.boot_id()
+    for name in modules:
+        with suppress(Exception):  # the step that needs it says so
+            importlib.import_module(name)
     gc.disable()
     gc.freeze()
 

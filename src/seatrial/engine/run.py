@@ -58,15 +58,17 @@ def _begin(journal: Journal, plan: Plan) -> tuple[str, bool]:
     return run_id, False
 
 
-def execute(journal: Journal, run_id: str, *, watch: Watch = silent) -> str:
-    """Be in charge of the run until it ends, and return its status.
+def execute(
+    journal: Journal, run_id: str, *, watch: Watch = silent, processes: Processes | None = None
+) -> str:
+    """Be in charge of the run until it ends, and return its status. `processes` are closed then.
 
     The first INT, TERM or HUP cancels it and tears down; a second INT kills it.
 
     Raises:
         Busy: another process is in charge.
     """
-    executor = Processes(journal)
+    executor = processes or Processes(journal)
     supervisor = Supervisor(
         journal,
         run_id,
