@@ -177,13 +177,13 @@ def _compare_outputs(case: dict[str, Any], outputs: dict[str, Any], artifacts: P
         there = {path.name for path in artifacts.rglob("*") if path.is_file()}
         assert there >= {Path(file).name for files in wanted.values() for file in files}
     if "reports" in case:
-        found = {
+        reports = {
             report["name"]: {"status": report["status"], **report["totals"], **report["counts"]}
             for report in outputs["reports"]
         }
-        wanted = case["reports"]
-        assert found.keys() == wanted.keys()
-        assert {name: {key: found[name][key] for key in wanted[name]} for name in wanted} == wanted
+        totals = case["reports"]
+        assert reports.keys() == totals.keys()
+        assert {name: {key: reports[name][key] for key in totals[name]} for name in totals} == totals
 
 
 def _printed(run: dict[str, Any]) -> list[str]:

@@ -137,7 +137,10 @@ def test_a_buildspec_cannot_change_what_codebuild_sets() -> None:
 )
 def test_refused_names(level: str, name: str, value: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        variables(**{level: {name: value}})
+        variables(
+            project={name: value} if level == "project" else {},
+            start={name: value} if level == "start" else {},
+        )
 
 
 def test_little_of_the_caller_gets_through() -> None:
