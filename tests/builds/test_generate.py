@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import yaml
 
@@ -16,7 +19,9 @@ from seatrial.builds.generate.project import look
 from seatrial.builds.reading import read
 from seatrial.errors import UsageError
 from seatrial.sources.text import Source
+from support import projects, registries
 from support.commands import seatrial
+from support.registries import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,3 +267,43 @@ def test_a_generated_buildspec_has_no_finding(tmp_path: Path, name: str) -> None
         )
     done = seatrial(root, "check", "buildspec.yml", ".github", "--json")
     assert json.loads(done.stdout)["findings"] == []
+
+
+def test_a_generated_buildspec_runs_here(tmp_path: Path) -> None:
+    """Checked, assembled, tested and pushed to a registry of this machine, by the digest that is reported."""
+    for program in ("docker-registry", "bwrap"):
+        need(program)
+    env = dict(projects.wheels(tmp_path / "wheels"))
+    root = projects.sums(tmp_path)
+    (root / "requirements.txt").write_text("onnxruntime==1.17.3\nnumpy==1.26.4\n")
+    settings = (root / "seatrial.yaml").read_text()
+    (root / "seatrial.yaml").write_text(settings.replace("    ports:", "    test: {level: quick}\n    ports:"))
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/seatrial"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m seatrial "$@"\n')
+    program.chmod(0o755)
+    out = tmp_path / "out"
+    with registries.running(tmp_path / "registry") as host:
+        assert seatrial(root, "build", "generate", "--push", f"{host}/team/sums").returncode == 0
+        variables = {
+            **env,
+            "SEATRIAL_CACHE": str(tmp_path / "cache"),
+            "SEATRIAL_HOME": str(tmp_path / "inner"),
+        }
+        options = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+        done = seatrial(
+            root, "build", "run", ".", "--on", "host", "--artifacts", str(out), *options, "--json", PATH=path
+        )
+        assert done.stdout, done.stderr
+        run = json.loads(done.stdout)
+        assert run["build_status"] == "SUCCEEDED", run["error"]
+        (pushed,) = out.rglob("pushed.json")
+        digest = json.loads(pushed.read_text())["pushed"][0]["digest"]
+        answer = httpx.head(
+            f"http://{host}/v2/team/sums/manifests/{digest}",
+            headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+        )
+        assert answer.status_code == 200
+    assert (out / "test-reports/check.xml").exists()
+    assert [report["name"].rpartition("-")[2] for report in run["outputs"]["reports"]] == ["checks", "tests"]

@@ -11,6 +11,8 @@ from seatrial.builds.generate.lines import block, comment, item, quoted
 if TYPE_CHECKING:
     from seatrial.builds.generate.project import Project
 
+_CACHE = ".cache/seatrial-build"
+"""Below HOME, which is /root in CodeBuild."""
 _ECR_ACTIONS = (
     "ecr:GetAuthorizationToken on *; ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:CompleteLayerUpload, "
     "ecr:InitiateLayerUpload, ecr:PutImage and ecr:UploadLayerPart on the repositories alone"
@@ -85,6 +87,15 @@ def _install(project: Project, requirement: str) -> str:
         ),
         item('export PATH="$HOME/.seatrial/bin:$PATH"'),
     ]
+    if project.how == "assemble":
+        rows += [
+            comment(
+                "A folder of its own: a build on somebody's own machine leaves their cache alone.", indent=6
+            ),
+            item(f'export SEATRIAL_CACHE="${{SEATRIAL_CACHE:-$HOME/{_CACHE}}}"'),
+        ]
+    if project.tests:
+        rows.append(item(f'export PIP_CACHE_DIR="${{PIP_CACHE_DIR:-$HOME/{_CACHE}-pip}}"'))
     if packages := commands.packages(project):
         missing = " && ".join(f"command -v {_program(name)} > /dev/null" for name in packages)
         rows += [
@@ -184,9 +195,9 @@ def _artifacts(project: Project) -> str:
 
 
 def _cache(project: Project) -> str:
-    folders = ["/root/.cache/seatrial/**/*"] if project.how == "assemble" else []
+    folders = [f"/root/{_CACHE}/**/*"] if project.how == "assemble" else []
     if project.tests:
-        folders.append("/root/.cache/pip/**/*")
+        folders.append(f"/root/{_CACHE}-pip/**/*")
     if not folders:
         return ""
     files = " ".join(f"'{name}'" for name in project.dependencies)
