@@ -74,7 +74,7 @@ def small_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(parts=PARTS)
 def test_finds_exactly_what_the_rule_says(parts: list[str], small_tree: Path) -> None:
     there = [str(path.relative_to(small_tree)) for path in small_tree.rglob("*") if path.is_file()]

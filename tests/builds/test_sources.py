@@ -234,7 +234,7 @@ def private(repository: Repository) -> Iterator[tuple[str, list[str]]]:
 
         def answer(self, body: bytes) -> None:
             login = self.headers.get("Authorization", "")
-            logins.append(login)
+            logins.append(f"{self.headers['Host']} {login}")
             if login != "Basic " + base64.b64encode(b"me:s3cr3t/pass").decode():
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="private"')
@@ -285,7 +285,7 @@ def test_passwords_reach_the_host_and_nobody_else(
     monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     got = fetch(f"http://me:s3cr3t%2Fpass@{place}", tmp_path / "into", version="dev")
     assert got == (repository.third, f"http://{place}", "git", -1)
-    assert any(logins)
+    assert any("Basic" in login for login in logins)
     assert "ls-remote" in argv.read_text()
     kept = b"".join(path.read_bytes() for path in (tmp_path / "into/.git").rglob("*") if path.is_file())
     for secret in ("s3cr3t", "s3cr3t%2Fpass"):
@@ -436,6 +436,32 @@ def test_secondary_sources(repository: Repository, tmp_path: Path) -> None:
 def test_no_source_is_an_empty_folder(tmp_path: Path) -> None:
     assert fetch("", tmp_path / "into") == ("", "", "none", 0)
     assert list((tmp_path / "into").iterdir()) == []
+
+
+def test_what_has_no_versions(tmp_path: Path) -> None:
+    zipped(tmp_path / "a.zip", a="x")
+    for where in ("", str(tmp_path), str(tmp_path / "a.zip")):
+        with pytest.raises(UsageError, match="no version"):
+            fetch(where, tmp_path / "into", version="main")
+
+
+def test_a_login_is_not_told_to_the_host_of_a_submodule(
+    repository: Repository, private: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    place, logins = private
+    outer = repository.path.parent / "outer"
+    outer.mkdir()
+    git(outer, "init", "-qb", "main")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository.path), "lib")
+    other = place.replace("127.0.0.1", "localhost")  # by another name it is another host
+    git(outer, "config", "--file", ".gitmodules", "submodule.lib.url", f"http://{other}")
+    commit(outer, "with lib")
+    url = f"http://me:s3cr3t%2Fpass@{place.replace('/repo/', '/outer/')}"
+    with pytest.raises(Refused, match="authentication required"):
+        fetch(url, tmp_path / "into", options=Options(submodules=True))
+    assert any(login.startswith("127.0.0.1") and "Basic" in login for login in logins)
+    assert [login for login in logins if login.startswith("localhost") and "Basic" in login] == []
+    assert any(login.startswith("localhost") for login in logins)
 
 
 def test_a_folder_in_use_is_not_written_to(tmp_path: Path) -> None:

@@ -44,16 +44,17 @@ _WORDS = (
     (re.compile(r"not found|does not exist|does not appear to be a git repository|returned error: 404",
                 re.IGNORECASE), "repository not found"),
 )  # fmt: skip
+# The whole of git's question counts, so that no submodule's host is told what is meant for another.
 _ASKPASS = """#!/bin/sh
 case "$1" in
-*"$SEATRIAL_GIT_HOST"*) ;;
+"Username for 'http://$SEATRIAL_GIT_HOST': " | "Username for 'https://$SEATRIAL_GIT_HOST': ")
+    printf '%s\\n' "$SEATRIAL_GIT_USER" ;;
+"Password for '"*"@$SEATRIAL_GIT_HOST': ")
+    printf '%s\\n' "$SEATRIAL_GIT_PASSWORD" ;;
 *) exit 1 ;;
 esac
-case "$1" in
-Username*) printf '%s\\n' "$SEATRIAL_GIT_USER" ;;
-*) printf '%s\\n' "$SEATRIAL_GIT_PASSWORD" ;;
-esac
 """
+_TOKEN_ONLY = "x-oauth-basic"  # noqa: S105 - what goes as the password of a login that is a token alone
 
 
 class _Address(NamedTuple):
@@ -125,7 +126,7 @@ def _address(where: str) -> _Address:
         urlunsplit(parts._replace(netloc=f"{host}{port}")),
         host=f"{host}{port}",
         user=unquote(parts.username or ""),
-        password=unquote(parts.password or "") or "x-oauth-basic",
+        password=unquote(parts.password or "") or _TOKEN_ONLY,
     )
 
 
@@ -154,6 +155,9 @@ class _Git:
         settings = [*_SETTINGS]
         if address.local:
             settings.append(("protocol.file.allow", "always"))  # for submodules that lie beside it
+        if address.host:
+            # A login from a URL is for this once: no helper of the user's is to keep it.
+            settings += [("credential.helper", ""), ("credential.useHttpPath", "false")]
         self._env |= {
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
@@ -227,8 +231,9 @@ class _Git:
             raise
 
     def _refused(self, message: str, why: str) -> Refused:
-        for secret in filter(None, (self._address.password, self._address.user)):
-            why = why.replace(secret, "***")
+        token = self._address.password == _TOKEN_ONLY
+        secret = self._address.user if token else self._address.password
+        why = why.replace(secret, "***") if secret else why
         fixes = {
             "authentication required": "log in to the repository's host (a credential helper, a key for ssh, or a "
             "token in the URL)",

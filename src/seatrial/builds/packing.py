@@ -9,6 +9,7 @@ import os
 import stat
 import time
 import zipfile
+import zlib
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from seatrial.builds.refused import unreadable
@@ -23,6 +24,7 @@ _CHUNK = 1 << 20
 _EARLIEST, _LATEST = 315_532_800, 4_354_819_198  # 1980-01-01 and 2107-12-31, between which a zip can say
 _LARGE = 1 << 30  # from here on sizes are written with 64 bits, as a file may grow while it is read
 _UTF8 = 0x800
+_SAMPLE = 64 << 10
 
 
 class Packed(NamedTuple):
@@ -112,11 +114,20 @@ def _add(archive: zipfile.ZipFile, found: Found, moment: int | None) -> int:
         status = os.fstat(stream.fileno())
         info = _info(found.name, status.st_mode, int(status.st_mtime) if moment is None else moment)
         left = status.st_size  # a log that is still being written has no end
+        piece = stream.read(min(_CHUNK, left))
+        info.compress_type = zipfile.ZIP_DEFLATED if _is_worth_it(piece) else zipfile.ZIP_STORED
         with archive.open(info, "w", force_zip64=left >= _LARGE) as member:
-            while left > 0 and (piece := stream.read(min(_CHUNK, left))):
+            while piece:
                 member.write(piece)
                 left -= len(piece)
+                piece = stream.read(min(_CHUNK, left))
     return status.st_size - left
+
+
+def _is_worth_it(start: bytes) -> bool:
+    """Whether it packs at all, judged by its beginning: archives, images and weights only cost time."""
+    sample = start[:_SAMPLE]
+    return len(sample) < _SAMPLE or len(zlib.compress(sample, 1)) < 0.95 * len(sample)
 
 
 def _add_link(archive: zipfile.ZipFile, found: Found, moment: int | None) -> int:

@@ -85,8 +85,15 @@ def fetch(where: str, into: Path, *, version: str = "", options: Options | None 
     options = options or Options()
     if into.is_symlink() or (into.exists() and (not into.is_dir() or any(into.iterdir()))):
         raise UsageError("a source goes into a new or empty folder", where=str(into))
-    into.mkdir(parents=True, exist_ok=True)
     kind = kind_of(where, version)
+    if version and kind in ("folder", "zip", "none"):
+        raise UsageError(
+            f"there is no version {version!r}",
+            where=where or "a build without a source",
+            why="only repositories and objects in S3 have versions",
+            fix="leave the version out",
+        )
+    into.mkdir(parents=True, exist_ok=True)
     if kind == "git":
         from seatrial.builds import git
 
