@@ -299,18 +299,34 @@ def test_without_credentials_the_error_says_what_to_do(
     assert "no usable AWS credentials" in str(caught.value)
 
 
-def test_the_command_line_prices_minutes_and_builds(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "buildspec.yml").write_text("version: 0.2\nphases:\n  build:\n    commands: [echo hello]\n")
-
-    minutes = seatrial(project, "build", "cost", "--minutes", "20", "--compute-type", "medium", "--price", "0.012", "--json")  # fmt: skip
-    none = seatrial(project, "build", "cost")
-    assert seatrial(project, "build", "run", ".", "--on", "host").returncode == 0
-    run = seatrial(project, "build", "cost", "latest")
-    both = seatrial(project, "build", "cost", "latest", "--minutes", "3")
+def test_the_command_line_prices_minutes(tmp_path: Path) -> None:
+    minutes = seatrial(
+        tmp_path, "build", "cost", "--minutes", "20", "--compute-type", "medium", "--price", "0.012", "--json"
+    )
+    none = seatrial(tmp_path, "build", "cost")
 
     assert json.loads(minutes.stdout)["cost"]["amount"] == 0.24
     assert (none.returncode, "no build has run here yet" in none.stderr) == (2, True)
-    assert run.stdout.startswith("1 minute at $0.005 = $0.005\n"), run.stderr
-    assert both.returncode == 2
+
+
+def test_three_builds_are_enough_for_a_recommendation(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    work = "python3 -c 'import time; held = bytearray(200_000_000)\nwhile time.process_time() < 0.4: pass'"
+    spec = {"version": "0.2", "phases": {"build": {"commands": [work, "true"]}}}
+    (project / "buildspec.yml").write_text(json.dumps(spec))
+    # The last one as an ordinary user runs it, without namespaces of processes.
+    for namespaces in ("", "", "1"):
+        ran = seatrial(project, "build", "run", ".", "--on", "host", SEATRIAL_NO_NAMESPACES=namespaces)
+        assert ran.returncode == 0, ran.stderr
+
+    shown = seatrial(project, "build", "cost", "latest", "--json")
+
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["cost"]["amount"] == 0.005
+    assert (found["recommendation"]["compute_type"], found["recommendation"]["runs"]) == (
+        "BUILD_GENERAL1_SMALL",
+        3,
+    )
+    assert "at most 0.2 GiB in one process" in found["recommendation"]["reason"]

@@ -48,7 +48,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What one earlier run took. `cpu_seconds` and `peak_memory` (bytes) are None where nobody measured them."""
+    """What one earlier run took. `cpu_seconds` and `peak_memory` are None where nobody measured them.
+
+    `peak_memory` is in bytes, and that of the one process that had most.
+    """
 
     run: str
     seconds: float
@@ -187,7 +190,7 @@ def sample(run: Mapping[str, Any]) -> Sample | None:
 def recommend(samples: Sequence[Sample], *, environment_type: str = "LINUX_CONTAINER") -> Recommendation:
     """The cheapest compute type on which builds like these fit and are no slower than they have to be.
 
-    Memory needs the highest peak and a quarter more. Processor time is spread over the processors there are, so a type
+    Memory needs the highest peak of one process and a quarter more. Processor time is spread over the processors there are, so a type
     with fewer of them than the builds kept busy takes longer; one with more does not make them faster.
     """
     environment = facts.compute("small", environment_type).environment
@@ -205,7 +208,7 @@ def recommend(samples: Sequence[Sample], *, environment_type: str = "LINUX_CONTA
     rows = [one for one in facts.computes().types if one.environment == environment and one.price]
     choices = tuple(_choice(row, seconds, busy, peak) for row in rows)
     fitting = [one for one in choices if not one.against]
-    told = f"{len(known)} builds: {seconds:.0f} s, {busy:.1f} processors busy, at most {peak:.1f} GiB"
+    told = f"{len(known)} builds: {seconds:.0f} s, {busy:.1f} processors busy, at most {peak:.1f} GiB in one process"
     if not fitting:
         return Recommendation(
             compute_type="", environment_type=environment, runs=len(known), choices=choices,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from seatrial.builds import report
@@ -12,6 +13,7 @@ from seatrial.paths import home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 MOST = 20
 """Earlier runs that are looked at."""
@@ -42,7 +44,7 @@ def find(opened: Journal, reference: str = "") -> dict[str, Any]:
             f"run {run_id} is no build but a {data['kind']}",
             fix="`seatrial runs list --kind build` shows builds",
         )
-    return report.build(data)
+    return _shown(opened, data)
 
 
 def earlier(
@@ -55,4 +57,39 @@ def earlier(
         " ORDER BY created DESC, id DESC LIMIT ?",
         *(mine["name"], mine["id"], int(include), mine["created"], most),
     )
-    return [report.build(describe(opened, row["id"])) for row in rows]
+    return [_shown(opened, describe(opened, row["id"])) for row in rows]
+
+
+def _shown(opened: Journal, run: dict[str, Any]) -> dict[str, Any]:
+    """A build as `--json` prints it, and what its processes took: `cpu_seconds`, `peak_memory` (bytes), or nothing."""
+    shown = report.build(run)
+    return {**shown, "outputs": {**shown["outputs"], "resources": _resources(opened, run)}}
+
+
+def _resources(opened: Journal, run: dict[str, Any]) -> dict[str, Any]:
+    """Of the build's container, over all of its starts. An engine's containers are not below it, and tell nothing."""
+    prepared = run["outputs"].get("prepare") or {}
+    if {"docker", "podman"} & set(prepared.get("argv") or ()):
+        return {}
+    ends = [_end(opened.attempt_folder(run["id"], "container", one["n"])) for one in _attempts(run)]
+    known = [one for one in ends if one is not None]
+    if not known or len(known) < len(ends):
+        return {}
+    return {
+        "cpu_seconds": round(sum(one["cpu_seconds"] for one in known), 3),
+        "peak_memory": max(one["peak_memory"] for one in known),
+    }
+
+
+def _attempts(run: dict[str, Any]) -> list[dict[str, Any]]:
+    steps = [step for stage in run["stages"] for step in stage["steps"] if step["name"] == "container"]
+    return [attempt for step in steps for attempt in step["attempts"]]
+
+
+def _end(folder: Path) -> dict[str, Any] | None:
+    """What is known of a start that has ended."""
+    try:
+        record: dict[str, Any] = json.loads((folder / "exit.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if "cpu_seconds" in record else None

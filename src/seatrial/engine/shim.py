@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import struct
@@ -207,11 +208,15 @@ class _Shim:
 
     def _write_exit(self, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         record = {
             "code": code,
             "reason": self.reason or ("signal" if code < 0 else "exit"),
             "ended": time.time(),
             "stderr": self.tail.decode(errors="replace")[-500:],
+            # All that was waited for; the memory is that of the one process that had most. In bytes.
+            "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+            "peak_memory": used.ru_maxrss * 1024,
         }
         write_atomic(self.launch.folder / "exit.json", json.dumps(record), mode=0o600)
 
