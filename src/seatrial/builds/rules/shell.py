@@ -86,7 +86,11 @@ def refusal(text: str, shell: str) -> tuple[str, int] | None:
     said: tuple[str, int] | None = None
     for argv in _shells(shell):
         # `-n`: the text is parsed, nothing of it runs. Without the caller's variables, BASH_ENV cannot name a file to run.
-        answer = run(argv, env={"LC_ALL": "C"}, stdin=f"{text}\n", timeout=_WAIT)
+        # Not run, `shopt -s extglob` has no effect on what follows it.
+        wide = ("-O", "extglob") if "extglob" in text and "--norc" in argv else ()
+        answer = run(
+            (argv[0], *argv[1:-1], *wide, "-n"), env={"LC_ALL": "C"}, stdin=f"{text}\n", timeout=_WAIT
+        )
         if answer.code == 0:
             return None
         if said is None:
