@@ -271,8 +271,8 @@ def test_a_generated_buildspec_has_no_finding(tmp_path: Path, name: str) -> None
 
 def test_a_generated_buildspec_runs_here(tmp_path: Path) -> None:
     """Checked, assembled, tested and pushed to a registry of this machine, by the digest that is reported."""
-    for program in ("docker-registry", "bwrap"):
-        need(program)
+    for tool in ("docker-registry", "bwrap"):
+        need(tool)
     env = dict(projects.wheels(tmp_path / "wheels"))
     root = projects.sums(tmp_path)
     (root / "requirements.txt").write_text("onnxruntime==1.17.3\nnumpy==1.26.4\n")
