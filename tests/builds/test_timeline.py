@@ -135,6 +135,7 @@ def test_what_is_still_to_come_is_the_median_of_earlier_builds() -> None:
     # BUILD has run for 20 of 120 seconds, POST_BUILD takes 30.
     assert found.eta is not None
     assert (found.eta.remaining, found.eta.runs) == (130, 3)
+    assert "POST_BUILD        to come\n" in timeline.text(found)
     assert "still about 2m10s, as the median of 3 earlier builds has it" in timeline.text(found)
     assert timeline.data(build(PHASES), earlier=earlier).eta is None
     assert timeline.data(running, now=START.timestamp()).eta is None

@@ -211,11 +211,18 @@ def text(found: Timeline) -> str:
     for one in found.phases:
         start = "" if one.offset is None else took(one.offset)
         lasted = "" if one.duration is None else took(one.duration)
-        shown = one.status or ("" if one.offset is not None else "not run")
+        shown = said(found, one)
         lines.append(f"{one.name:17} {shown:11} {start:>8} {lasted:>8}  {_bar(one, total)}".rstrip())
         if one.context:
             lines.append(f"    {first_line(one.context, 110)}")
     return "\n".join([*lines, *remarks(found)]) + "\n"
+
+
+def said(found: Timeline, phase: Phase) -> str:
+    """The status of a phase in words; COMPLETED has none."""
+    if phase.status or phase.offset is not None:
+        return phase.status
+    return "to come" if found.status == "IN_PROGRESS" else "not run"
 
 
 def svg(run: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def svg(found: Timeline) -> str:
     parts = [_text(16, 26, f"{found.name}: {found.status}", "h"), _text(16, 46, _subtitle(found), "q")]
     parts += _axis(total, scale, height)
     for one, y in zip(rows, places, strict=True):
-        parts += _row(one, y, scale)
+        parts += _row(one, timeline.said(found, one), y, scale)
     parts += [_text(16, below + 18 * number, line[:130], "q") for number, line in enumerate(remarks)]
     full = below + 18 * len(remarks) + 4
     title = f"Timeline of build {found.name}: {found.status} after {timeline.took(found.duration)}"
@@ -53,7 +53,7 @@ def html(found: Timeline) -> str:
     phases = page.table(
         ("Phase", "Status", "Start", "Took", "Context"),
         [
-            (one.name, one.status or ("" if one.offset is not None else "not run"), _when(one.offset), timeline.took(one.duration), one.context)
+            (one.name, timeline.said(found, one), _when(one.offset), timeline.took(one.duration), one.context)
             for one in found.phases
         ],
     )  # fmt: skip
@@ -115,8 +115,7 @@ def _tick(seconds: float) -> str:
     return f"{whole // 60} min" if whole % 60 == 0 else f"{whole // 60}m{whole % 60:02d}s"
 
 
-def _row(phase: Phase, y: int, scale: float) -> list[str]:
-    status = phase.status or "not run"
+def _row(phase: Phase, status: str, y: int, scale: float) -> list[str]:
     known = phase.status if phase.status in _MARKS else ""
     parts = [_text(16, y + 5, phase.name, ""), _text(_LEFT - 12, y + 5, f"{_MARKS.get(status, '')} {status}".strip(), f"q s {known}".strip(), anchor="end")]  # fmt: skip
     if phase.offset is not None and phase.duration is not None:
