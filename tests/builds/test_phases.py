@@ -58,7 +58,8 @@ def test_which_failures_a_phase_runs_despite(
 def test_commands_of_a_phase(
     rule: OnFailure | None, statuses: list[int], ran: list[str], fails: bool
 ) -> None:
-    left, done, marks = list(statuses), [], []
+    left, done = list(statuses), list[str]()
+    marks: list[bool] = []
 
     def one(command: str, _user: str) -> int:
         done.append(command)
@@ -83,8 +84,10 @@ def test_the_message_is_of_the_first_command_that_failed() -> None:
         "Running command b",
         "Command did not exit successfully b exit status 3",
         "Phase complete: BUILD State: FAILED",
-        "Phase context status code: COMMAND_EXECUTION_ERROR"
-        " Message: Error while executing command: a. Reason: exit status 3",
+        (
+            "Phase context status code: COMMAND_EXECUTION_ERROR"
+            " Message: Error while executing command: a. Reason: exit status 3"
+        ),
     ]
 
 

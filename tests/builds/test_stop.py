@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from seatrial.engine.run import describe
-from support.built import build, context, log, phases, statuses, write
+from support.built import build, context, living, log, phases, statuses, write
 from support.places import Place
 from support.waiting import until
 
@@ -43,16 +42,8 @@ def started(place: Place, folder: Path, *arguments: str) -> subprocess.Popen[byt
 
 
 def sleeping(place: Place) -> list[str]:
-    """Command lines of the build's sleeps that are still there."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/environ", "rb") as stream:
-                ours = str(place.folder / "flag").encode() in stream.read()
-        except OSError:
-            continue
-        found += [name] if ours and int(name) != os.getpid() else []
-    return found
+    """The build's processes that are still there: they have its variable."""
+    return living(f"FLAG={place.folder / 'flag'}", "environ")
 
 
 def test_a_build_whose_time_is_over(tmp_path: Path) -> None:

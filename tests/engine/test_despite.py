@@ -39,7 +39,7 @@ PLAN = Plan(
         Stage(name="TEARDOWN", always=True, steps=(Step(name="teardown", action=Teardown()),)),
     ),
 )
-SERVICE = {"prepare": [("create", "folder")]}
+SERVICE: dict[str, list[tuple[str, ...]]] = {"prepare": [("create", "folder")]}
 
 
 def run(folder: Path, journal: Journal, run_id: str, **programs: list[tuple[str, ...]]) -> World:
@@ -89,6 +89,8 @@ def test_a_reopened_run_renews_what_is_gone_and_repeats_what_ran_despite_the_fai
 
 
 def test_a_stage_can_only_run_despite_an_earlier_one() -> None:
-    wrong = Plan(kind="t", name="t", subject="s", key="k", stages=(Stage(name="A", steps=(), despite=("B",)),))
+    wrong = Plan(
+        kind="t", name="t", subject="s", key="k", stages=(Stage(name="A", steps=(), despite=("B",)),)
+    )
     with pytest.raises(UsageError, match="does not come before it"):
         check(wrong)

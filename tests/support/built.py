@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from support.commands import seatrial
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(folder: Path, spec: str, **files: str) -> Path:
@@ -57,3 +57,13 @@ def context(found: dict[str, Any], phase: str) -> tuple[str, str]:
     stage = next(stage for stage in found["stages"] if stage["name"] == phase)
     (one,) = stage["contexts"]
     return one["statusCode"], one["message"]
+
+
+def living(mark: str, file: str) -> list[str]:
+    """Processes of this machine that have `mark` in their `file` (`cmdline`, `environ`)."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit() and int(place.name) != os.getpid():
+            with suppress(OSError):
+                found += [place.name] if mark.encode() in (place / file).read_bytes() else []
+    return found

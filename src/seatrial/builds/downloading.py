@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import msgspec
 
 from seatrial.builds import caching, environment, executors, sharding, shell, state, worker
 from seatrial.builds.log import Log, phase
-from seatrial.builds.setup import BREAKPOINT, GO_ON, Place, Wanted, spec_of
+from seatrial.builds.setup import BREAKPOINT, GO_ON, Place, Wanted, looks_secret, spec_of
 from seatrial.builds.view import View
 from seatrial.files import remove_tree, write_atomic
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def download(
     context: Context, wanted: dict[str, Any], place: dict[str, Any], container: str
-) -> dict[str, Any]:  # noqa: ARG001 - the engine's
+) -> dict[str, Any]:
     """Fetch the sources and make the environment of the commands."""
     build, there = msgspec.convert(wanted, Wanted), msgspec.convert(place, Place)
     with phase("DOWNLOAD_SOURCE", state.masked(there)) as log:
@@ -87,7 +88,7 @@ def cached(
         )
     else:
         store = caching.Local(build.identity.project)
-    outcome = work(
+    outcome = work(  # noqa: S604 - `shell` is the build's own
         build.cache,
         store,
         Path(place.sources),
@@ -154,6 +155,9 @@ def _resolve(build: Wanted, place: Place, given: dict[str, str]) -> dict[str, st
 
         values |= parameters.resolve(spec_of(build), parameters.session(build.identity.region), given=given)
         state.hide(place, {}, masked=parameters.maskable(values.values()))
+    if build.credentials:
+        names = [name for name in environment.CREDENTIALS if looks_secret(name) and os.environ.get(name)]
+        values |= {name: os.environ[name] for name in names}
     state.hide(place, {name: value for name, value in values.items() if name not in given})
     return values
 

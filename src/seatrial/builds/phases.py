@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from seatrial.builds.model import OnFailure, Phase
+from seatrial.builds.model import OnFailure, Phase  # noqa: TC001 - msgspec reads them
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -63,8 +63,7 @@ def _places(found: Mapping[str, Any]) -> list[str]:
     for name, files in outputs["artifacts"].items():
         where = outputs["artifacts_at"].get(name, "")
         lines.append(f"artifact {name}: {len(files)} files in {where}")
-    for report in outputs["reports"]:
-        lines.append(f"report {report['name']}: {report['summary']}")
+    lines += [f"report {report['name']}: {report['summary']}" for report in outputs["reports"]]
     lines.append(f"log: seatrial runs logs {found['id']}")
     if outputs["workspace"]:
         lines.append(f"workspace: {outputs['workspace']}")

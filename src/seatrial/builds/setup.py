@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from seatrial.builds.environment import Identity
+from seatrial.builds.environment import Identity  # noqa: TC001 - msgspec reads it
 from seatrial.builds.model import Artifacts, Buildspec, Cache, Env, Phase, ReportGroup
 
 HOUR = 3600.0

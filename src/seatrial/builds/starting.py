@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from seatrial.builds import environment, executors, phases, plan, setup
-from seatrial.builds.model import DEFAULT_NAME, PHASES, Buildspec, Env
+from seatrial.builds.model import DEFAULT_NAME, PHASES, Buildspec
 from seatrial.builds.setup import BREAKPOINT, HOUR, Wanted
-from seatrial.findings import Finding
+from seatrial.findings import Finding  # noqa: TC001 - msgspec reads it
 from seatrial.sources.text import Source, finding
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def start(asked: Asked, caller: Mapping[str, str]) -> Started:
     what = plan.build(
         wanted,
         work,
-        subject=str(folder.resolve()),
+        subject=asked.url or str(folder.resolve()),
         secrets={name: f"env:{_carrier(name)}" for name in hidden},
         refusal=refusal,
         concurrent=asked.concurrent,

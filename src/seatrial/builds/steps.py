@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.builds import environment, executors, phases, shell, state, worker
+from seatrial.builds.downloading import restore
 from seatrial.builds.log import Log, ended, passed
 from seatrial.builds.phases import Context as Reason
 from seatrial.builds.phases import Work
-from seatrial.builds.downloading import restore
 from seatrial.builds.setup import Place, Wanted, spec_of
 from seatrial.clock import SystemClock
 from seatrial.engine.call import Told
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from seatrial.engine.call import Context
 
 
+_KEPT = 5
+"""Builds of one folder that keep their workspaces."""
 _SHARED = Path("/var/tmp")  # noqa: S108 - a folder of the run's own in it
 
 
@@ -51,6 +53,7 @@ def queue(context: Context, place: int, seconds: float) -> None:
 def prepare(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
     """Make the build's folders, and say how its container is started."""
     build = msgspec.convert(wanted, Wanted)
+    _tidy(context)
     log = Log()
     log.say(f"Running on this machine, {build.executor}")
     log.say("Waiting for agent ping")
@@ -155,6 +158,22 @@ def finalize(context: Context, wanted: dict[str, Any], before: list[str]) -> dic
         out["workspace"] = there.sources
     log.end()
     return out
+
+
+def _tidy(context: Context) -> None:
+    """Of the builds of one folder that did not succeed, the latest keep their workspaces."""
+    row = context.journal.run(context.run)
+    folder = row["subject"].rpartition("#")[0]
+    earlier = context.journal.rows(
+        "SELECT id FROM runs WHERE kind='build' AND ended IS NOT NULL AND substr(subject, 1, ?)=?"
+        " ORDER BY created DESC LIMIT 100 OFFSET ?",
+        len(folder) + 1,
+        f"{folder}#",
+        _KEPT,
+    )
+    for old in earlier:
+        remove_tree(context.journal.folder(old["id"]) / "work" / "build")
+        remove_tree(_SHARED / f"seatrial-{old['id']}")
 
 
 def succeeding(context: Context) -> bool:

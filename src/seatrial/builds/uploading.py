@@ -24,8 +24,11 @@ _LARGEST = 1 << 20
 
 
 def reports(
-    context: Context, wanted: dict[str, Any], place: dict[str, Any], container: str
-) -> dict[str, Any]:  # noqa: ARG001 - the engine's
+    context: Context,
+    wanted: dict[str, Any],
+    place: dict[str, Any],
+    container: str,  # noqa: ARG001 - the engine's
+) -> dict[str, Any]:
     """Read the report files. A report that fails is no failure of the build, as in CodeBuild."""
     from seatrial.builds import test_reports
 

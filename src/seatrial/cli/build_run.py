@@ -170,7 +170,7 @@ def execute(started: Started, *, as_json: bool, processes: Processes | None = No
     from seatrial import paths
     from seatrial.builds.report import build, text
     from seatrial.engine.journal import Journal
-    from seatrial.engine.run import begin, describe
+    from seatrial.engine.run import begin, describe, reap
     from seatrial.engine.run import execute as run_it
 
     for one in started.findings:
@@ -181,6 +181,12 @@ def execute(started: Started, *, as_json: bool, processes: Processes | None = No
             sys.stderr.write(f"  fix: {one.fix.title} (`seatrial check --fix` applies it)\n")
     os.environ.update(started.environ)
     journal = Journal(paths.home())
+    for cleaned, problem in reap(journal).items():
+        note(
+            f"could not clean up after run {cleaned}: {problem}"
+            if problem
+            else f"cleaned up after run {cleaned}"
+        )
     run_id, _ = begin(journal, started.plan)
     if as_json:
         run_it(journal, run_id, processes=processes)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import pwd
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.builds import environment
 from seatrial.builds.worker import WORKER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from seatrial.builds.setup import Wanted
 
 # The engine finds what outlived its step by this.
