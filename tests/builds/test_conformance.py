@@ -52,7 +52,7 @@ def _params() -> Iterator[Any]:
     for executor in EXECUTORS:
         for case in CASES:
             # Which shell `sh` is matters to what shells do; the rest is the same in any image.
-            usual = EXECUTORS if case["file"] in ("shell", "state") else ("host", "debian")
+            usual: tuple[str, ...] = EXECUTORS if case["file"] in ("shell", "state") else ("host", "debian")
             if case.get("failed") == ["DOWNLOAD_SOURCE"] or "refused" in case:
                 usual = ("host",)  # no container is asked
             if executor in case.get("executors", usual):
