@@ -25,6 +25,7 @@ from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from seatrial.engine.launch import Launch
 
 
