@@ -277,7 +277,9 @@ def test_a_generated_buildspec_runs_here(tmp_path: Path) -> None:
     root = projects.sums(tmp_path)
     (root / "requirements.txt").write_text("onnxruntime==1.17.3\nnumpy==1.26.4\n")
     settings = (root / "seatrial.yaml").read_text()
-    (root / "seatrial.yaml").write_text(settings.replace("    ports:", "    test: {level: quick}\n    ports:"))
+    (root / "seatrial.yaml").write_text(
+        settings.replace("    ports:", "    test: {level: quick}\n    ports:")
+    )
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/seatrial"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m seatrial "$@"\n')

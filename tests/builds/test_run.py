@@ -298,3 +298,24 @@ def test_a_breakpoint_stops_the_build_until_it_is_told_to_go_on(tmp_path: Path, 
         assert inside.returncode == 0, inside.stderr
         assert "saw 7" in process.stdout.read()
         assert process.wait() == 0
+
+
+def test_a_cache_never_reaches_folders_outside_of_the_build(tmp_path: Path) -> None:
+    """Restoring replaces what is there; on the host that would be somebody's own."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "kept.txt").write_text("before")
+    folder = tmp_path / "demo"
+    write(
+        folder,
+        "version: 0.2\nphases: {build: {commands: ['mkdir -p own && date +%N > own/file']}}\n"
+        f"cache: {{paths: ['{mine}/**/*', 'own/**/*']}}\n",
+    )
+    first = build(folder, "--on", "host")
+    (mine / "kept.txt").write_text("after")
+    second = build(folder, "--on", "host")
+    assert first["build_status"] == second["build_status"] == "SUCCEEDED"
+    assert (mine / "kept.txt").read_text() == "after"
+    said = log(folder, second)
+    assert f"Skipping cache path {mine}/**/*: it is outside of the build's own folders" in said
+    assert "Unarchiving cache..." in said

@@ -214,6 +214,9 @@ def _ask(
     for path in written:
         plain = clean(path)
         absolute = plain if plain.startswith("/") else clean(f"{seen}/{plain}")
+        if view.real(absolute) is None:
+            lines.append(f"Skipping cache path {path}: it is outside of the build's own folders")
+            continue
         if not is_glob(plain) and find(view, seen, absolute, folders=True):
             absolute = f"{absolute}/**/*"
         elif isinstance(store, Local) and not is_glob(plain) and find(view, seen, absolute):

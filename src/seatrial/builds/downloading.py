@@ -93,7 +93,8 @@ def cached(
         store,
         Path(place.sources),
         state.variables(place),
-        view=view(build, place),
+        # On the host, too: restoring replaces what is there, and /root/.m2 is somebody's own.
+        view=View({place.inside_output: Path(place.output)}),
         seen=place.inside_sources,
         shell=lambda text: expanded(place, container, text),
     )

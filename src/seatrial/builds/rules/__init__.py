@@ -13,6 +13,7 @@ from seatrial.builds.rules import (
     batches,
     docker,
     duplicates,
+    here,
     keys,
     outputs,
     refused,
@@ -57,7 +58,11 @@ MODULES: tuple[RuleModule, ...] = (
     batches,
 )
 
-RULES: tuple[Rule, ...] = (*refused.RULES, *(rule for module in MODULES for rule in module.RULES))
+RULES: tuple[Rule, ...] = (
+    *refused.RULES,
+    *here.RULES,
+    *(rule for module in MODULES for rule in module.RULES),
+)
 
 
 def check(source: Source, reading: Reading | None = None) -> list[Finding]:
