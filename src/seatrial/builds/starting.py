@@ -162,7 +162,11 @@ def _with_spec(asked: Asked, wanted: Wanted, spec: Buildspec) -> tuple[Wanted, t
     # A value that is secret by its name is read from the source again: the plan is written down.
     shown = {name: value for name, value in spec.env.variables.items() if name not in hidden}
     install = spec.phases.get("install")
-    artifacts = tuple(filter(None, (spec.artifacts, *spec.secondary_artifacts)))
+    # A primary without files beside secondary artifacts is only what holds them.
+    primary = (
+        spec.artifacts if spec.artifacts and (spec.artifacts.files or not spec.secondary_artifacts) else None
+    )
+    artifacts = tuple(filter(None, (primary, *spec.secondary_artifacts)))
     wanted = msgspec.structs.replace(
         wanted,
         version=spec.version,
