@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from seatrial.builds import reading
-from seatrial.builds.rules import MODULES, RULES, check
+from seatrial.builds.rules import MODULES, RULES, check, here
 from seatrial.checking.fixing import Choice, fix
 from seatrial.checking.run import Options
 from seatrial.checking.run import check as check_folder
@@ -78,7 +78,10 @@ def test_nothing_is_fixed_where_the_meaning_is_not_known(tmp_path: Path, case: d
     assert fixed(tmp_path, case["bad"]) == case["bad"]
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.example], ids=lambda rule: rule.id)
+# What is found when a build starts depends on who starts it.
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.example and rule not in here.RULES], ids=lambda rule: rule.id
+)
 def test_the_example_of_a_rule_shows_it(rule: Rule) -> None:
     assert of(rule.id, rule.example)
 

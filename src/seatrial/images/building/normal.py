@@ -19,7 +19,7 @@ from seatrial.images.assemble.splice import splice
 from seatrial.images.assemble.wheel import Wheel, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from seatrial.images.assemble.layer import LayerWriter
 
@@ -89,6 +89,11 @@ class _Packer:
     def add_bytes(self, name: str, content: bytes, *, mode: int = 0o644) -> None:
         with self.member(name, len(content), mode=mode):
             self.plain(content)
+
+    def add_pieces(self, name: str, size: int, pieces: Iterable[bytes], *, mode: int = 0o644) -> None:
+        with self.member(name, size, mode=mode):
+            for piece in pieces:
+                self.plain(piece)
 
     @contextmanager
     def member(self, name: str, size: int, *, mode: int = 0o644) -> Iterator[None]:
