@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from seatrial.builds import parameters
-from seatrial.builds.parameters import Refused, Secret
+from seatrial.builds.parameters import Secret
 from seatrial.builds.reading import read
+from seatrial.builds.refused import Refused
 from seatrial.cloud import session as cloud
 from seatrial.masking import Mask
 from seatrial.readiness import free_port

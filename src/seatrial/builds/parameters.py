@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seatrial.builds.refused import Refused
 from seatrial.cloud import session as cloud
-from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
     from seatrial.builds.model import Buildspec
@@ -28,26 +28,6 @@ _BATCH = 10
 """So many names does GetParameters take."""
 _ARN_PARTS = 7
 _KEYED_PARTS = 4
-
-
-class Refused(SeatrialError):  # noqa: N818 - what is refused, as in the other parts of a build
-    """A value cannot be had. `code` and `message` are what CodeBuild gives as the context of DOWNLOAD_SOURCE."""
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        where: str | None = None,
-        why: str | None = None,
-        fix: str | None = None,
-    ) -> None:
-        super().__init__(f"{code}: {message}", where=where, why=why, fix=fix)
-        self.code = code
-        self.message = message
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (self.code, self.message, self.where, self.why, self.fix))
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -282,7 +262,3 @@ def _leaves(value: Any) -> list[str]:
 
 def _client(region: str, service: str) -> Any:
     return cloud.client(service, region)
-
-
-def _rebuild(code: str, message: str, where: str | None, why: str | None, fix: str | None) -> Refused:
-    return Refused(code, message, where=where, why=why, fix=fix)

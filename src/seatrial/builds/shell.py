@@ -12,12 +12,11 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 STATE_FILE = "env.sh"
 FOLDER_FILE = "dir.txt"
 SCRIPT = "script.sh"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXPORT = re.compile(r"(?:export|declare -[a-z]*x[a-z]*|typeset -x)[ \t]+([A-Za-z_][A-Za-z0-9_]*)(=)?")
 _DECLARED = re.compile(r"^(?:export|declare|typeset)[ \t]", re.MULTILINE)
 _ESCAPES = {
@@ -125,8 +124,3 @@ def _ansi(text: str, position: int) -> tuple[str, int]:
             raw += _ESCAPES.get(letter, letter).encode()
             position += 2
     return raw.decode(errors="surrogateescape"), position + 1
-
-
-def names(text: str) -> Iterator[str]:
-    """The names that a text uses as variables; for finding out what a command may read."""
-    return (match.group() for match in _NAME.finditer(text))

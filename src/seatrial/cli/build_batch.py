@@ -12,7 +12,7 @@ import msgspec
 
 from seatrial.builds.model import DEFAULT_NAME
 from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.cli.image_source import METAVAR, find_image, source_options
+from seatrial.cli.image_source import METAVAR, find_image, runtime_option, source_options
 from seatrial.engine.plan import Call
 from seatrial.errors import UsageError
 
@@ -86,10 +86,7 @@ _SHOWN = 4
     help="Refuse other compute types, as computeTypesAllowed does. May be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="List the builds and where they would run, and do nothing.")
-@click.option(
-    "--runtime", type=click.Choice(["bwrap", "runc", "docker", "podman"]), default="bwrap", show_default=True,
-    envvar="SEATRIAL_RUNTIME", show_envvar=True, help="What runs images.",
-)  # fmt: skip
+@runtime_option("runtime", "What runs images.")
 @source_options
 @json_option
 @directory_option

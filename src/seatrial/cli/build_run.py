@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.cli.image_source import METAVAR, find_image, source_options
+from seatrial.cli.image_source import METAVAR, find_image, runtime_option, source_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 @click.option(
     "--project", default="", metavar="NAME", help="The project's name. Default: that of the folder."
 )
-@click.option("--runtime", type=click.Choice(["bwrap", "runc", "docker", "podman"]), default="bwrap", show_default=True,
-              envvar="SEATRIAL_RUNTIME", show_envvar=True, help="What runs the image.")  # fmt: skip
+@runtime_option("runtime", "What runs the image.")
 @source_options
 @json_option
 @directory_option

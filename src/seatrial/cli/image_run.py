@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import directory_option, note
-from seatrial.cli.image_source import METAVAR, find_image, source_options
+from seatrial.cli.image_source import METAVAR, find_image, runtime_option, source_options
 
 if TYPE_CHECKING:
     from seatrial.images.runtime import Backend, Bind, Publish, Root
@@ -42,16 +42,7 @@ _SHELLS = ("/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/busybox")
     "--init", is_flag=True, help="Reap orphans, and let signals that are not handled end the program."
 )
 @click.option("--shell", is_flag=True, help="Start a shell of the image instead of its entry point.")
-@click.option(
-    "--runtime",
-    "backend",
-    type=click.Choice(["bwrap", "runc", "docker", "podman"]),
-    default="bwrap",
-    show_default=True,
-    envvar="SEATRIAL_RUNTIME",
-    show_envvar=True,
-    help="What runs it.",
-)
+@runtime_option("backend", "What runs it.")
 @click.option("--ca/--no-ca", default=True, help="Pass this machine's certificates and proxy settings.")
 @source_options
 @directory_option

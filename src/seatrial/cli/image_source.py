@@ -30,6 +30,14 @@ def source_options(function: F) -> F:
     return insecure(platform(function))
 
 
+def runtime_option(parameter: str, text: str) -> Callable[[F], F]:
+    """`--runtime`, handed to the command as `parameter`, with the help `text`."""
+    return click.option(
+        "--runtime", parameter, type=click.Choice(["bwrap", "runc", "docker", "podman"]), default="bwrap",
+        show_default=True, envvar="SEATRIAL_RUNTIME", show_envvar=True, help=text,
+    )  # fmt: skip
+
+
 def find_image(source: str, *, platform: str, insecure: bool) -> tuple[Path, str]:
     """The layout and the manifest's digest; what is no layout yet is brought into the cache first.
 
