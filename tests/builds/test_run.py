@@ -95,6 +95,15 @@ def test_what_runs_in_the_background_goes_on_until_the_build_ends(tmp_path: Path
     assert not list(Path("/dev/shm").glob(f"*{found['id']}*"))
 
 
+def test_a_workspace_goes_whatever_still_writes_into_it(tmp_path: Path, where: list[str]) -> None:
+    """A command in the background makes files while the build ends, and its folder is removed with it."""
+    start = "(n=0; while n=$((n+1)); do mkdir -p d$((n % 9)); : > d$((n % 9))/$n; done) & echo started"
+    folder = write(tmp_path / "demo", phases(build=[start]))
+    found = build(folder, *where)
+    assert found["build_status"] == "SUCCEEDED", context(found, "FINALIZING")
+    assert not (tmp_path / "home" / "runs" / found["id"] / "work" / "build").exists()
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

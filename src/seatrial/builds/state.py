@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from seatrial.engine.call import Context
     from seatrial.engine.journal import Journal
 
-KIND = "build-state"
+KIND, WORKSPACE = "build-state", "build-workspace"
 _HIDDEN = "hidden"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, made for us alone
 END = "END"
@@ -50,6 +50,26 @@ def make(context: Context) -> Path:
 def remove(journal: Journal, run_id: str, name: str, data: dict[str, Any]) -> None:  # noqa: ARG001 - the ledger's
     """Remove the state of a run; absent is fine."""
     _away(Path(data["path"]))
+
+
+def own_workspace(context: Context, folders: Iterable[Path]) -> None:
+    """Write into the ledger that `folders` are about to be made, before the container is: it writes into them, so
+    they are removed after it.
+    """
+    context.own(WORKSPACE, context.run, {"paths": [str(folder) for folder in folders]})
+
+
+def remove_workspace(journal: Journal, run_id: str, name: str, data: dict[str, Any]) -> None:  # noqa: ARG001
+    """Remove the folders of a build that succeeded; those of another stay, to be looked at."""
+    if succeeding(journal, run_id):
+        for path in data["paths"]:
+            remove_tree(Path(path))
+
+
+def succeeding(journal: Journal, run_id: str) -> bool:
+    """Whether no phase has failed and nobody has asked to stop."""
+    rows = journal.rows("SELECT status FROM stages WHERE run=?", run_id)
+    return not journal.run(run_id)["request"] and all(row["status"] != "fail" for row in rows)
 
 
 def _away(folder: Path) -> None:

@@ -63,6 +63,7 @@ def prepare(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
     if build.shared and build.executor == "host":
         # The run's folder is its owner's alone; whom the buildspec names in `run-as` must get to the sources.
         output = _SHARED / f"seatrial-{context.run}" / "output"
+    state.own_workspace(context, {base, output.parent})
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     output.mkdir(mode=0o755, parents=True, exist_ok=True)
     here = state.make(context)
@@ -140,7 +141,7 @@ def finalize(context: Context, wanted: dict[str, Any], before: list[str]) -> dic
         return {}
     there = msgspec.convert(prepared["place"], Place)
     log = Log(state.masked(there))
-    clean = succeeding(context)
+    clean = state.succeeding(context.journal, context.run)
     if clean:
         for name in before:
             passed(log, name)
@@ -151,10 +152,7 @@ def finalize(context: Context, wanted: dict[str, Any], before: list[str]) -> dic
             log.say(f"Exported variable {name} is left out: {why}")
         out["exported_variables"] = {name: log.text(value) for name, value in found.variables.items()}
         state.keep(there, state.END)
-    if clean:
-        remove_tree(Path(there.output).parent)
-        remove_tree(Path(there.kept).parent)
-    elif Path(there.sources).exists():
+    if not clean and Path(there.sources).exists():
         out["workspace"] = there.sources
     log.end()
     return out
@@ -174,9 +172,3 @@ def _tidy(context: Context) -> None:
     for old in earlier:
         remove_tree(context.journal.folder(old["id"]) / "work" / "build")
         remove_tree(_SHARED / f"seatrial-{old['id']}")
-
-
-def succeeding(context: Context) -> bool:
-    """Whether no phase has failed and nobody has asked to stop."""
-    rows = context.journal.rows("SELECT status FROM stages WHERE run=?", context.run)
-    return not context.journal.run(context.run)["request"] and all(row["status"] != "fail" for row in rows)

@@ -25,6 +25,7 @@ REMOVERS: dict[str, str] = {
     "process": "seatrial.engine.execute:remove_process",
     "tree": "seatrial.engine.trees:remove",
     "build-state": "seatrial.builds.state:remove",
+    "build-workspace": "seatrial.builds.state:remove_workspace",
 }
 
 
