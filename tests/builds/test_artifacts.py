@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from seatrial.builds import artifacts, s3
+from seatrial.builds import artifacts
 from seatrial.builds.artifacts import S3, Folder, Refused, Zip, collect, key, write
 from seatrial.builds.view import View
+from seatrial.cloud import s3
 from seatrial.cloud.session import AwsError
 from seatrial.errors import UsageError
 from support.buckets import s3_server

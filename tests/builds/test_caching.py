@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from isal import igzip
 
-from seatrial.builds import s3
 from seatrial.builds.caching import KIND, S3, Local, invalidate, restore, save
 from seatrial.builds.view import View
+from seatrial.cloud import s3
 from seatrial.images.assemble import store as entries
 from seatrial.images.cache import entries as listed
 from seatrial.images.cache import prune

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from seatrial.builds import s3
 from seatrial.builds.sources import Options, Refused, Wanted, fetch, fetch_secondary, find_buildspec
-from seatrial.builds.unpacking import ArchiveError
+from seatrial.cloud import s3
 from seatrial.errors import SeatrialError, UsageError
+from seatrial.unpacking import ArchiveError
 from support.buckets import s3_server
 from support.buildspecs import tree
 from support.faults import Fault, proxy
@@ -362,7 +362,7 @@ def test_hostile_zips(tmp_path: Path, name: str) -> None:
 
 
 def test_bombs_and_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seatrial.builds.unpacking._BOMB_FLOOR", 1 << 20)
+    monkeypatch.setattr("seatrial.unpacking._BOMB_FLOOR", 1 << 20)
     zipped(tmp_path / "bomb.zip", zeros="\0" * (8 << 20))
     with pytest.raises(ArchiveError, match="refused"):
         fetch(str(tmp_path / "bomb.zip"), tmp_path / "a")

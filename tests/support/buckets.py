@@ -31,7 +31,7 @@ def s3_server() -> Iterator[str]:
             patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
             patch.setenv("AWS_REGION", "us-east-1")
             patch.delenv("AWS_PROFILE", raising=False)
-            from seatrial.builds import s3
+            from seatrial.cloud import s3
 
             for bucket in ("artifacts", "caches", "sources"):
                 s3.client().create_bucket(Bucket=bucket)

@@ -14,11 +14,11 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
-from seatrial.builds import s3 as store
 from seatrial.builds.packing import Gone, Packed, open_found, source_date, write_zip
 from seatrial.builds.patterns import Found, clean, excludes, expand, find, is_glob
 from seatrial.builds.refused import Refused, unreadable
 from seatrial.builds.view import View, below
+from seatrial.cloud import s3 as store
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.files import atomic_writer, remove_tree
 

@@ -16,15 +16,15 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from seatrial.builds import s3 as objects
 from seatrial.builds.cache_files import pack, places
 from seatrial.builds.cache_keys import evaluate
 from seatrial.builds.patterns import clean, expand, find, is_glob
-from seatrial.builds.unpacking import untar
 from seatrial.builds.view import View, below
+from seatrial.cloud import s3 as objects
 from seatrial.cloud.session import AwsError
 from seatrial.errors import SeatrialError
 from seatrial.images.assemble import store as entries
+from seatrial.unpacking import untar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

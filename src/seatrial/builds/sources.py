@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from seatrial.builds import s3 as store
 from seatrial.builds.model import DEFAULT_NAME
 from seatrial.builds.refused import Refused
-from seatrial.builds.unpacking import unzip
+from seatrial.cloud import s3 as store
 from seatrial.cloud.session import AwsError
 from seatrial.errors import SeatrialError, UsageError
+from seatrial.unpacking import unzip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,10 +95,7 @@ def fetch(where: str, into: Path, *, version: str = "", options: Options | None 
         )
     into.mkdir(parents=True, exist_ok=True)
     if kind == "git":
-        from seatrial.builds import git
-
-        commit, url = git.checkout(where, into, version, options)
-        return Fetched(commit, url, kind)
+        return _from_git(where, into, version, options)
     if kind == "s3":
         return _from_s3(where, into, version, options)
     if kind == "zip":
@@ -232,6 +229,20 @@ def refused(
     return Refused(
         "CLIENT_ERROR", f"{message} for {which}{asked}", where=where, why=why or None, fix=fix or None
     )
+
+
+def _from_git(where: str, into: Path, version: str, options: Options) -> Fetched:
+    from seatrial import git
+
+    depth = git.Depth(options.depth, options.submodules, options.seconds)
+    try:
+        commit, url = git.checkout(where, into, version, depth)
+    except git.Unfetched as error:
+        raise refused(
+            error.message, version, options.identifier,
+            where=error.where or where, why=error.why or "", fix=error.fix or "",
+        ) from error  # fmt: skip
+    return Fetched(commit, url, "git")
 
 
 def _from_s3(where: str, into: Path, version: str, options: Options) -> Fetched:

@@ -96,7 +96,7 @@ def _free(name: str, taken: dict[str, list[str]]) -> str:
 
 def _write(context: Context, build: Wanted, name: str, spec: Artifacts, collected: Collected) -> str:
     from seatrial.builds import artifacts as packing
-    from seatrial.builds import s3
+    from seatrial.cloud import s3
 
     if s3.is_place(build.artifacts_to):
         return packing.write(collected, _in_s3(build, name, spec)).place
@@ -127,7 +127,7 @@ def _write(context: Context, build: Wanted, name: str, spec: Artifacts, collecte
 
 def _in_s3(build: Wanted, name: str, spec: Artifacts) -> S3:
     from seatrial.builds import artifacts as packing
-    from seatrial.builds import s3
+    from seatrial.cloud import s3
 
     place = s3.parse(build.artifacts_to)
     key = packing.key(

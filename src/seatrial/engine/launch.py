@@ -27,6 +27,7 @@ class Launch(msgspec.Struct, kw_only=True):
     deadline: float
     grace: float
     contain: bool
+    leaves: bool = False
     secrets: dict[str, str] = {}
     supervisor: int = 0
 

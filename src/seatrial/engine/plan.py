@@ -100,6 +100,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     `timeout` and `grace` are seconds: the first until the step is stopped, the second between INT, TERM and KILL.
     `interrupted` says what happens when the attempt was lost with its machine or supervisor.
     `limits` are names of resources of which the step takes one slot each. `title` says in words what it does.
+    What the step leaves running ends with it, unless it `leaves` it: a daemon that a script has started goes on
+    after a step that ends by itself, and has no namespace of its own.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: Literal["retry", "fail"] = "retry"
     key: Key | None = None
     limits: tuple[str, ...] = ()
+    leaves: bool = False
 
 
 class Criterion(msgspec.Struct, frozen=True):

@@ -115,7 +115,7 @@ class _Shim:
         self._loop(os.pidfd_open(self.keeper), wake, streams)
         status = os.read(status_read, _STATUS.size)
         os.waitpid(self.keeper, 0)
-        if not self.launch.contain:
+        if not self.launch.contain and not self._leaves(status):
             _end_rest()
         self._finish(streams)
         marked(str(folder / "crash"))
@@ -140,7 +140,7 @@ class _Shim:
             out_read, out_write = os.pipe2(os.O_CLOEXEC)
             streams[out_read] = "out"
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
-        self.keeper = _fork_keeper(self.launch.contain, status_write, out_write, err_write, self.program)
+        self.keeper = _fork_keeper(self.launch, status_write, out_write, err_write, self.program)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
         os.close(err_write)
         if out_write != self.log:
@@ -206,6 +206,15 @@ class _Shim:
                     self._show(name, self.mask[name].feed(chunk))
             self._show(name, self.mask[name].flush())
 
+    def _leaves(self, status: bytes) -> bool:
+        """Whether what the program left running goes on: it was to, and the program ended by itself."""
+        return (
+            self.launch.leaves
+            and not self.reason
+            and bool(status)
+            and os.WIFEXITED(_STATUS.unpack(status)[0])
+        )
+
     def _write_exit(self, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -221,7 +230,8 @@ class _Shim:
         write_atomic(self.launch.folder / "exit.json", json.dumps(record), mode=0o600)
 
 
-def _fork_keeper(contain: bool, status: int, out: int, err: int, program: Callable[[], int]) -> int:
+def _fork_keeper(launch: Launch, status: int, out: int, err: int, program: Callable[[], int]) -> int:
+    contain = launch.contain
     if contain and _libc.unshare(_CLONE_NEWPID) != 0:
         raise OSError(ctypes.get_errno(), "no namespace of processes can be made")
     pid = os.fork()
@@ -236,7 +246,7 @@ def _fork_keeper(contain: bool, status: int, out: int, err: int, program: Callab
             _own_proc()
         else:
             _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        _keep(status, out, err, program)
+        _keep(status, out, err, program, leaves=launch.leaves)
     finally:
         os._exit(SHIM_FAILED)
 
@@ -254,7 +264,7 @@ def _own_proc() -> None:
         _libc.mount(b"proc", b"/proc", b"proc", 0, None)
 
 
-def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
+def _keep(status: int, out: int, err: int, program: Callable[[], int], *, leaves: bool) -> None:
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
     signal.set_wakeup_fd(-1)
     child = os.fork()
@@ -285,7 +295,8 @@ def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
         if pid == child:
             break
     os.write(status, _STATUS.pack(ended))
-    _end_rest()
+    if not (leaves and os.WIFEXITED(ended)):
+        _end_rest()
     os._exit(0)
 
 

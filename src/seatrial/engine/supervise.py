@@ -297,7 +297,8 @@ class Supervisor:
             deadline=self.clock.now() + seconds,
             grace=step.grace,
             # Teardown has to see and signal processes outside of any namespace.
-            contain=what["type"] != "teardown" and namespaces.available(),
+            contain=what["type"] != "teardown" and not step.leaves and namespaces.available(),
+            leaves=step.leaves,
             secrets=values,
         )
 

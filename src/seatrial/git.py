@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from seatrial.builds import sources
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.processes import Completed, find, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from seatrial.builds.refused import Refused
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHORT = re.compile(r"[0-9a-f]{7,63}")
@@ -57,6 +54,22 @@ esac
 _TOKEN_ONLY = "x-oauth-basic"  # noqa: S105 - what goes as the password of a login that is a token alone
 
 
+class Unfetched(SeatrialError):  # noqa: N818 - what came of it
+    """A repository or version that is not to be had; `message` says it in the words of go-git."""
+
+    @property
+    def message(self) -> str:
+        return self.what
+
+
+class Depth(NamedTuple):
+    """How much is fetched: `commits` (0: all), `submodules` or not, and the seconds that it may take."""
+
+    commits: int = 0
+    submodules: bool = False
+    seconds: float = 3600
+
+
 class _Address(NamedTuple):
     """`url` has no password in it; `host` is the one that may be told it."""
 
@@ -74,13 +87,13 @@ class _Chosen(NamedTuple):
     commit: str
 
 
-def checkout(where: str, into: Path, version: str, options: sources.Options) -> tuple[str, str]:
+def checkout(where: str, into: Path, version: str = "", options: Depth | None = None) -> tuple[str, str]:
     """Fetch the repository and check the version out into the empty folder; returns the commit and the URL.
 
     HEAD is detached, as in CodeBuild. With a depth only what leads to that commit is fetched.
 
     Raises:
-        Refused: there is no such repository or version, or it may not be read.
+        Unfetched: there is no such repository or version, or it may not be read.
         MissingToolError: git is not installed.
         UsageError: the version cannot be the name of one.
     """
@@ -89,16 +102,17 @@ def checkout(where: str, into: Path, version: str, options: sources.Options) -> 
             f"{version[:100]!r} is no version of a repository",
             fix="name a branch, a tag, a commit or pr/NUMBER",
         )
+    options = options or Depth()
     address = _address(where)
     with tempfile.TemporaryDirectory(prefix="seatrial-git-") as private:
-        git = _Git(into, address, version, options, Path(private))
+        git = _Git(into, address, options, Path(private))
         git.need("init", "--quiet", ".")
         git.need("remote", "add", "--", "origin", address.url)
         chosen = _choose(git.refs(), version)
-        commit = git.fetch(chosen, version, options.depth)
+        commit = git.fetch(chosen, version, options.commits)
         git.need("checkout", "--quiet", "--detach", commit)
         if options.submodules:
-            git.submodules(options.depth)
+            git.submodules(options.commits)
     return commit, address.url
 
 
@@ -146,10 +160,8 @@ def _choose(refs: Mapping[str, str], version: str) -> _Chosen | None:
 
 
 class _Git:
-    def __init__(
-        self, folder: Path, address: _Address, version: str, options: sources.Options, private: Path
-    ) -> None:
-        self._folder, self._address, self._version, self._options = folder, address, version, options
+    def __init__(self, folder: Path, address: _Address, options: Depth, private: Path) -> None:
+        self._folder, self._address, self._options = folder, address, options
         self._program = find("git")
         self._env = {name: value for name, value in os.environ.items() if not _about_another(name)}
         settings = [*_SETTINGS]
@@ -230,7 +242,7 @@ class _Git:
             error.where = error.where or self._address.url
             raise
 
-    def _refused(self, message: str, why: str) -> Refused:
+    def _refused(self, message: str, why: str) -> Unfetched:
         token = self._address.password == _TOKEN_ONLY
         secret = self._address.user if token else self._address.password
         why = why.replace(secret, "***") if secret else why
@@ -240,10 +252,8 @@ class _Git:
             "repository not found": "check the URL, and whether you may read it",
             "reference not found": f"`git ls-remote {self._address.url}` lists what there is",
         }
-        return sources.refused(
-            message, self._version, self._options.identifier,
-            where=self._address.url, why=why, fix=fixes.get(message, "try the same with git by hand"),
-        )  # fmt: skip
+        fix = fixes.get(message, "try the same with git by hand")
+        return Unfetched(message, where=self._address.url, why=why or None, fix=fix)
 
 
 def _about_another(name: str) -> bool:
