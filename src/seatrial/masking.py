@@ -15,6 +15,30 @@ MASK = b"***"
 _SHORTEST = 4
 """Shorter values would mask ordinary text and protect nothing."""
 
+_KNOWN = re.compile(
+    r"(?P<keep>\b(?:aws_?secret_?access_?key|aws_?session_?token|password|passwd|secret|api_?key|access_?token|auth_?token"
+    r"|private_?token|client_?secret|token|_authtoken|accountkey|sharedaccesskey)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?!\s)[^\s\"',;&}]{6,}"
+    r"|(?P<header>\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:bearer|basic|token|aws4-hmac-sha256)\s+)[^\s\"',]{6,}"
+    r"|(?P<user>[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,100}:)[^\s/@]{1,300}(?=@)"
+    r"|(?P<query>[?&](?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|sig|Signature)=)[^&\s\"']+"
+    r"|\b(?-i:(?:AKIA|ASIA)[A-Z2-7]{16})\b"
+    r"|\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{15,}|xox[abposr]-[\w-]{10,}|hf_[A-Za-z0-9]{20,}"
+    r"|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|sk-[\w-]{20,}|(?-i:AIza)[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"
+    r"|dckr_pat_[\w-]{20,})"
+    r"|(?P<begin>-----BEGIN [A-Z ]*PRIVATE KEY-----).*",
+    re.IGNORECASE,
+)
+"""Secrets that can be told by their form or by the name before them."""
+
+
+def hide_known(text: str) -> str:
+    """Mask what looks like a secret by its form: keys and tokens of known services, passwords in URLs and settings."""
+    return _KNOWN.sub(_kept, text)
+
+
+def _kept(match: re.Match[str]) -> str:
+    return next((value for value in match.groupdict().values() if value), "") + MASK.decode()
+
 
 class Mask:
     """Replaces secret values in a stream of bytes, also where a value is cut by a chunk's edge.

@@ -1,0 +1,1 @@
+"""From a failed log to its cause, the line that proves it, and what to do."""

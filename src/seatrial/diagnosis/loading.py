@@ -1,0 +1,137 @@
+"""Signatures from YAML, checked, and ready for matching."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial.diagnosis import fragments
+from seatrial.diagnosis.model import Sequence, Signature
+from seatrial.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FOLDER = Path(__file__).parent / "signatures"
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SLOT = re.compile(r"\$?\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:\|(?P<default>[^{}]*))?\}")
+_SLOW = re.compile(r"^(\(\?[a-z]+\))?\^?\.[*+]")
+
+
+@cache
+def builtin() -> tuple[Signature, ...]:
+    """The signatures that come with Seatrial."""
+    return tuple(one for path in sorted(FOLDER.glob("*.yaml")) for one in read(path))
+
+
+def load(files: Iterable[Path] = ()) -> tuple[Signature, ...]:
+    """The user's signatures, which win, and the ones that come with Seatrial.
+
+    Raises:
+        UsageError: a file is not a list of signatures; says where.
+    """
+    own = [one for path in files for one in read(path)]
+    names = {one.id for one in own}
+    return (*own, *(one for one in builtin() if one.id not in names))
+
+
+def read(path: Path) -> tuple[Signature, ...]:
+    """The signatures in one file.
+
+    Raises:
+        UsageError: the file cannot be read, or something in it is wrong; says where, what and why.
+    """
+    from seatrial.sources import text, yaml
+
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("the signatures cannot be read", where=str(path), why=str(error)) from error
+    name = str(path.name if path.parent == FOLDER else path)
+    try:
+        document = yaml.read_text(name, content)
+    except text.SourceError as error:
+        raise UsageError(error.what, where=error.where, why=error.why, fix=error.fix) from error
+    if document.value is None:
+        return ()
+    if not isinstance(document.value, list):
+        raise UsageError(
+            "the file is not a list of signatures", where=f"{name}:1:1", fix="begin each with `- id:`"
+        )
+    found = []
+    for item in document.root.items:
+        line, column = document.source.position(item.start)
+        found.append(_signature(item.value, f"{name}:{line}:{column}"))
+    return tuple(found)
+
+
+def _signature(value: Any, where: str) -> Signature:
+    try:
+        one = msgspec.convert({**value, "origin": where} if isinstance(value, dict) else value, Signature)
+    except msgspec.ValidationError as error:
+        who = f" of {value['id']}" if isinstance(value, dict) and "id" in value else ""
+        raise UsageError(f"the signature{who} is not one: {error}", where=where, fix=_SEE) from error
+    for problem in problems(one):
+        raise UsageError(f"signature {one.id!r}: {problem}", where=where, fix=_SEE)
+    return one
+
+
+_SEE = "docs/reference/signatures.md describes every key"
+
+
+def problems(one: Signature) -> list[str]:
+    """What is wrong with a signature beyond its shape."""
+    found = []
+    if not _ID.fullmatch(one.id):
+        found.append("the id must be words of a-z and 0-9 joined by -")
+    if not one.patterns:
+        found.append("it has no patterns")
+    for pattern in expressions(one):
+        found += _wrong(pattern)
+    if found:
+        return found
+    known = {name for pattern in expressions(one) for name in re.compile(pattern).groupindex}
+    for text in (one.cause, one.fix.text, one.fix.command):
+        found += [
+            f"{{{slot['name']}}} is no capture of its patterns; write {{{{{slot['name']}}}}} for braces that stay"
+            for slot in _SLOT.finditer(text.replace("{{", "").replace("}}", ""))
+            if not slot[0].startswith("$") and slot["name"] not in known and slot["default"] is None
+        ]
+    return found
+
+
+def expressions(one: Signature) -> list[str]:
+    """All regular expressions of a signature."""
+    own = [text for p in one.patterns for text in (p.lines if isinstance(p, Sequence) else (p,))]
+    return own + [text for text in (one.needs.earlier, one.needs.later, one.needs.absent) if text]
+
+
+def _wrong(pattern: str) -> list[str]:
+    try:
+        re.compile(pattern)
+        fragments.needed(pattern)
+    except re.error as error:
+        return [f"{pattern!r} is no regular expression: {error}"]
+    except LookupError:
+        return [f"{pattern!r} also matches lines without any fixed word; give it one of two letters or more"]
+    if _SLOW.match(pattern):
+        return [f"{pattern!r} begins with any text, which is slow; leave that out"]
+    return []
+
+
+def fill(template: str, captures: dict[str, str | None]) -> str:
+    """A text with its captures: {name} or {name|what to say without it}; {{ and }} are braces."""
+
+    def put(slot: re.Match[str]) -> str:
+        if slot[0].startswith("$"):
+            return slot[0]
+        value = captures.get(slot["name"])
+        return value or (slot["default"] if slot["default"] is not None else "…")
+
+    parts = [_SLOT.sub(put, part) for part in re.split(r"\{\{|\}\}", template)]
+    braces = re.findall(r"\{\{|\}\}", template)
+    return parts[0] + "".join(brace[0] + part for brace, part in zip(braces, parts[1:], strict=True))

@@ -1,0 +1,134 @@
+"""What any log says about itself: phases, exit codes, whether it went well, and which lines are worth reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from seatrial.diagnosis.matching import Hit, Hits
+    from seatrial.diagnosis.model import Outcome
+
+ENTERING = r"^Entering phase (?P<phase>[A-Z_]+)"
+ENDED = r"^Phase complete: (?P<phase>[A-Z_]+) State: (?P<state>[A-Z_]+)"
+EXITS = (
+    r"(?i)exit(?:ed with)? (?:status|code)[:= ]{1,3}(?P<code>\d{1,3})\b",
+    r"(?i)returned (?:a )?non-zero (?:exit (?:status|code)|code)[:= ]{1,3}(?P<code>\d{1,3})\b",
+    r"(?i)failed with (?:error )?code (?P<code>\d{1,3})\b",
+    r"exit-code[:= ]{1,3}(?P<code>\d{1,3})\b",
+    r"exitcode *[:=] *-?(?P<code>\d{1,3})\b",
+    r"^make: \*\*\* .*Error (?P<code>\d{1,3})\b",
+    r"did not complete successfully: exit code: (?P<code>\d{1,3})\b",
+)
+FAILED = (
+    r"^Phase complete: [A-Z_]+ State: (?:FAILED|FAULT|TIMED_OUT|CLIENT_ERROR|STOPPED)",
+    r"^Phase context status code: (?!\s)\w+_ERROR",
+    r"Command did not execute successfully",
+    r"^(?:Error: )?Process completed with exit code [1-9]",
+    r"^(?:BUILD FAILED|Build FAILED|FAILURE: Build failed)",
+    r"^(?:Finished: FAILURE|Job failed|ERROR: Job failed)",
+    r"^ERROR: failed to (?:solve|build)",
+    r"^make: \*\*\* ",
+    r"[1-9]\d* (?:failed|errors?)\b.* in \d+\.\d+s",
+    r"did not complete successfully: exit code: [1-9]",
+    r"returned a non-zero code: [1-9]",
+    r"^npm (?:ERR!|error) ",
+    r"^ChildFailedError|ChildFailedError: *$",
+    r"(?i)^(?:script|command|build|job|step|deployment|task|container|process)\b.{0,80}\b(?:failed|exited) with (?:exit )?(?:code|status)[: ]+[1-9]",
+    r"^The overall deployment failed",
+    r"failed=[1-9]\d* +skipped=",
+    r"^exit status [1-9]",
+)
+SUCCEEDED = (
+    r"^Phase complete: (?:POST_BUILD|UPLOAD_ARTIFACTS|FINALIZING) State: SUCCEEDED",
+    r"^(?:BUILD SUCCESS|BUILD SUCCESSFUL|Build succeeded)",
+    r"^(?:Finished: SUCCESS|Job succeeded)",
+    r"(?i)exit(?:ed with)? (?:status|code)[:= ]{1,3}0\b",
+    r"^=+ \d+ passed\b.* in \d",
+    r"^Successfully (?:installed|built|tagged|pushed|deployed|uploaded|completed)",
+    r"^(?:Build|Deployment|Training|Job|Run|Push|Upload|Installation|Provisioning) (?:has )?(?:complete|completed|finished|succeeded)\b",
+    r"failed=0 +skipped=",
+    r"^Apply complete!",
+    r"^found 0 vulnerabilities",
+    r"^Test Suites: \d+ passed, \d+ total",
+)
+TELLING = (
+    (5, r"^[A-Za-z_][\w.]*(?:Error|Exception|Fault|Denied)\b(?:: |$)"),
+    (5, r"^(?:\S+: )?(?i:fatal|panic|fatal error|critical)\b[: ]"),
+    (4, r"^(?:\[?(?:ERROR|Error|error|ERR|npm ERR!|npm error)\]?)[: ]"),
+    (4, r"\b(?:error|Error|ERROR)(?:\[\w+\])?: \S"),
+    (3, r"(?i)\b(?:cannot|can't|could not|couldn't|unable to|failed to|refused|denied|forbidden|unauthorized|not found|no such|not permitted|invalid|unexpected|undefined|unrecognized|timed out|killed|aborted|core dumped|segmentation|out of memory)\b"),
+    (2, r"(?i)\b(?:failed|failure|exception)\b"),
+)  # fmt: skip
+"""How much a line tells, and the expressions of such lines."""
+
+ALL = (ENTERING, ENDED, *EXITS, *FAILED, *SUCCEEDED, *(pattern for _, pattern in TELLING))
+
+
+class Course(NamedTuple):
+    """How the log went. `phases`: first line and name; `failing`: the first line that says that it failed."""
+
+    outcome: Outcome
+    phases: tuple[tuple[int, str], ...]
+    states: dict[str, str]
+    failing: int | None
+    exit_code: int | None
+
+    def phase(self, number: int) -> str:
+        """The phase that a line belongs to, "" when none is known."""
+        found = ""
+        for start, name in self.phases:
+            if start <= number:
+                found = name
+        return found
+
+    @property
+    def failed_phase(self) -> str:
+        """The first phase that failed."""
+        return next((name for name, state in self.states.items() if state not in _FINE), "")
+
+
+_FINE = ("SUCCEEDED", "")
+_END = 12
+"""A log says how it ended in this many last lines."""
+
+
+def course(hits: dict[str, Hits], total: int, exit_code: int | None) -> Course:
+    """How a log went, from its marks and what is known besides."""
+    phases = tuple((hit.number, hit.captures["phase"]) for hit in hits.get(ENTERING, ()))
+    states: dict[str, str] = {}
+    for hit in hits.get(ENDED, ()):
+        states.setdefault(hit.captures["phase"], hit.captures["state"])
+    codes = sorted(
+        (hit.number, int(hit.captures["code"])) for pattern in EXITS for hit in hits.get(pattern, ())
+    )
+    failing = _numbers(hits, FAILED)
+    worst = exit_code if exit_code is not None else next((code for _, code in codes if code), None)
+    outcome = _outcome(hits, total, exit_code, failing, states)
+    return Course(outcome, phases, states, failing[0] if failing else None, worst)
+
+
+def _outcome(
+    hits: dict[str, Hits], total: int, exit_code: int | None, failing: list[int], states: dict[str, str]
+) -> Outcome:
+    if exit_code is not None:
+        return "failed" if exit_code else "succeeded"
+    if states:
+        return "succeeded" if all(state in _FINE for state in states.values()) else "failed"
+    fine = [number for number in _numbers(hits, SUCCEEDED) if number > total - _END]
+    if fine and not any(number > fine[-1] - _END for number in failing):
+        return "succeeded"
+    return "failed" if failing else "unknown"
+
+
+def _numbers(hits: dict[str, Hits], patterns: tuple[str, ...]) -> list[int]:
+    return sorted(hit.number for pattern in patterns for hit in hits.get(pattern, ()))
+
+
+def telling(hits: dict[str, Hits]) -> list[tuple[int, Hit]]:
+    """The lines worth reading with how much each tells; a line is there once."""
+    best: dict[int, tuple[int, Hit]] = {}
+    for weight, pattern in TELLING:
+        for hit in hits.get(pattern, ()):
+            if hit.number not in best:
+                best[hit.number] = (weight, hit)
+    return [best[number] for number in sorted(best)]
