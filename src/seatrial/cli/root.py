@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ship": ("seatrial.cli.ship", "ship", "Check, build, test, push, deploy and verify one project."),
     "image": ("seatrial.cli.image", "image", "Assemble, run, test and push images."),
     "build": ("seatrial.cli.build", "build", "Run a buildspec here as CodeBuild would."),
+    "deploy": ("seatrial.cli.deploy", "deploy", "Check appspecs, and deploy bundles to hosts."),
     "runs": ("seatrial.cli.runs", "runs", "List, show, follow, stop and resume runs."),
     "rules": ("seatrial.cli.rules", "rules", "List and explain the rules behind findings."),
     "doctor": (
