@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build": ("seatrial.cli.build", "build", "Run a buildspec here as CodeBuild would."),
     "deploy": ("seatrial.cli.deploy", "deploy", "Check appspecs, and deploy bundles to hosts."),
     "runs": ("seatrial.cli.runs", "runs", "List, show, follow, stop and resume runs."),
+    "explain": ("seatrial.cli.explain", "explain", "Say why something failed, from its log."),
     "rules": ("seatrial.cli.rules", "rules", "List and explain the rules behind findings."),
     "doctor": (
         "seatrial.cli.doctor",

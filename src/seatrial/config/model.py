@@ -430,6 +430,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
 
 
+class Explain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `seatrial explain` knows besides its own signatures."""
+
+    signatures: Annotated[
+        tuple[str, ...], Meta(description="Files of your own signatures, relative to this one.")
+    ] = ()
+
+
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many seconds each part of `seatrial ship` may take."""
 
@@ -460,6 +468,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default_factory=dict
     )
     check: Annotated[Check, Meta(description="What `seatrial check` looks at and reports.")] = Check()
+    explain: Annotated[
+        Explain, Meta(description="What `seatrial explain` knows besides its own signatures.")
+    ] = Explain()
     ship: Annotated[Ship, Meta(description="What `seatrial ship` does.")] = Ship()
 
 

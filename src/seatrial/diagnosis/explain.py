@@ -87,7 +87,7 @@ def _cause(one: ranking.Found, course: marks.Course, shown: Callable[[str], str]
         phase=course.phase(one.hit.number),
         evidence=evidence[0],
         others=tuple(evidence[1:]),
-        count=one.count,
+        count=one.times,
         captures=captures,
         reference=signature.source,
     )

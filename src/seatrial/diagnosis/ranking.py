@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
     signature: Signature
     hit: Hit
-    count: int
+    times: int
     others: tuple[Hit, ...]
     confidence: Confidence
 
