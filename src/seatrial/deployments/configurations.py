@@ -9,7 +9,7 @@ import functools
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 import msgspec
 
@@ -242,7 +242,7 @@ def _wrong_traffic(traffic: dict[str, Any]) -> str:
     for member, of in (("timeBasedCanary", "TimeBasedCanary"), ("timeBasedLinear", "TimeBasedLinear")):
         if traffic.get(member) is not None and kind != of:
             return f"{of}Configuration should be null for {kind} type"
-    return "" if kind == "AllAtOnce" else _wrong_times(traffic, kind)
+    return "" if kind == "AllAtOnce" else _wrong_times(traffic, str(kind))
 
 
 def _wrong_times(traffic: dict[str, Any], kind: str) -> str:
@@ -260,7 +260,7 @@ def _wrong_times(traffic: dict[str, Any], kind: str) -> str:
     return ""
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
