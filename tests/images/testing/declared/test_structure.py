@@ -28,6 +28,8 @@ ITEMS = [
     symlink("srv/nowhere", "/none"),
     symlink("linked", "srv"),
     folder("sticky", mode=0o1777),
+    # An engine makes up the mode of a folder that a layer does not have.
+    folder("tmp", mode=0o1777),
     Item("tmp/kept", "kept"),
     Item("usr/share/doc/good/copyright", "MIT"),
     Item("licenses/bad", "GNU agpl version 3"),
