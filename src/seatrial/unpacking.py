@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
 
 from seatrial.errors import SeatrialError
 
@@ -35,6 +35,28 @@ class ArchiveError(SeatrialError):
     """An archive that is damaged, or that would do what no archive may."""
 
 
+class Rules(NamedTuple):
+    """What an archive may hold. `links` are symbolic ones: any, those that stay within, or none.
+
+    `setuid` and `setgid` files are refused, or written without or with those bits; `outside`: names that lead out of the
+    folder are refused, else a leading `/` and every `..` is dropped from them; `twice`: whether two files may have one
+    name (the last one counts). `hard`: whether hard links are made. `owners`: whether a tar's owners are kept.
+    """
+
+    links: Literal["any", "within", "none"] = "within"
+    setuid: Literal["refuse", "drop", "keep"] = "drop"
+    outside: Literal["refuse", "cut"] = "refuse"
+    twice: bool = True
+    hard: bool = False
+    owners: bool = False
+    files: int = _MOST_FILES
+    size: int = 0
+
+
+CACHED = Rules(links="any")
+"""What somebody's own cache may hold."""
+
+
 class Unpacked(NamedTuple):
     """How many files (links among them) and bytes were written; `skipped` are names that had no place to go."""
 
@@ -44,7 +66,7 @@ class Unpacked(NamedTuple):
 
 
 class _Member(NamedTuple):
-    """`kind` is f, d or l; `link` what a link says; `mode` is 0 where the archive says none."""
+    """`kind` is f, d, l or h (a hard link); `link` what a link says; `mode` is 0 where the archive says none."""
 
     name: str
     kind: str
@@ -52,10 +74,11 @@ class _Member(NamedTuple):
     moment: float
     link: str
     content: IO[bytes] | None
+    owner: tuple[int, int] | None = None
 
 
-def unzip(archive: Path, folder: Path) -> Unpacked:
-    """Unpack a zip into the empty `folder`, with permissions and times; links may lead only to within.
+def unzip(archive: Path, folder: Path, rules: Rules = Rules()) -> Unpacked:  # noqa: B008 - it is frozen
+    """Unpack a zip into the empty `folder`, with permissions and times, as far as the rules allow.
 
     Raises:
         ArchiveError: it is damaged, encrypted, a bomb, or names or links in it lead out of the folder.
@@ -68,14 +91,19 @@ def unzip(archive: Path, folder: Path) -> Unpacked:
             for info in opened.infolist():
                 yield from _of_zip(opened, info, str(archive))
 
-    return _unpack(members(), lambda name: (folder, name), str(archive), size, outward=False)
+    return _unpack(members(), lambda name: (folder, name), str(archive), size, rules)
 
 
 def untar(
-    stream: IO[bytes], place: Callable[[str], tuple[Path, str] | None], *, where: str, packed: int
+    stream: IO[bytes],
+    place: Callable[[str], tuple[Path, str] | None],
+    *,
+    where: str,
+    packed: int,
+    rules: Rules = CACHED,
 ) -> Unpacked:
     """Unpack a tar stream over what is there. `place` says for a member's name in which folder it goes and by what name,
-    or None where it has none. Links are as they were. `packed` is the size of the stream before it was decompressed.
+    or None where it has none. `packed` is the size of the stream before it was decompressed.
 
     Raises:
         ArchiveError: it is damaged, a bomb, or has names that lead out of their folder.
@@ -86,12 +114,27 @@ def untar(
         with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as opened:
             for info in opened:
                 kind = "d" if info.isdir() else "l" if info.issym() else "f" if info.isreg() else ""
+                kind = "h" if info.islnk() and rules.hard else kind
                 if not kind:
                     raise _refuse(where, f"{info.name!r} is neither file, folder nor symbolic link")
                 content = cast("IO[bytes]", opened.extractfile(info)) if kind == "f" else None
-                yield _Member(info.name, kind, info.mode, info.mtime, info.linkname, content)
+                owner = _owner(info) if rules.owners else None
+                yield _Member(info.name, kind, info.mode, info.mtime, info.linkname, content, owner)
 
-    return _unpack(members(), place, where, packed, outward=True)
+    return _unpack(members(), place, where, packed, rules)
+
+
+def _owner(info: tarfile.TarInfo) -> tuple[int, int]:
+    """Names count before numbers, as for tar itself."""
+    import grp
+    import pwd
+
+    uid, gid = info.uid, info.gid
+    with suppress(KeyError, ValueError):
+        uid = pwd.getpwnam(info.uname).pw_uid
+    with suppress(KeyError, ValueError):
+        gid = grp.getgrnam(info.gname).gr_gid
+    return uid, gid
 
 
 def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Iterator[_Member]:
@@ -122,13 +165,12 @@ def _unpack(
     place: Callable[[str], tuple[Path, str] | None],
     where: str,
     packed: int,
-    *,
-    outward: bool,
+    rules: Rules,
 ) -> Unpacked:
-    limit = min(_MOST_BYTES, max(_BOMB_FLOOR, packed * _BOMB_RATIO))
-    writer = _Writer(where, limit)
+    limit = min(rules.size or _MOST_BYTES, max(_BOMB_FLOOR, packed * _BOMB_RATIO))
+    writer = _Writer(where, limit, rules)
     try:
-        _write(members, place, writer, where, outward=outward)
+        _write(members, place, writer, where, rules)
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -154,42 +196,44 @@ def _write(
     place: Callable[[str], tuple[Path, str] | None],
     writer: _Writer,
     where: str,
-    *,
-    outward: bool,
+    rules: Rules,
 ) -> None:
     links: list[tuple[Path, str, str]] = []
     folders: list[tuple[Path, str, _Member]] = []
     for member in members:
         writer.count()
-        target = place(_clean(member.name, where))
+        target = place(_clean(member.name, where, rules))
         if target is None:
             writer.skipped.append(member.name)
         elif member.kind == "d":
             writer.folder(*target)
             folders.append((*target, member))
         elif member.kind == "l":
-            links.append((*target, _checked_link(member, target[1], where, outward=outward)))
+            links.append((*target, _checked_link(member, target[1], where, rules)))
+        elif member.kind == "h":
+            writer.hard_link(target, place(_clean(member.link, where, rules)), member)
         else:
             writer.file(*target, member)
     for top, name, link in links:
         writer.link(top, name, link)
-    if not outward:
+    if rules.links != "any":
         _check_ends(links, where)
     for top, name, member in reversed(folders):
         writer.finish_folder(top, name, member)
 
 
 class _Writer:
-    def __init__(self, where: str, limit: int) -> None:
-        self._where, self._limit = where, limit
+    def __init__(self, where: str, limit: int, rules: Rules) -> None:
+        self._where, self._limit, self._rules = where, limit, rules
         self._members = 0
+        self._names: set[tuple[Path, str]] = set()
         self.files = self.size = 0
         self.skipped: list[str] = []
 
     def count(self) -> None:
         self._members += 1
-        if self._members > _MOST_FILES:
-            raise _refuse(self._where, f"it has more than {_MOST_FILES} members")
+        if self._members > self._rules.files:
+            raise _refuse(self._where, f"it has more than {self._rules.files} members")
 
     def folder(self, top: Path, name: str) -> None:
         os.close(self._open(top, name))
@@ -205,6 +249,10 @@ class _Writer:
             os.close(descriptor)
 
     def file(self, top: Path, name: str, member: _Member) -> None:
+        self._name(top, name)
+        bits = member.mode & 0o6000
+        if bits and self._rules.setuid == "refuse":
+            raise _refuse(self._where, f"{member.name!r} would run with another user's rights (set-user-id)")
         parent = self._open(top, posixpath.dirname(name))
         base = posixpath.basename(name)
         try:
@@ -218,14 +266,43 @@ class _Writer:
                         raise _refuse(self._where, f"it would unpack to more than {self._limit} bytes")
                     out.write(piece)
                 out.flush()
-                # Owners and set-user-id are a machine's business, not an archive's.
-                os.fchmod(out.fileno(), (member.mode & 0o777) or 0o644)
+                if member.owner is not None:
+                    os.fchown(out.fileno(), *member.owner)
+                # Set-user-id is a machine's business, not an archive's, unless somebody says otherwise.
+                bits = bits if self._rules.setuid == "keep" else 0
+                os.fchmod(out.fileno(), ((member.mode & 0o777) or 0o644) | bits)
                 os.utime(out.fileno(), (member.moment, member.moment))
         finally:
             os.close(parent)
         self.files += 1
 
+    def hard_link(self, target: tuple[Path, str], source: tuple[Path, str] | None, member: _Member) -> None:
+        """One more name of a file that came before; never of anything else."""
+        self._name(*target)
+        if source is None or source not in self._names or source == target:
+            raise _refuse(
+                self._where, f"{member.name!r} is a hard link to {member.link!r}, which is no file of it"
+            )
+        ours = self._open(target[0], posixpath.dirname(target[1]))
+        try:
+            theirs = self._open(source[0], posixpath.dirname(source[1]))
+            try:
+                self._clear(ours, posixpath.basename(target[1]))
+                os.link(
+                    posixpath.basename(source[1]),
+                    posixpath.basename(target[1]),
+                    src_dir_fd=theirs,
+                    dst_dir_fd=ours,
+                    follow_symlinks=False,
+                )
+            finally:
+                os.close(theirs)
+        finally:
+            os.close(ours)
+        self.files += 1
+
     def link(self, top: Path, name: str, target: str) -> None:
+        self._name(top, name)
         parent = self._open(top, posixpath.dirname(name))
         try:
             self._clear(parent, posixpath.basename(name))
@@ -233,6 +310,13 @@ class _Writer:
         finally:
             os.close(parent)
         self.files += 1
+
+    def _name(self, top: Path, name: str) -> None:
+        if not name:
+            raise _refuse(self._where, "it has a file without a name")
+        if not self._rules.twice and (top, name) in self._names:
+            raise _refuse(self._where, f"it has {name!r} twice")
+        self._names.add((top, name))
 
     def _open(self, top: Path, name: str) -> int:
         """Open a folder below `top`, making what is missing; a symbolic link on the way is refused."""
@@ -263,7 +347,9 @@ class _Writer:
             raise
 
 
-def _clean(name: str, where: str) -> str:
+def _clean(name: str, where: str, rules: Rules) -> str:
+    if rules.outside == "cut":
+        name = "/".join(part for part in name.split("/") if part not in ("", "..")) or "."
     if not name or "\0" in name or len(name) > _LONGEST:
         raise _refuse(where, f"{name[:80]!r} is not the name of a file")
     clean = posixpath.normpath(name)
@@ -272,11 +358,13 @@ def _clean(name: str, where: str) -> str:
     return "" if clean == "." else clean
 
 
-def _checked_link(member: _Member, name: str, where: str, *, outward: bool) -> str:
+def _checked_link(member: _Member, name: str, where: str, rules: Rules) -> str:
     link = member.link
     if not link or "\0" in link or len(link) > _LONGEST:
         raise _refuse(where, f"{member.name!r} is a symbolic link to nothing that could be")
-    if not outward:
+    if rules.links == "none":
+        raise _refuse(where, f"{member.name!r} is a symbolic link")
+    if rules.links == "within":
         end = posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
         if link.startswith("/") or end.split("/")[0] == "..":
             raise _refuse(where, f"{member.name!r} is a symbolic link to {link!r}, out of its folder")
