@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from seatrial.deployments.appspec import refusals as words
@@ -35,8 +36,7 @@ def permissions(refusing: Refusing, node: Node | None, *, on_windows: bool) -> t
     if node is None or not is_truthy(node):
         return ()
     found = (
-        refusing.attempt(lambda item=one: _permission(refusing, item, on_windows=on_windows))
-        for one in each(node)
+        refusing.attempt(partial(_permission, refusing, one, on_windows=on_windows)) for one in each(node)
     )
     return tuple(one for one in found if one is not None)
 

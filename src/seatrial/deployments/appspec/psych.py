@@ -13,11 +13,13 @@ import msgspec
 from seatrial.deployments.appspec.ruby import (
     RubyError,
     Symbol,
+    inspect,
     is_text,
-    leading_integer,
-    leading_real,
+    value_of,
 )
-from seatrial.sources.text import SourceError, finding
+from seatrial.deployments.appspec.scalars import DisallowedError, typed
+from seatrial.deployments.appspec.syntax import syntax
+from seatrial.sources.text import finding
 from seatrial.sources.tree import Duplicate, Node
 
 if TYPE_CHECKING:
@@ -25,26 +27,8 @@ if TYPE_CHECKING:
     from seatrial.sources.text import Source
 
 _STANDARD = "tag:yaml.org,2002:"
+_TEXT_TAGS = ("!str", "!ruby/string", f"{_STANDARD}str")
 _DEEPEST = 200
-
-_WORD = re.compile(r"^[^0-9.:\-]?(?:[^\W\d_]|[_ \t\r\n\f\v!@#$%^&*(){}<>|/\\~;=])+", re.MULTILINE)
-_LONGEST_WORD = 5
-_NOT_A_CONSTANT = re.compile(r"^[^ytonf~]", re.MULTILINE | re.IGNORECASE)
-_NULL = re.compile(r"^null$", re.MULTILINE | re.IGNORECASE)
-_TRUE = re.compile(r"^(?:yes|true|on)$", re.MULTILINE | re.IGNORECASE)
-_FALSE = re.compile(r"^(?:no|false|off)$", re.MULTILINE | re.IGNORECASE)
-_TIME = re.compile(
-    r"-?[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?"
-    r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}:?(?:[0-9]{2})?))?"
-)
-_DATE = re.compile(r"[0-9]{4}-(?:1[012]|0[0-9]|[0-9])-(?:[12][0-9]|3[01]|0[0-9]|[0-9])")
-_INFINITE = re.compile(r"([+-]?)\.inf", re.IGNORECASE)
-_NAN = re.compile(r"\.nan", re.IGNORECASE)
-_SYMBOL = re.compile(r""":(?:(["'])(.*)\1|(.+))""")
-_CLOCK = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,2}")
-_REAL_CLOCK = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,2}\.[0-9_]*")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_,]*)?\.[0-9]*(?:[eE][-+][0-9]+)?")
-_INTEGER = re.compile(r"[-+]?(?:0b[01_,]+|0[0-7_,]+|0|[1-9](?:[0-9]|,[0-9]|_[0-9])*|0x[0-9a-fA-F_,]+)")
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -76,12 +60,12 @@ def load(source: Source) -> Loaded:
     try:
         events = loader(source.text)
     except (yaml.YAMLError, UnicodeEncodeError) as error:
-        raise Stopped(_syntax(source, error)) from error
+        raise Stopped(syntax(source, error)) from error
     try:
         raw = _first(source, events)
         more = raw is not None and _has_more(events)
     except (yaml.YAMLError, UnicodeEncodeError) as error:
-        raise Stopped(_syntax(source, error)) from error
+        raise Stopped(syntax(source, error)) from error
     finally:
         events.dispose()
     if raw is None:
@@ -138,7 +122,7 @@ def _first(source: Source, events: Any) -> _Raw | None:
             if node.kind in ("sequence", "mapping"):
                 stack.append(node)
                 if len(stack) > _DEEPEST:
-                    raise SourceError(
+                    raise Stopped(
                         finding(
                             "source/yaml-syntax", "error", source.place(node.start),
                             f"collections are nested more than {_DEEPEST} deep",
@@ -151,7 +135,7 @@ def _raw(event: Any) -> _Raw:
 
     start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, yaml.AliasEvent):
-        return _Raw("alias", start, end, text=event.anchor)
+        return _Raw("alias", start, end, text=event.anchor or "")
     if isinstance(event, yaml.ScalarEvent):
         return _Raw("scalar", start, end, event.tag, event.value, bool(event.implicit[1]))
     kind = "sequence" if isinstance(event, yaml.SequenceStartEvent) else "mapping"
@@ -239,7 +223,16 @@ def _mapping(work: _Work, raw: _Raw) -> Node:
             if same in written:
                 work.duplicates.append(_duplicate(work.source, written[same], key))
             written.setdefault(same, key)
-    return Node("mapping", raw.start, raw.end, tag=raw.tag or "", entries=list(entries.values()))
+    found = Node("mapping", raw.start, raw.end, tag=raw.tag or "", entries=list(entries.values()))
+    return _text_with_variables(found) if raw.tag in _TEXT_TAGS else found
+
+
+def _text_with_variables(node: Node) -> Node:
+    """A mapping that claims to be a text: its key `str` is that text."""
+    held = value_of(node, "str")
+    if held is None or not is_text(held):
+        raise RubyError("can't modify frozen NilClass: nil", node)
+    return held
 
 
 def _duplicate(source: Source, first: Node, again: Node) -> Duplicate:
@@ -258,8 +251,6 @@ def _merged(key: Node, value: Node) -> list[tuple[Node, Node]] | None:
 
 
 def _identity(key: Node) -> tuple[str, str]:
-    from seatrial.deployments.appspec.ruby import inspect
-
     return (type(key.value).__name__ if key.kind == "scalar" else key.kind), inspect(key)
 
 
@@ -267,18 +258,28 @@ def _scalar(work: _Work, raw: _Raw) -> Any:
     if raw.is_quoted:
         return raw.text
     tag = raw.tag or ""
-    if tag in ("!str", "!ruby/string", f"{_STANDARD}str"):
+    if tag in _TEXT_TAGS:
         return raw.text
     if tag in ("!binary", f"{_STANDARD}binary"):
         return _binary(raw.text)
     if tag.startswith("!ruby/sym"):
         return Symbol(raw.text)
-    plain = _tokenized(work, raw)
+    try:
+        plain = typed(raw.text)
+    except DisallowedError as error:
+        raise _disallowed(work, raw, error.args[0]) from error
+    except ValueError as error:
+        raise _no_number(raw) from error
     if tag in ("!float", f"{_STANDARD}float"):
         if isinstance(plain, int | float) and not isinstance(plain, bool):
             return float(plain)
-        raise RubyError(f"invalid value for Float(): {raw.text!r}", _node(raw))
+        raise _no_number(raw)
     return plain
+
+
+def _no_number(raw: _Raw) -> RubyError:
+    node = Node("scalar", raw.start, raw.end, raw.text, raw.text)
+    return RubyError(f"invalid value for Float(): {inspect(node)}", node)
 
 
 def _binary(text: str) -> str:
@@ -289,106 +290,3 @@ def _binary(text: str) -> str:
         return base64.b64decode(text).decode("utf-8", errors="replace")
     except (binascii.Error, ValueError):
         return ""
-
-
-def _tokenized(work: _Work, raw: _Raw) -> Any:
-    """A plain scalar as `ScalarScanner` understands it, in its order."""
-    text = raw.text
-    if not text:
-        return None
-    if _WORD.search(text) or "\n" in text:
-        return _constant(text)
-    if _TIME.fullmatch(text):
-        raise _disallowed(work, raw, "Time")
-    if _DATE.fullmatch(text):
-        raise _disallowed(work, raw, "Date")
-    if found := _INFINITE.fullmatch(text):
-        return float(f"{found[1]}inf")
-    if _NAN.fullmatch(text):
-        return float("nan")
-    if found := _SYMBOL.fullmatch(text):
-        return Symbol((found[2] if found[1] else found[3]).removeprefix(":" if found[1] else ""))
-    return _number(raw)
-
-
-def _constant(text: str) -> Any:
-    if len(text) > _LONGEST_WORD or _NOT_A_CONSTANT.search(text):
-        return text
-    if text == "~" or _NULL.search(text):
-        return None
-    if _TRUE.search(text):
-        return True
-    return False if _FALSE.search(text) else text
-
-
-def _number(raw: _Raw) -> Any:
-    text = raw.text
-    if _CLOCK.fullmatch(text):
-        # The first of two parts counts as hours, too.
-        return sum(leading_integer(part) * 60 ** abs(at - 2) for at, part in enumerate(text.split(":")))
-    if _REAL_CLOCK.fullmatch(text):
-        return sum(leading_real(part) * 60 ** abs(at - 2) for at, part in enumerate(text.split(":")))
-    try:
-        if _FLOAT.fullmatch(text):
-            return text if text.lstrip("+-") == "." else float(re.sub(r"[,_]|\.(?=[Ee]|$)", "", text))
-        if _INTEGER.fullmatch(text):
-            return _integer(re.sub(r"[,_]", "", text))
-    except ValueError as error:
-        raise RubyError(f'invalid value for Float(): "{text}"', _node(raw)) from error
-    return text
-
-
-def _integer(digits: str) -> int:
-    body = digits.lstrip("+-").lower()
-    sign = -1 if digits.startswith("-") else 1
-    if body.startswith(("0b", "0x")):
-        return sign * int(body, 0)
-    is_octal = body.startswith("0") and body != "0"
-    return sign * int(body, 8 if is_octal else 10)
-
-
-def _node(raw: _Raw) -> Node:
-    return Node("scalar", raw.start, raw.end, raw.text, raw.text)
-
-
-def _syntax(source: Source, error: Any) -> Finding:
-    """Psych's message: libyaml's problem and context, at the place where the context starts."""
-    if isinstance(error, UnicodeEncodeError):
-        return _said(source, error.start, "invalid trailing UTF-8 octet", (1, 1))
-    character = getattr(error, "character", None)
-    if isinstance(character, int):
-        offset = max(source.text.find(chr(character)), 0)
-        return _said(source, offset, "control characters are not allowed", (1, 1))
-    problem_mark, context_mark = error.problem_mark, error.context_mark
-    told = " ".join(one for one in (error.problem, error.context) if one)
-    mark = context_mark or (problem_mark if _by_scanner(error) else None)
-    position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    offset = (problem_mark or context_mark).index if problem_mark or context_mark else 0
-    return _said(source, offset, told, position, _cause(source, error, offset))
-
-
-def _by_scanner(error: Any) -> bool:
-    """libyaml's scanner notes where it stands also where there is no context; its parser does not."""
-    import yaml
-
-    return isinstance(error, yaml.scanner.ScannerError)
-
-
-def _said(source: Source, offset: int, told: str, position: tuple[int, int], cause: str = "") -> Finding:
-    message = f"(<unknown>): {told} at line {position[0]} column {position[1]}"
-    return finding(
-        "source/yaml-syntax", "error", source.place(offset), message, cause=cause,
-        source="https://yaml.org/spec/1.1/",
-    )  # fmt: skip
-
-
-def _cause(source: Source, error: Any, offset: int) -> str:
-    line, column = source.position(offset)
-    before = source.line(line)[: column - 1]
-    if source.text[offset : offset + 1] == "\t" and not before.strip():
-        return "the line is indented with a tab; YAML allows only spaces there"
-    if "mapping values are not allowed" in (error.problem or "") and before.strip():
-        return "`: ` inside an unquoted value starts a new mapping, or the line is indented too far"
-    if error.context_mark is None or not error.context:
-        return ""
-    return f"{error.context} that starts on line {error.context_mark.line + 1}"

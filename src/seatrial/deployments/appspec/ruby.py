@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -124,7 +125,7 @@ def integer(node: Node) -> int:
     Raises:
         RubyError: the value has no `to_i`, or is not finite.
     """
-    value = node.value if node.kind == "scalar" else node
+    value: Any = node.value if node.kind == "scalar" else node
     if value is None:
         return 0
     if _is_integer(value):
@@ -212,7 +213,7 @@ def _quoted(said: str) -> str:
             shown.append(_ESCAPES[letter])
         elif letter == "#" and said[index + 1 : index + 2] in ("{", "$", "@"):
             shown.append("\\#")
-        elif letter.isprintable():
+        elif letter.isprintable() or unicodedata.category(letter) in ("Cf", "Zs"):
             shown.append(letter)
         elif ord(letter) < 0x80:  # noqa: PLR2004 - ASCII
             shown.append(f"\\x{ord(letter):02X}")

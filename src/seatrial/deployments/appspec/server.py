@@ -6,6 +6,7 @@ everything; the first refusal is the one that the agent would report.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from seatrial.deployments.appspec import refusals as words
@@ -103,12 +104,12 @@ def _hooks(refusing: Refusing, node: Node | None) -> dict[str, tuple[Script, ...
     found: dict[str, tuple[Script, ...]] = {}
     for key, scripts in node.entries:
         if is_truthy(scripts):
-            found[text(key)] = refusing.attempt(lambda one=scripts: _scripts(refusing, one)) or ()
+            found[text(key)] = refusing.attempt(partial(_scripts, refusing, scripts)) or ()
     return found
 
 
 def _scripts(refusing: Refusing, node: Node) -> tuple[Script, ...]:
-    found = (refusing.attempt(lambda item=one: _script(refusing, item)) for one in each(node))
+    found = (refusing.attempt(partial(_script, refusing, one)) for one in each(node))
     return tuple(one for one in found if one is not None)
 
 
@@ -137,7 +138,7 @@ def _script(refusing: Refusing, node: Node) -> Script | None:
 def _files(refusing: Refusing, node: Node | None) -> tuple[Mapping, ...]:
     if node is None or not is_truthy(node):
         return ()
-    found = (refusing.attempt(lambda item=one: _mapping(refusing, item)) for one in each(node))
+    found = (refusing.attempt(partial(_mapping, refusing, one)) for one in each(node))
     return tuple(one for one in found if one is not None)
 
 
