@@ -123,6 +123,18 @@ def give(
     return answer
 
 
+def outcome(place: Place, order: str, *, timeout: float) -> dict[str, Any]:
+    """The result of an order that was given before, waited for.
+
+    Raises:
+        SeatrialError: the host has had no such order, is not there, or took longer than `timeout` seconds.
+    """
+    answer = _ask(place, {"op": "await", "id": order}, time.monotonic() + timeout)
+    if "error" in answer:
+        raise SeatrialError(f"host {place.name} does not know of {order}", why=answer["error"])
+    return answer
+
+
 def stop_order(place: Place, order: str, *, hard: bool = False) -> None:
     """Have the host end what it does for that order; absent is fine."""
     with suppress(Gone):

@@ -180,6 +180,8 @@ class _Daemon:
         if (folder / "result.json").exists():
             return self._result(folder)
         if name not in self.running.values():
+            if order["op"] == "await":
+                return {"error": "no such order"}
             if order["op"] == "deploy" and (other := self._deploying()):
                 return {"busy": other}
             self._start(name, folder, order)
@@ -246,8 +248,8 @@ def _become(folder: Path, order: dict[str, Any]) -> None:
     writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     said = [os.open(folder / stream, writing, 0o600) for stream in ("stdout", "stderr")]
     descriptors = [os.open(os.devnull, os.O_RDONLY), *said]
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
+    for standard, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, standard)
     os.closerange(3, 1 << 16)
     os.chdir("/")
     argv = order["argv"]

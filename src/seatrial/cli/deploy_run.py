@@ -1,0 +1,159 @@
+"""`seatrial deploy run`: a revision, deployed to the hosts of a group."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seatrial.cli.common import directory_option, json_option, note, print_json
+
+if TYPE_CHECKING:
+    from seatrial.deployments.groups import Group
+    from seatrial.deployments.revisions import Revision
+    from seatrial.deployments.starting import Wanted
+    from seatrial.engine.journal import Journal
+
+_SIGNS = {"Succeeded": "✓", "Failed": "✗", "Skipped": "-"}
+
+
+@click.command(epilog="Example: seatrial deploy run ./app --group web/production --config HalfAtATime")
+@click.argument("bundle", required=False, default="", metavar="[BUNDLE]")
+@click.option("--group", "group_name", required=True, metavar="APPLICATION/GROUP", help="Where to deploy.")
+@click.option(
+    "--revision", "identifier", default="", metavar="ID", help="A revision that was deployed before."
+)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["directory", "zip", "tar", "tgz", "git"]),
+    help="Default: by what is there.",
+)
+@click.option("--version", default="", metavar="V", help="Commit, branch or tag of a repository.")
+@click.option(
+    "--config", "configuration", default="", metavar="NAME|HOST_COUNT=N|FLEET_PERCENT=N|FILE",
+    help="Another deployment configuration than the group's.",
+)  # fmt: skip
+@click.option(
+    "--rollback-on",
+    default="",
+    metavar="failure,alarm,stop|none",
+    help="When to roll back; default: the group's.",
+)
+@click.option(
+    "--file-exists-behavior",
+    "overwriting",
+    type=click.Choice(["DISALLOW", "OVERWRITE", "RETAIN"]),
+    default="DISALLOW",
+    show_default=True,
+    help="Files that are there and are not of the last deployment.",
+)
+@click.option("--description", default="", metavar="TEXT", help="What this deployment is about.")
+@json_option
+@directory_option
+def run(  # noqa: PLR0917 - click passes by name
+    bundle: str,
+    group_name: str,
+    identifier: str,
+    kind: str | None,
+    version: str,
+    configuration: str,
+    rollback_on: str,
+    overwriting: str,
+    description: str,
+    as_json: bool,
+) -> None:
+    """Deploy BUNDLE (a folder, an archive, s3://… or a repository), or an older revision, to the hosts of a group.
+
+    So many hosts at a time as the configuration allows. The same command goes on with a deployment that was cut off.
+    Ctrl-C stops it. Exit code 1: it failed, or an alarm stopped it.
+    """
+    from seatrial import paths
+    from seatrial.deployments import configurations, groups, revisions
+    from seatrial.deployments.starting import Wanted
+    from seatrial.engine.journal import Journal
+    from seatrial.errors import UsageError
+
+    home = paths.home()
+    group = groups.load(home, group_name)
+    own = configurations.for_servers(configurations.find(configuration)) if configuration else None
+    if bool(bundle) == bool(identifier):
+        raise UsageError(
+            "say what to deploy: BUNDLE, or --revision ID", fix="`seatrial deploy list` shows revisions"
+        )
+    if identifier:
+        revision = revisions.load(home, group.application, identifier)
+    else:
+        revision = _registered(group, bundle, kind, version, description)
+    wanted = Wanted(
+        revision,
+        own,
+        groups.read_rollback(rollback_on) if rollback_on else None,
+        description,
+        overwriting,
+    )
+    carry_out(Journal(home), group, wanted, as_json=as_json)
+
+
+def _registered(group: Group, bundle: str, kind: str | None, version: str, description: str) -> Revision:
+    from seatrial import paths
+    from seatrial.clock import SystemClock
+    from seatrial.deployments import revisions
+
+    return revisions.register(
+        paths.home(),
+        group.application,
+        bundle,
+        kind or revisions.type_of(bundle),
+        version=version,
+        description=description,
+        now=SystemClock().now(),
+    )
+
+
+def carry_out(journal: Journal, group: Group, wanted: Wanted, *, as_json: bool) -> None:
+    """Do what is wanted, show how it goes, and leave with the exit code that says how it went."""
+    from seatrial.deployments import deployments, fleet, shown, starting
+    from seatrial.engine.run import describe, reap
+
+    home = journal.home
+    deployment, continued = starting.start(journal, group, wanted)
+    for cleaned, problem in reap(journal).items():
+        note(
+            f"could not clean up after run {cleaned}: {problem}"
+            if problem
+            else f"cleaned up after run {cleaned}"
+        )
+    starting.bring_up(home, group, lambda text: note(f"note: {text}"))
+    if not as_json:
+        note(
+            f"{'going on with' if continued else 'deployment'} {deployment.id}: {wanted.revision.id} to {group.label}"
+        )
+    fleet.carry_out(journal, deployment.id, watch=_silent if as_json else _watch)
+    deployment = deployments.load(home, deployment.id)
+    found = shown.data(home, deployment)
+    if as_json:
+        print_json({**describe(journal, deployment.run), "deployment": found})
+    else:
+        sys.stdout.write(shown.text(found))
+    if deployment.status == "Stopped" and not deployment.alarm:
+        raise SystemExit(130)
+    if deployment.status != "Succeeded":
+        raise SystemExit(1)
+
+
+def _silent(_kind: str, _subject: str, _data: dict[str, Any]) -> None:
+    pass
+
+
+def _watch(kind: str, subject: str, data: dict[str, Any]) -> None:
+    """A line for each host that is done with, and for what follows."""
+    outputs = data.get("outputs") or {}
+    if kind == "requested":
+        note("■ stopping (Ctrl-C again kills)")
+    elif kind == "step-ended" and subject.startswith("host."):
+        sign = _SIGNS.get(outputs.get("status", ""), "■")
+        note(f"{sign} {subject.removeprefix('host.')}: {outputs.get('summary') or data['status']}")
+    elif kind == "step-ended" and subject == "rollback" and (outputs.get("deployment") or data["error"]):
+        note(f"↶ {outputs.get('summary') or data['error']}")
