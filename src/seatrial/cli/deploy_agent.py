@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.errors import SeatrialError, UsageError
 
 if TYPE_CHECKING:
     from seatrial.deployments.agent.order import Order
+    from seatrial.deployments.agent.report import Report
 
+_IMPORTED = ("seatrial.deployments.agent.steps", "seatrial.deployments.appspec.reading", "sqlite3", "yaml")
+"""What the events need, imported once for all of them."""
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -111,60 +115,23 @@ def agent(  # noqa: PLR0917 - click passes by name
         order = check(msgspec.convert(wanted, Order))
     except Invalid as error:
         if as_json:
-            print_json(report.refused(error.what))
+            print_json(report.refused(error))
         raise
     _deploy(order, named=bool(deployment_id), as_json=as_json)
 
 
 def _deploy(order: Order, *, named: bool, as_json: bool) -> None:
-    import msgspec
+    from seatrial import locks
+    from seatrial.deployments.agent import report
 
-    from seatrial import locks, paths
-    from seatrial.deployments.agent import plan, report
-    from seatrial.deployments.agent.order import Order as Kept
-    from seatrial.deployments.agent.records import Places
-    from seatrial.engine.execute import Processes
-    from seatrial.engine.journal import Journal
-    from seatrial.engine.run import begin, describe, execute, reap
-    from seatrial.errors import SeatrialError
-
-    places = Places(order)
     try:
-        places.lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = locks.try_lock(places.lock)
-    except OSError as error:
-        from seatrial.deployments.agent.bundles import unreadable
-
-        failed = unreadable(places.root, error)
+        lock = _only_one(order)
+    except SeatrialError as error:
         if as_json:
-            print_json(report.refused(failed.what))
-        raise failed from error
-    if lock is None:
-        busy = f"Deployment group {order.group} already has an active deployment in {order.root}"
-        if as_json:
-            print_json(report.refused(busy))
-        raise SeatrialError(busy, fix="wait for it, or stop it with `seatrial runs stop`")
+            print_json(report.refused(error))
+        raise
     try:
-        journal = Journal(paths.home())
-        processes = Processes(journal, ["seatrial.deployments.agent.steps"])
-        processes.get_ready()
-        for cleaned, problem in reap(journal).items():
-            note(
-                f"could not clean up after run {cleaned}: {problem}"
-                if problem
-                else f"cleaned up after run {cleaned}"
-            )
-        wanted = plan.host(order)
-        if named:
-            # Whoever names a deployment means that one, and no other that asked for the same.
-            wanted = msgspec.structs.replace(wanted, key=f"{wanted.key}/{order.deployment}")
-        run, continued = begin(journal, wanted)
-        if continued:
-            first = journal.plan(run).stages[0].steps[0].action
-            order = msgspec.convert(first.inputs["order"], Kept)  # type: ignore[union-attr]
-            note(f"going on with deployment {order.deployment} (run {run})")
-        status = execute(journal, run, processes=processes)
-        found = report.report(order, describe(journal, run), journal.folder(run))
+        found, status = _run(order, named=named)
     finally:
         locks.release(lock)
     if as_json:
@@ -177,6 +144,64 @@ def _deploy(order: Order, *, named: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def _only_one(order: Order) -> int:
+    """The lock of the group, which has one deployment at a time in its root.
+
+    Raises:
+        SeatrialError: another one goes on, or the root cannot be written.
+    """
+    from seatrial import locks
+    from seatrial.deployments.agent.bundles import unreadable
+    from seatrial.deployments.agent.records import Places
+
+    places = Places(order)
+    try:
+        places.lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = locks.try_lock(places.lock)
+    except OSError as error:
+        raise unreadable(places.root, error) from error
+    if lock is None:
+        raise SeatrialError(
+            f"Deployment group {order.group} already has an active deployment",
+            where=order.root,
+            fix="wait for it, or stop it with `seatrial runs stop`",
+        )
+    return lock
+
+
+def _run(order: Order, *, named: bool) -> tuple[Report, str]:
+    """Go through the deployment, or go on with the one that was interrupted; what came of it, and the run's status."""
+    import msgspec
+
+    from seatrial import paths
+    from seatrial.deployments.agent import plan, report
+    from seatrial.deployments.agent.order import Order as Kept
+    from seatrial.engine.execute import Processes
+    from seatrial.engine.journal import Journal
+    from seatrial.engine.run import begin, describe, execute, reap
+
+    journal = Journal(paths.home())
+    processes = Processes(journal, _IMPORTED)
+    processes.get_ready()
+    for cleaned, problem in reap(journal).items():
+        note(
+            f"could not clean up after run {cleaned}: {problem}"
+            if problem
+            else f"cleaned up after run {cleaned}"
+        )
+    wanted = plan.host(order)
+    if named:
+        # Whoever names a deployment means that one, and no other that asked for the same.
+        wanted = msgspec.structs.replace(wanted, key=f"{wanted.key}/{order.deployment}")
+    run, continued = begin(journal, wanted)
+    if continued:
+        first = journal.plan(run).stages[0].steps[0].action
+        order = msgspec.convert(first.inputs["order"], Kept)  # type: ignore[union-attr]
+        note(f"going on with deployment {order.deployment} (run {run})")
+    status = execute(journal, run, processes=processes)
+    return report.report(order, describe(journal, run), journal.folder(run)), status
+
+
 def _new_id() -> str:
     import secrets
     import string
@@ -186,8 +211,6 @@ def _new_id() -> str:
 
 
 def _bytes(text: str) -> int:
-    from seatrial.errors import UsageError
-
     unit = _UNITS.get(text[-1:].lower())
     number = text[:-1] if unit is not None else text
     if not number.isdecimal() or not int(number):

@@ -20,6 +20,7 @@ from seatrial.files import remove_tree
 from seatrial.unpacking import ArchiveError, Rules, untar, unzip
 
 if TYPE_CHECKING:
+    from seatrial.deployments.agent.diagnostics import Failed
     from seatrial.deployments.agent.order import Order
     from seatrial.deployments.agent.records import Places
 
@@ -141,7 +142,7 @@ def _unpack(order: Order, bundle: Path, work: Path) -> None:
         raise unreadable(bundle, error) from error
 
 
-def unreadable(place: Path, error: OSError) -> SeatrialError:
+def unreadable(place: Path, error: OSError) -> Failed:
     """What cannot be read or written, in the words of the system."""
     where = os.fsdecode(error.filename or place)
     full = "free space on that file system" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
@@ -185,17 +186,17 @@ def _opened(raw: IO[bytes], kind: str) -> IO[bytes]:
     if kind == "gzip":
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if kind == "bzip2":
-        return bz2.BZ2File(raw)  # type: ignore[return-value]
-    return lzma.LZMAFile(raw) if kind == "xz" else raw  # type: ignore[return-value]
+        return bz2.BZ2File(raw)
+    return lzma.LZMAFile(raw) if kind == "xz" else raw
 
 
 def _top(work: Path) -> Path:
     """Where the revision begins: a single folder with an appspec in it is no part of it."""
     entries = list(work.iterdir())
-    if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
-        if any("appspec" in name.lower() for name in os.listdir(entries[0])):  # noqa: PTH208 - plain names
-            return entries[0]
-    return work
+    if len(entries) != 1 or not entries[0].is_dir() or entries[0].is_symlink():
+        return work
+    inside = (entry.name.lower() for entry in entries[0].iterdir())
+    return entries[0] if any("appspec" in name for name in inside) else work
 
 
 def _inspect(order: Order, folder: Path) -> None:

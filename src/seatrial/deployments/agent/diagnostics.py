@@ -30,19 +30,24 @@ _TAIL = 2048
 
 
 class Diagnostics(msgspec.Struct, frozen=True):
-    """How an event ended. `error_code` is a number as above; `log` is the end of what its scripts said."""
+    """How an event ended. `error_code` is a number as above; `log` is the end of what its scripts said.
+
+    `why` and `fix` are ours: what is behind the message, and what to do.
+    """
 
     error_code: int = OK
     script_name: str = ""
     message: str = "Succeeded"
     log: str = ""
+    why: str = ""
+    fix: str = ""
 
 
 class Failed(Told):
     """An event that failed, with its diagnostics."""
 
-    def __init__(self, diagnostics: Diagnostics, *, why: str | None = None, fix: str | None = None) -> None:
-        super().__init__(diagnostics.message, why=why, fix=fix)
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        super().__init__(diagnostics.message, why=diagnostics.why or None, fix=diagnostics.fix or None)
         self.diagnostics = diagnostics
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -51,7 +56,7 @@ class Failed(Told):
 
 def unknown(message: str, *, why: str | None = None, fix: str | None = None) -> Failed:
     """A failure that is no script's."""
-    return Failed(Diagnostics(UNKNOWN, "", message, ""), why=why, fix=fix)
+    return Failed(Diagnostics(UNKNOWN, "", message, "", why or "", fix or ""))
 
 
 def tail(entries: Sequence[str]) -> str:

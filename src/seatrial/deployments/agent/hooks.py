@@ -6,10 +6,14 @@ time: TERM, five seconds, KILL, for everything that the script has started.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from seatrial.deployments.agent import diagnostics, scripts
 from seatrial.deployments.agent.diagnostics import Diagnostics, Failed, unknown
@@ -17,8 +21,6 @@ from seatrial.deployments.agent.order import OF_LAST
 from seatrial.deployments.agent.records import ScriptLog, pointed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from seatrial.deployments.agent.order import Hardening, Order
     from seatrial.deployments.agent.records import Places
     from seatrial.deployments.appspec.model import Script, Server
@@ -83,37 +85,30 @@ def inherited(hardening: Hardening) -> dict[str, str]:
 
 
 def _run_script(script: Script, order: Order, archive: Path, env: dict[str, str], log: ScriptLog) -> None:
-    def failed(code: int, message: str, *, why: str | None = None, fix: str | None = None) -> Failed:
-        said = Diagnostics(code, script.location, message, diagnostics.tail(log.entries))
-        return Failed(said, why=why, fix=fix)
-
     named = f"Script at specified location: {script.location}"
-    place = _place(script, order, archive)
-    if not os.path.exists(place):  # noqa: PTH110
-        missing = f"Script does not exist at specified location: {os.path.abspath(place)}"  # noqa: PTH100
-        raise failed(
-            diagnostics.MISSING, missing, fix="add it to the bundle, or correct `location` in the appspec"
-        )
-    if not os.access(place, os.X_OK):
-        try:
-            mode = stat.S_IMODE(os.stat(place).st_mode)  # noqa: PTH116
-            os.chmod(place, mode | 0o111)  # noqa: PTH101
-        except OSError as error:
-            raise failed(
-                diagnostics.NOT_EXECUTABLE,
-                f"Unable to set script at specified location: {script.location} as executable",
-                why=error.strerror,
-            ) from error
     who = f"{named} run as user {script.runas}" if script.runas is not None else named
     try:
+        place = _place(script, order, archive)
         argv = _argv(script, place)
         log.add(f"Script - {script.location}\n")
-        ended = scripts.run(argv, env=env, cwd=order.cwd, seconds=script.timeout, say=log.add)
-    except PermissionError as error:
-        message = f"{who} failed with error Errno::EACCES with message {error.strerror} - {place}"
-        raise failed(
-            diagnostics.FAILED, message, fix=str(error.args[2]) if len(error.args) > 2 else None
-        ) from error  # noqa: PLR2004
+        ended = _started(argv, place, script, who, order, env, log)
+        _judge(ended, script, named, who)
+    except Failed as error:
+        said = msgspec.structs.replace(
+            error.diagnostics, script_name=script.location, log=diagnostics.tail(log.entries)
+        )
+        raise Failed(said) from error
+
+
+def _failed(code: int, message: str, *, why: str | None = None, fix: str | None = None) -> Failed:
+    return Failed(Diagnostics(code, "", message, "", why or "", fix or ""))
+
+
+def _started(
+    argv: list[str], place: str, script: Script, who: str, order: Order, env: dict[str, str], log: ScriptLog
+) -> scripts.Ended:
+    try:
+        return scripts.run(argv, env=env, cwd=order.cwd, seconds=script.timeout, say=log.add)
     except FileNotFoundError as error:
         # Where the script itself is there, it is its interpreter that is not.
         message = f"{who} failed with error Errno::ENOENT with message No such file or directory - {argv[0]}"
@@ -122,24 +117,33 @@ def _run_script(script: Script, order: Order, archive: Path, env: dict[str, str]
             if argv[0] == place
             else None
         )
-        raise failed(diagnostics.FAILED, message, fix=fix) from error
+        raise _failed(diagnostics.FAILED, message, fix=fix) from error
     except OSError as error:
-        message = f"{who} failed with error {type(error).__name__} with message {error.strerror} - {place}"
-        raise failed(diagnostics.FAILED, message) from error
+        name = errno.errorcode.get(error.errno or 0, "EIO")
+        message = f"{who} failed with error Errno::{name} with message {error.strerror} - {argv[0]}"
+        raise _failed(diagnostics.FAILED, message) from error
+
+
+def _judge(ended: scripts.Ended, script: Script, named: str, who: str) -> None:
+    if ended.late:
+        raise _failed(diagnostics.TIMED_OUT, f"{named} failed to complete in {script.timeout} seconds")
     if ended.left_open:
-        raise failed(
+        raise _failed(
             diagnostics.LEFT_OPEN,
             f"{named} failed to close {ended.left_open}",
             fix="let what goes on in the background write elsewhere: `command > /dev/null 2>&1 < /dev/null &`",
         )
-    if ended.late:
-        raise failed(diagnostics.TIMED_OUT, f"{named} failed to complete in {script.timeout} seconds")
     if ended.code != 0:
         shown = "" if ended.code is None else ended.code
-        raise failed(diagnostics.FAILED, f"{who} failed with exit code {shown}")
+        raise _failed(diagnostics.FAILED, f"{who} failed with exit code {shown}")
 
 
 def _place(script: Script, order: Order, archive: Path) -> str:
+    """Where the script is; one that may not be executed is made so.
+
+    Raises:
+        Failed: it is not there, is not in the revision, or stays as it is.
+    """
     from seatrial.deployments.agent.installing import join
 
     place = join(str(archive), script.location)
@@ -151,6 +155,17 @@ def _place(script: Script, order: Order, archive: Path) -> str:
                 why=f"it is {end}",
                 fix="put the script into the bundle, or let it through with `--allow traversal`",
             )
+    if not os.path.exists(place):  # noqa: PTH110
+        missing = f"Script does not exist at specified location: {os.path.abspath(place)}"  # noqa: PTH100
+        raise _failed(
+            diagnostics.MISSING, missing, fix="add it to the bundle, or correct `location` in the appspec"
+        )
+    if not os.access(place, os.X_OK):
+        try:
+            Path(place).chmod(stat.S_IMODE(os.stat(place).st_mode) | 0o111)  # noqa: PTH116
+        except OSError as error:
+            message = f"Unable to set script at specified location: {script.location} as executable"
+            raise _failed(diagnostics.NOT_EXECUTABLE, message, why=error.strerror) from error
     return place
 
 
@@ -170,9 +185,10 @@ def _argv(script: Script, place: str) -> list[str]:
     if me != 0 and not sudo:
         if there == me:
             return [place]
-        raise PermissionError(
-            1,
-            f"Only root can run a script as {script.runas}",
-            "run the agent as root, or leave `runas` out of the appspec",
+        named = f"Script at specified location: {script.location} run as user {script.runas}"
+        raise _failed(
+            diagnostics.FAILED,
+            f"{named} failed with error Errno::EPERM with message only root can run a script as another user",
+            fix="run the agent as root, or leave `runas` out of the appspec",
         )
     return [*sudo, "su", script.runas, "-c", shlex.quote(place)]

@@ -12,7 +12,6 @@ import os
 import shutil
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seatrial.deployments.agent import permissions
@@ -21,6 +20,7 @@ from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from seatrial.deployments.agent.order import Order
     from seatrial.deployments.agent.records import Places
@@ -223,7 +223,7 @@ def _copy(source: str, destination: str, *, follow: bool) -> None:
         with suppress(FileNotFoundError):
             os.unlink(beside)  # noqa: PTH108
         if os.path.islink(source):  # noqa: PTH114
-            os.symlink(os.readlink(source), beside)  # noqa: PTH115
+            os.symlink(os.readlink(source), beside)  # noqa: PTH115, PTH211
         else:
             _copy_file(source, beside)
         os.replace(beside, destination)  # noqa: PTH105

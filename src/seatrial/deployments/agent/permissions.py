@@ -202,7 +202,7 @@ def semanage(file: str, context: Mapping[str, Any]) -> str:
         ["semanage", "fcontext", "-a", *user, "-t", context["type"], *within, place],
         ["restorecon", "-v", place],
     ):
-        _need(argv, lambda code, argv=argv: _CONTEXT.format(" ".join(argv), code))  # type: ignore[misc]
+        _need(argv, lambda code, argv=argv: _CONTEXT.format(" ".join(argv), code))
     return place
 
 

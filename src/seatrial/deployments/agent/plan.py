@@ -28,7 +28,7 @@ def host(order: Order) -> Plan:
     for event in events_of(order):
         names[event] = names.get(event, 0) + 1
         name = event if names[event] == 1 else f"{event}-{names[event]}"
-        given = Ref(downloaded, "given") if downloaded else {}
+        given: Any = Ref(downloaded, "given") if downloaded else {}
         stages.append(Stage(name=name, steps=(_step(event, name, data, given),)))
         if event == "DownloadBundle":
             downloaded = name

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.deployments.agent.order import Order
+    from seatrial.errors import SeatrialError
 
 _STATUS = {
     "pass": "Succeeded",
@@ -43,6 +44,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     script_name: str
     message: str
     log: str
+    why: str
+    fix: str
     deployment_id: str
     run: str
     logs: str
@@ -67,6 +70,8 @@ def report(order: Order, data: dict[str, Any], folder: Path) -> Report:
         script_name=final.script_name,
         message=final.message,
         log=final.log,
+        why=final.why,
+        fix=final.fix,
         deployment_id=order.deployment,
         run=data["id"],
         logs=str(Places(order).scripts_log),
@@ -74,15 +79,17 @@ def report(order: Order, data: dict[str, Any], folder: Path) -> Report:
     )
 
 
-def refused(message: str) -> dict[str, Any]:
+def refused(error: SeatrialError) -> dict[str, Any]:
     """The report of an order that was not followed."""
     return {
         "result": "error",
         "error_code": UNKNOWN,
         "error": NAMES[UNKNOWN],
         "script_name": "",
-        "message": message,
+        "message": error.what,
         "log": "",
+        "why": error.why or "",
+        "fix": error.fix or "",
         "events": [],
     }
 
@@ -90,11 +97,12 @@ def refused(message: str) -> dict[str, Any]:
 def text(found: Report) -> str:
     """For a person: each event with its time, and what went wrong."""
     lines = [f"{'ok' if found.result == 'ok' else 'failed'}  deployment {found.deployment_id}"]
-    for event in found.events:
-        lines.append(f"  {event.status:<10} {event.name}")
+    lines += [f"  {event.status:<10} {event.name}" for event in found.events]
     if found.result != "ok":
         lines.append(f"{found.error} ({found.error_code}): {found.message}")
-        lines += [f"  {line}" for line in found.log.splitlines()]
+        lines += [f"  | {line}" for line in found.log.splitlines()]
+        lines += [f"  cause: {found.why}"] if found.why else []
+        lines += [f"  fix: {found.fix}"] if found.fix else []
     lines.append(f"scripts' log: {found.logs}")
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from seatrial.engine import identity
 
@@ -87,7 +87,7 @@ def _start(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> subprocess.
             stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,
-            preexec_fn=_die_with_us,
+            preexec_fn=_die_with_us,  # noqa: PLW1509 - there is one thread here
         )
 
     try:
@@ -131,38 +131,40 @@ def _follow(
     before: set[identity.Identity],
 ) -> Ended:
     ended = os.pidfd_open(process.pid)
+    try:
+        still = _wait(ended, streams, deadline)
+    finally:
+        os.close(ended)
+    if ended in still:
+        _stop(before)
+        process.wait()
+        for stream, lines in streams.items():
+            if stream in still:
+                with suppress(OSError):
+                    _read(stream, lines)
+        return Ended(None, late=True)
+    code = process.wait()
+    named = ((process.stdout, "STDOUT"), (process.stderr, "STDERR"))
+    left = next((name for stream, name in named if stream in still), "")
+    return Ended(code if code >= 0 else None, left_open=left)
+
+
+def _wait(ended: int, streams: dict[IO[bytes] | None, _Lines], deadline: float) -> set[Any]:
+    """Read until the process and both streams are over, or the time is; returns what is not."""
     with selectors.DefaultSelector() as selector:
         selector.register(ended, selectors.EVENT_READ)
         for stream in streams:
             assert stream is not None  # noqa: S101 - they are pipes
             os.set_blocking(stream.fileno(), False)
             selector.register(stream, selectors.EVENT_READ)
-        try:
-            while selector.get_map():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                for key, _ in selector.select(left):
-                    if key.fileobj == ended:
-                        selector.unregister(ended)
-                    elif not _read(key.fileobj, streams[key.fileobj]):  # type: ignore[index, arg-type]
-                        selector.unregister(key.fileobj)
-            open_still = {key.fileobj for key in selector.get_map().values()}
-        finally:
-            os.close(ended)
-    if ended in open_still:
-        _stop(before)
-        process.wait()
-        for stream, lines in streams.items():
-            if stream in open_still:
-                with suppress(OSError):
-                    _read(stream, lines)
-        return Ended(None, late=True)
-    code = process.wait()
-    for stream, name in ((process.stdout, "STDOUT"), (process.stderr, "STDERR")):
-        if stream in open_still:
-            return Ended(code if code >= 0 else None, left_open=name)
-    return Ended(code if code >= 0 else None)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            for key, _ in selector.select(left):
+                if key.fileobj == ended or not _read(key.fileobj, streams[key.fileobj]):  # type: ignore[arg-type, index]
+                    selector.unregister(key.fileobj)
+        return {key.fileobj for key in selector.get_map().values()}
 
 
 def _read(stream: IO[bytes] | None, lines: _Lines) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +16,8 @@ from seatrial.errors import SeatrialError
 from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from seatrial.deployments.appspec.model import Server
     from seatrial.engine.call import Context
 
@@ -41,16 +42,16 @@ def event(
             locks.release(lock)
     except Failed as error:
         _keep(context, step, error.diagnostics)
-        _say_log(places, context)
-        context.say(f"{name}: {error}")
+        context.say(error.diagnostics.log + str(error))
         raise
     except OSError as error:
         failed = bundles.unreadable(places.here, error)
         _keep(context, step, failed.diagnostics)
-        context.say(f"{name}: {failed}")
+        context.say(str(failed))
         raise failed from error
     except SeatrialError as error:
-        _keep(context, step, Diagnostics(UNKNOWN, "", error.what, ""))
+        # Whatever is no script's: fetching from S3 or git, a lock, a tool that is missing.
+        _keep(context, step, Diagnostics(UNKNOWN, "", error.what, "", error.why or "", error.fix or ""))
         raise
     _keep(context, step, Diagnostics(log=outputs.pop("log", "")))
     return outputs
@@ -80,7 +81,8 @@ def _event(
         return {"scripts": 0, "log": ""}
     spec = _of_hooks(order, revision)
     log = hooks.run(order, places, name, spec, revision, given)
-    _say_log(places, context, name=name, log=log)
+    if log:
+        context.say(log.removesuffix("\n"))
     return {"scripts": len(spec.hooks.get(name, ())), "log": log}
 
 
@@ -141,12 +143,3 @@ def _keep(context: Context, step: str, diagnostics: Diagnostics) -> None:
     folder = context.work / "diagnostics"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomic(folder / f"{step}.json", msgspec.json.encode(diagnostics), mode=0o600)
-
-
-def _say_log(places: Places, context: Context, *, name: str = "", log: str = "") -> None:
-    """Show what the scripts said in the run's own log, too."""
-    if name and not log:
-        return
-    del places
-    for line in log.splitlines():
-        context.say(line)
