@@ -249,7 +249,7 @@ def _wanted(kind: inspect.Type) -> str:
         case inspect.FloatType():
             return "a number"
         case inspect.LiteralType():
-            return "one of " + ", ".join(str(one) for one in kind.values)
+            return "one of " + ", ".join(str(one) for one in kind.values if one != "")
     return "a text"
 
 

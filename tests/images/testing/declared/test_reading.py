@@ -28,6 +28,8 @@ WRONG = [
     (V2 + "commandTests:\n- {name: a, command: ls, expectedOutput: ['(']}\n", (3, 43), "missing closing )"),
     (V2 + "fileExistenceTests:\n- {name: a, path: /x, isExecutableBy: me}\n", (3, 39), "one of"),
     (V2 + "metadataTest:\n  envVars: [{value: x}]\n", (3, 13), "needs key"),
+    (V2 + "metadataTest:\n  envVars: [{key: x, value: '(', isRegex: true}]\n", (3, 29), "metadataTest.envVars[0].value must be a regular expression as Go has them: missing closing )"),
+    (V2 + "metadataTest:\n  labels: [{key: x, value: '(', isRegex: false}, {key: y, value: 'a**', isRegex: true}]\n", (3, 66), "nested repetition"),
     ("schemaVersion: 1.0.0\nmetadataTest: {}\n", (2, 1), "unknown key 'metadataTest'"),
     ("schemaVersion: 3.0.0\ncommandTests: []\n", (1, 16), "this schemaVersion is not known; there are 1.0.0 and 2.0.0"),
     ("commandTests: []\n", (1, 1), "needs schemaVersion"),
@@ -81,6 +83,16 @@ def test_json_is_read_as_go_reads_it(tmp_path: Path) -> None:
     # The defaults of the YAML form do not hold there: what is left out is nothing, zero or false.
     assert (first.should_exist, first.uid, first.gid) == (False, 0, 0)
     assert (second.should_exist, second.uid, second.gid) == (True, 5, 6)
+
+
+def test_a_key_of_the_first_files_in_json_is_passed_over(tmp_path: Path) -> None:
+    for version, known in (("1.0.0", True), ("2.0.0", False)):
+        test = {"name": "a", "path": "/x", "isDirectory": True}
+        file = tmp_path / f"{version}.json"
+        file.write_text(json.dumps({"schemaVersion": version, "fileExistenceTests": [test]}))
+        found = [one.message for one in check([file]).findings]
+        assert [one for one in found if "isDirectory" in one] == found, found
+        assert (not found) is known
 
 
 def test_json_has_positions_too(tmp_path: Path) -> None:

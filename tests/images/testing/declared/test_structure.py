@@ -67,6 +67,10 @@ PASS = [
     command("command: sh, args: [-c, 'printenv OWN'], envVars: [{key: OWN, value: $WHERE}], expectedOutput: ['^\\$WHERE\\n']"),
     command("command: id, args: [-u], expectedOutput: ['^1000\\n$']"),
     command("command: pwd, expectedOutput: ['^/srv\\n$']"),
+    command("command: printenv, args: [HOSTNAME], expectedOutput: [.]"),
+    # Values as Go reads them.
+    command("command: sh, args: [-c, exit 8], exitCode: 010"), command("command: sh, args: [-c, exit 8], exitCode: 0x8"),
+    command("command: 'true', exitCode: 0.0"), command("command: echo, args: [a, ~, b], expectedOutput: ['^a  b\\n$']"),
     command("command: cat, args: [/tmp/kept], expectedOutput: [kept]"),
     # Setup leaves files and variables, may fail, and knows the variables with their values.
     command("command: cat, args: [/tmp/a], setup: [[sh, -c, 'echo $OWN > /tmp/a'], ['false']], "
@@ -85,9 +89,9 @@ PASS = [
     # A folder of the host that is not there is an empty one.
     V2 + "commandTests:\n- {name: x, command: test, args: [-d, /mnt/x]}\ncontainerRunOptions: {bindMounts: ['/no/such/place:/mnt/x']}\n",
     file("path: /"), file("path: /srv/tool"), file("path: srv/tool"), file("path: $WHERE/tool"),
-    file("path: /none, shouldExist: false"), file("path: /linked/tool"), file("path: /srv/nowhere"),
+    file("path: /none, shouldExist: false"), file("path: /linked/tool"), file("path: /linked/"), file("path: /srv/nowhere"),
     file("path: /srv/tool, permissions: -rwxr-xr-x, uid: 1000, gid: 1001, isExecutableBy: other"),
-    file("path: /srv, permissions: drwxr-xr-x, uid: 7, gid: 8"),
+    file("path: /srv, permissions: drwxr-xr-x, uid: 7, gid: 8"), file("path: /srv/tool, uid: 01750, gid: 1_001"),
     file("path: /srv/set, permissions: ugrwxr-xr-x"), file("path: /sticky, permissions: dtrwxrwxrwx"),
     file("path: /srv/absolute, permissions: Lrwxrwxrwx"), file("path: /srv/group, isExecutableBy: group"),
     file("path: /srv/hard, permissions: -rw-r-----"),
@@ -113,7 +117,7 @@ FAIL = [
     (command("command: $NOTHING"), "is empty"),
     (V2 + "commandTests:\n- {name: x, command: 'true'}\ncontainerRunOptions: {envVars: [NOT_SET_ANYWHERE]}\n", "NOT_SET_ANYWHERE"),
     (V2 + "commandTests:\n- {name: x, command: 'true'}\ncontainerRunOptions: {user: nobody_knows}\n", "no user 'nobody_knows'"),
-    (file("path: /none"), "/none must exist"),
+    (file("path: /none"), "/none must exist"), (file("path: /srv/tool/"), "/srv/tool/ must exist"),
     (file("path: /srv/tool, shouldExist: false"), "must not exist"),
     (file("path: /srv/plain, permissions: -rw-r--r--"), "expected permissions -rw-r--r-- of /srv/plain, got -rw-r-----"),
     (file("path: /srv/set, permissions: -rwsr-sr-x"), "got ugrwxr-xr-x"),
@@ -122,7 +126,7 @@ FAIL = [
     (file("path: /srv/tool, gid: 0"), "group 0, got 1001"),
     (V1 + "fileExistenceTests:\n- {name: x, path: $WHERE/tool}\n", "must exist"),
     (content("path: $WHERE/plain"), "does not exist"),
-    (content("path: /srv"), "is a folder"),
+    (content("path: /srv"), "is a folder"), (content("path: /srv/plain/"), "does not exist"),
     (content("path: /srv/relative, expectedContents: [first]"), "looked for from the root"),
     (content("path: /srv/plain, expectedContents: ['^second']"), "expected '^second' in /srv/plain"),
     (content("path: /srv/plain, excludedContents: [first]"), "must not have 'first'"),

@@ -129,7 +129,10 @@ def find(subject: Subject, path: str, *, engine: bool = False) -> _Found | None:
     """What is at a path; links on the way are followed, one at its end is not."""
     folder, name = posixpath.split(_absolute(path).rstrip("/"))
     if path.endswith("/") and name:
-        folder, name = locate(subject.root, path)[0], ""
+        folder, place = locate(subject.root, path)
+        if place is not None and not place.is_dir():
+            return None  # what ends with a slash is a folder or nothing (path_resolution(7))
+        name = ""
     elif engine:
         folder = posixpath.normpath(folder)
     resolved = locate(subject.root, folder)[0] if name else folder

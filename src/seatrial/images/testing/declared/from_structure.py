@@ -120,11 +120,13 @@ def _command(
         )
     }
     command = tuple(expand(word, known | left) for word in line)
+    # An engine says the machine's name in a variable, too, unless the image does.
+    machine = {} if "HOSTNAME" in known else {"HOSTNAME": os.uname().nodename}
     return CommandTest(
         id=f"command:{test.name}",
         where=declared.at(key),
         command=command,
-        env=everywhere | left | own,
+        env=machine | everywhere | left | own,
         before=before,
         user=options.user,
         network="host",

@@ -8,12 +8,15 @@ from seatrial.config.check import as_finding
 from seatrial.config.checks import Checks
 from seatrial.config.decode import Problem, decode, dotted
 from seatrial.config.load import FILE, ConfigError
+from seatrial.config.patterns import PatternError, compiled
 from seatrial.config.reading import UnreadableError, read_table, syntax
 from seatrial.config.tree import Kind, Listing, Node, Place, Scalar, Table, at
+from seatrial.images.testing.declared import as_in_go
 from seatrial.images.testing.declared.declaration import Declared
 from seatrial.images.testing.declared.structure import Structure1, Structure2
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from seatrial.config.decode import Decoded
@@ -87,7 +90,8 @@ def _decoded(source: Source) -> tuple[Decoded | None, list[Finding]]:
     if problem is not None:
         return None, [as_finding(problem, source.path)]
     decoded = decode(table, kind)
-    ordered = sorted(decoded.problems, key=lambda one: (one.place.line, one.place.column))
+    problems = [*decoded.problems, *_broken_patterns(table)]
+    ordered = sorted(problems, key=lambda one: (one.place.line, one.place.column))
     return decoded, [as_finding(one, source.path) for one in ordered]
 
 
@@ -106,6 +110,25 @@ def _kind(table: Table) -> tuple[type, Problem | None]:
     return _VERSIONS[version.text], None
 
 
+def _broken_patterns(table: Table) -> Iterator[Problem]:
+    """Values of variables and labels that are patterns because their `isRegex` says so."""
+    for name in ("envVars", "labels"):
+        listed = at(table, ("metadataTest", name))
+        for number, item in enumerate(listed.items if isinstance(listed, Listing) else ()):
+            value, flag = (
+                (item.get("value"), item.get("isRegex")) if isinstance(item, Table) else (None, None)
+            )
+            if not isinstance(value, Scalar) or not isinstance(flag, Scalar) or flag.kind != "boolean":
+                continue
+            try:
+                if flag.text.lower() in ("true", "yes", "on"):
+                    compiled(value.text)
+            except PatternError as error:
+                path = ("metadataTest", f"{name}[{number}]", "value")
+                message = f"{dotted(path)} must be a regular expression as Go has them: {error}"
+                yield Problem("config/wrong-value", value.place, message, path)
+
+
 def _places(origins: dict[Any, Place], shown: str) -> dict[str, str]:
     ordered = sorted(origins.items(), key=lambda one: (one[1].line, one[1].column))
     return {dotted(key): f"{shown}:{place.line}" for key, place in ordered if place.line}
@@ -114,7 +137,9 @@ def _places(origins: dict[Any, Place], shown: str) -> dict[str, str]:
 def _table(source: Source) -> Table:
     """The settings of a file; JSON by its name, as container-structure-test tells them apart."""
     if not source.path.endswith(".json"):
-        return read_table(source.path, source.text)
+        table = read_table(source.path, source.text)
+        keys = {key.text for key, _ in table.entries}
+        return as_in_go.yaml(table) if keys & _STRUCTURE_KEYS else table
     from seatrial.sources import json
     from seatrial.sources.text import SourceError
 
@@ -132,7 +157,7 @@ def _table(source: Source) -> Table:
             syntax(source.path, place.line, place.column, "the file must be an object of tests", "")
         )
     folded = {key.text.lower() for key, _ in node.entries}
-    return _as_go(node) if folded & {key.lower() for key in _STRUCTURE_KEYS} else node
+    return as_in_go.json(node) if folded & {key.lower() for key in _STRUCTURE_KEYS} else node
 
 
 def _node(source: Source, written: Written) -> Node:
@@ -157,51 +182,3 @@ def _node(source: Source, written: Written) -> Node:
 
 def _place(source: Source, written: Written) -> Place:
     return Place("file", source.path, *source.position(written.start), *source.position(written.end))
-
-
-def _as_go(table: Table) -> Table:
-    """What container-structure-test makes of JSON: any case of letters, and zeros where nothing is said.
-
-    Its defaults for files (they exist, whoever owns them) are those of its YAML reader alone.
-    """
-    spelt = _spelling()
-    table = _respelt(table, spelt)
-    listed = at(table, ("fileExistenceTests",))
-    version = table.get("schemaVersion")
-    if not isinstance(listed, Listing):
-        return table
-    zeros = {"shouldExist": ("false", "boolean")}
-    if isinstance(version, Scalar) and version.text == "2.0.0":
-        zeros |= {"uid": ("0", "integer"), "gid": ("0", "integer")}
-    items = tuple(_filled(item, zeros) if isinstance(item, Table) else item for item in listed.items)
-    return table.replaced("fileExistenceTests", Listing(items, listed.place), listed.place)
-
-
-def _filled(table: Table, zeros: dict[str, Any]) -> Table:
-    for name, (text, kind) in zeros.items():
-        if table.get(name) is None:
-            table = table.replaced(name, Scalar(text, kind, table.place), table.place)
-    return table
-
-
-def _respelt(node: Any, spelt: dict[str, str]) -> Any:
-    if isinstance(node, Listing):
-        return Listing(tuple(_respelt(item, spelt) for item in node.items), node.place)
-    if not isinstance(node, Table):
-        return node
-    entries = tuple(
-        (Scalar(spelt.get(key.text.lower(), key.text), "text", key.place), _respelt(value, spelt))
-        for key, value in node.entries
-    )
-    return Table(entries, node.place)
-
-
-def _spelling() -> dict[str, str]:
-    from seatrial.images.testing.declared import structure
-
-    kinds = [
-        one for one in vars(structure).values() if isinstance(one, type) and issubclass(one, structure.Struct)
-    ]
-    names = {name.lower(): name for kind in kinds for name in kind.__struct_encode_fields__}
-    # In Go the field has another name than in YAML.
-    return {**names, "tty": "allocateTty"}
