@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
-_MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
+_MS_BIND, _MS_REC, _MS_SLAVE = 1 << 12, 1 << 14, 1 << 19
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 _SHARED = ("dev", "sys")
@@ -54,8 +54,8 @@ def settle(folder: Path, name: str, shared: Iterable[Path], *, unprivileged: boo
     Raises:
         MissingToolError: the kernel or the file system does not let us.
     """
-    # Only its own processes see these mounts, so nothing is left behind.
-    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    # Only its own processes see these mounts, so nothing is left behind; what is unmounted outside is so here, too.
+    _mount("none", "/", None, _MS_REC | _MS_SLAVE)
     tree = folder / "tree"
     tree.mkdir(mode=0o755, exist_ok=True)
     _mount(tree, tree, None, _MS_BIND)
@@ -95,9 +95,17 @@ def _bring(entry: Path, folder: Path, tree: Path, inside: list[Path], *, unprivi
         _mount(entry, place, None, _MS_BIND | _MS_REC)
         return entry.name in _SHARED
     for mounted in inside:
-        if entry in mounted.parents and mounted != folder:
-            _mount(mounted, tree / mounted.relative_to("/"), None, _MS_BIND | _MS_REC)
+        if entry in mounted.parents and tree not in (mounted, *mounted.parents):
+            _show(mounted, tree / mounted.relative_to("/"))
     return True
+
+
+def _show(mounted: Path, place: Path) -> None:
+    try:
+        _mount(mounted, place, None, _MS_BIND | _MS_REC)
+    except MissingToolError:
+        if mounted.is_mount():  # others come and go, as those of containers
+            raise
 
 
 def _overlay(entry: Path, place: Path, folder: Path, *, unprivileged: bool) -> bool:
