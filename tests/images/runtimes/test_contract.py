@@ -106,6 +106,20 @@ def test_a_read_only_root_leaves_tmp(small: Root, backend: Backend) -> None:
     assert "Read-only file system" in done.stderr
 
 
+def test_declared_volumes_exist_and_are_writable(backend: Backend, tmp_path: Path) -> None:
+    layout = tmp_path / "image"
+    kept = [debian.folder("kept"), debian.Item("kept/file", "image\n"), debian.symlink("link", "kept")]
+    volumes = {"/not/there/yet": {}, "/link": {}}
+    root = runtime.prepare(layout, roots.alpine_like(layout, kept, Volumes=volumes))
+    script = "cat /kept/file && touch /not/there/yet/x /kept/x && echo wrote; cat /etc/hostname; touch /x"
+    for read_only, code in ((False, 0), (True, 1)):
+        launch = Launch(network="none", read_only=read_only)
+        done = runtime.run(root, ["sh", "-c", script], launch, backend=backend)
+        assert (done.code, done.stdout.split()) == (code, ["image", "wrote", "seatrial"]), done
+    gone = runtime.run(root, ["ls", "/not/there/yet", "/kept"], ALONE, backend=backend)
+    assert "x" not in gone.stdout.split(), gone
+
+
 def test_binds_are_writable_only_when_asked(small: Root, backend: Backend, tmp_path: Path) -> None:
     shared = tmp_path / 'with space, comma and "quote"'
     shared.mkdir()

@@ -39,12 +39,12 @@ def ca_target(root: Root) -> str | None:
 def files(root: Root, *, isolated: bool, settings: bool, host: Mapping[str, str]) -> list[tuple[str, str]]:
     """Files of this machine and where the program sees them, read-only."""
     if isolated:
-        # Without this file `localhost` has no address.
-        hosts = Path(root.store) / "hosts"
-        if not hosts.exists():
-            write_atomic(hosts, ISOLATED_HOSTS)
-        return [(str(hosts), "/etc/hosts")]
-    found = [(p, p) for p in ("/etc/hosts", "/etc/resolv.conf") if Path(p).is_file()]
+        # Without the first of them `localhost` has no address.
+        for name, content in (("hosts", ISOLATED_HOSTS), ("hostname", "seatrial\n")):
+            if not (Path(root.store) / name).exists():
+                write_atomic(Path(root.store) / name, content)
+        return [(str(Path(root.store) / name), f"/etc/{name}") for name in ("hosts", "hostname")]
+    found = [(p, p) for p in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf") if Path(p).is_file()]
     bundle, target = ca_bundle(host), ca_target(root)
     if settings and bundle and target:
         found.append((bundle, target))

@@ -25,6 +25,8 @@ CAPABILITIES = (
     "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
 )  # fmt: skip
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Where a volume would hide what every container has; the root itself cannot be one.
+_OWN = ("/proc/", "/dev/", "/sys/")
 # The launcher's exit code when it cannot start bwrap, as `docker run` has it.
 CANNOT_START = 125
 
@@ -257,6 +259,7 @@ def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[st
     )
     for place, target in files:
         options += ["--ro-bind", place, inside(target)]
+    options += _volumes(root, launch, source)
     for bind in launch.binds:
         options += ["--ro-bind" if bind.read_only else "--bind", bind.source, inside(bind.target)]
     if launch.gpus:
@@ -267,6 +270,26 @@ def _sandbox(root: Root, launch: Launch, who: Who, source: str, host: Mapping[st
     if launch.read_only:
         options += ["--remount-ro", "/"]
     return [*options, "--chdir", workdir]
+
+
+def _volumes(root: Root, launch: Launch, source: str) -> list[str]:
+    options = []
+    for volume, there in volumes(root):
+        if not there:
+            options += ["--perms", "0755", "--tmpfs", volume]
+        elif launch.read_only:
+            options += ["--bind", source + volume, volume]
+    return options
+
+
+def volumes(root: Root) -> list[tuple[str, bool]]:
+    """Folders that the image declares as volumes, and whether it has them: to a container they exist and are writable."""
+    found = dict(locate(root, str(name)) for name in root.settings.get("Volumes") or {})
+    return [
+        (place, file is not None)
+        for place, file in found.items()
+        if place != "/" and not f"{place}/".startswith(_OWN) and (file is None or file.is_dir())
+    ]
 
 
 def _isolation(launch: Launch, who: Who) -> list[str]:

@@ -16,7 +16,7 @@ from seatrial import processes
 from seatrial.errors import MissingToolError
 from seatrial.images.rootfs import locate
 from seatrial.images.runtimes import host as this_machine
-from seatrial.images.runtimes.launch import CAPABILITIES, entered, entry_of
+from seatrial.images.runtimes.launch import CAPABILITIES, entered, entry_of, volumes
 from seatrial.images.runtimes.local import bounded, held, remarks
 from seatrial.images.runtimes.program import Program, program_of, refuse_before
 from seatrial.images.runtimes.users import with_range
@@ -120,7 +120,7 @@ def config(
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": source, "readonly": launch.read_only},
-        "mounts": _mounts(root, launch, host),
+        "mounts": _mounts(root, launch, host, source),
         "linux": {
             "namespaces": [{"type": kind} for kind in kinds],
             "maskedPaths": list(_MASKED),
@@ -130,7 +130,7 @@ def config(
     return value | ({"hostname": "seatrial"} if launch.network == "none" else {})
 
 
-def _mounts(root: Root, launch: Launch, host: Mapping[str, str]) -> list[dict[str, Any]]:
+def _mounts(root: Root, launch: Launch, host: Mapping[str, str], whole: str) -> list[dict[str, Any]]:
     def inside(path: str) -> str:
         return locate(root, path)[0]
 
@@ -148,6 +148,11 @@ def _mounts(root: Root, launch: Launch, host: Mapping[str, str]) -> list[dict[st
     )
     for place, target in files:
         found.append(mount(target, "bind", place, ["bind", "ro"]))
+    for volume, there in volumes(root):
+        if not there:
+            found.append(mount(volume, "tmpfs", "tmpfs", ["nosuid", "nodev", "mode=0755"]))
+        elif launch.read_only:
+            found.append(mount(volume, "bind", whole + volume, ["bind", "rw"]))
     for bind in launch.binds:
         found.append(mount(bind.target, "bind", bind.source, ["rbind", "ro" if bind.read_only else "rw"]))
     return found
