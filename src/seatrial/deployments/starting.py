@@ -86,6 +86,8 @@ def bring_up(home: Path, group: Group, say: Callable[[str], None]) -> None:
     for place in groups.members(home, group):
         try:
             asking.start(place)
+            if public := asking.ping(place)["public"]:
+                say(f"host {place.name} shares {', '.join(public)} with this machine")
         except MissingToolError:
             raise
         except SeatrialError as error:

@@ -104,7 +104,7 @@ def _show(mounted: Path, place: Path) -> None:
     try:
         _mount(mounted, place, None, _MS_BIND | _MS_REC)
     except MissingToolError:
-        if mounted.is_mount():  # others come and go, as those of containers
+        if os.path.ismount(mounted):
             raise
 
 
@@ -130,7 +130,8 @@ def _mounts() -> list[Path]:
     """Where something is mounted, upper ones first, one for each place."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     places = [Path(line.split(" ")[4].encode().decode("unicode_escape")) for line in lines]
-    return [one for one in dict.fromkeys(sorted(places)) if one.exists()]
+    # What this user cannot reach, or what is gone by now, cannot be shown to the host either.
+    return [one for one in dict.fromkeys(sorted(places)) if os.access(one, os.F_OK)]
 
 
 def _up(device: str) -> None:
