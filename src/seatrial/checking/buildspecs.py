@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from seatrial.checking.subject import Subject
     from seatrial.findings import Finding
+    from seatrial.sources.text import Source
 
 
 def check(subjects: Sequence[Subject]) -> list[Finding]:
@@ -20,4 +21,13 @@ def check(subjects: Sequence[Subject]) -> list[Finding]:
         return []
     from seatrial.builds.rules import check as look_at
 
-    return [found for source in specs if not in_conflict(source) for found in look_at(source)]
+    return [
+        found for source in specs if not in_conflict(source) for found in _mistaken(source) or look_at(source)
+    ]
+
+
+def _mistaken(source: Source) -> list[Finding]:
+    """The one finding about an application specification in a buildspec's place."""
+    from seatrial.checking.appspecs import in_buildspec_place
+
+    return in_buildspec_place(source)

@@ -21,6 +21,7 @@ AREAS = (
     "seatrial.config.check",
     "seatrial.images.rules",
     "seatrial.builds.rules",
+    "seatrial.deployments.appspec.rules",
 )
 
 # Modules with `check(subjects)`, which see all recognised files at once: rules about one file, then about several.
@@ -29,6 +30,7 @@ CHECKS = (
     "seatrial.checking.settings_file",
     "seatrial.checking.images",
     "seatrial.checking.buildspecs",
+    "seatrial.checking.appspecs",
 )
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.checking import baseline, disabling, registry
-from seatrial.checking.kinds import recognise
+from seatrial.checking.kinds import Recognised, recognise
 from seatrial.checking.settings import Settings, settings
-from seatrial.checking.subject import Images, Subject
+from seatrial.checking.subject import Appspecs, Images, Subject
 from seatrial.checking.walk import LARGEST, excluded, walk
 from seatrial.errors import UsageError
 from seatrial.findings import SEVERITIES, Finding, Place
@@ -33,6 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     target: Mapping[str, str] = msgspec.field(default_factory=dict)
     kinds: frozenset[str] = frozenset()
     images: Images = Images()
+    appspecs: Appspecs = Appspecs()
     changed: Mapping[str, Source] = msgspec.field(default_factory=dict)
     use_ignore: bool = True
     baseline: Path | None = None
@@ -193,9 +194,9 @@ def _seen(root: Path, paths: Sequence[Path], said: Settings, options: Options) -
     for path, asked in _files(root, paths, said, options):
         try:
             source = options.changed.get(path) or text.read(root / path, path)
-            recognised = recognise(path, source.text, asked=asked)
+            recognised = _recognised(path, source.text, options, asked=asked)
         except SourceError as error:
-            recognised = recognise(path, _readable(root / path), asked=asked)
+            recognised = _recognised(path, _readable(root / path), options, asked=asked)
             if recognised is not None and (not options.kinds or recognised.kind in options.kinds):
                 checked.append(Checked(path, recognised.kind))
                 found.append(error.finding)
@@ -204,8 +205,17 @@ def _seen(root: Path, paths: Sequence[Path], said: Settings, options: Options) -
             continue
         checked.append(Checked(path, recognised.kind))
         sources[path] = source
-        known.append(Subject(source, recognised, (root / path).parent, read, options.target, options.images))
+        folder = (root / path).parent
+        known.append(
+            Subject(source, recognised, folder, read, options.target, options.images, options.appspecs)
+        )
     return _Seen(tuple(known), checked, found, others)
+
+
+def _recognised(path: str, text: str, options: Options, *, asked: bool) -> Recognised | None:
+    if options.appspecs.named and asked:
+        return Recognised("appspec", "yaml")
+    return recognise(path, text, asked=asked)
 
 
 def _files(root: Path, paths: Sequence[Path], said: Settings, options: Options) -> list[tuple[str, bool]]:

@@ -9,6 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Literal
 
     from seatrial.checking.kinds import Recognised
     from seatrial.sources.text import Source
@@ -26,6 +27,16 @@ class Images(msgspec.Struct, frozen=True, kw_only=True):
     keep: frozenset[str] = frozenset()
 
 
+class Appspecs(msgspec.Struct, frozen=True, kw_only=True):
+    """How application specifications are judged: for which platform, by what they say where None.
+
+    `named` files are taken for one whatever they look like.
+    """
+
+    platform: Literal["server", "lambda", "ecs"] | None = None
+    named: bool = False
+
+
 class Subject(msgspec.Struct, frozen=True):
     """A recognised file in `folder`. `read` gives another file by its path, or None; `target` is what `--target` said."""
 
@@ -35,3 +46,4 @@ class Subject(msgspec.Struct, frozen=True):
     read: Callable[[str], Source | None]
     target: Mapping[str, str]
     images: Images = Images()
+    appspecs: Appspecs = Appspecs()

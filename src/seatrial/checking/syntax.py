@@ -33,7 +33,7 @@ _LITERAL = frozenset(
 )
 
 # Their own check reads these, and suggests edits.
-_READ_ELSEWHERE = frozenset({"seatrial", "image-tests", "buildspec"})
+_READ_ELSEWHERE = frozenset({"seatrial", "image-tests", "buildspec", "appspec"})
 
 
 def check(subjects: Sequence[Subject]) -> list[Finding]:

@@ -56,6 +56,14 @@ def acls(refusing: Refusing, node: Node | None) -> tuple[Ace, ...] | None:
     return tuple(found)
 
 
+def entry(said: str) -> Ace | None:
+    """One entry, or None where it is refused."""
+    try:
+        return _ace(said)
+    except _RefusedError:
+        return None
+
+
 def _ace(entry: str) -> Ace:
     parts = entry.split(":") if entry else []
     if not _FEWEST <= len(parts) <= _MOST:
