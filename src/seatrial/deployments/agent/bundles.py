@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from seatrial.deployments.agent.diagnostics import unknown
+from seatrial.engine import points
 from seatrial.errors import SeatrialError
 from seatrial.files import remove_tree
 from seatrial.unpacking import ArchiveError, Rules, untar, unzip
@@ -38,6 +39,7 @@ def fetch(order: Order, places: Places) -> dict[str, str]:
         remove_tree(left)
     try:
         given = _get(order, places, work)
+        points.reach("agent/unpacked")
         top = _top(work)
         top.rename(places.archive)
     except SeatrialError as error:

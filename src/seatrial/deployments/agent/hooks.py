@@ -19,6 +19,7 @@ from seatrial.deployments.agent import diagnostics, scripts
 from seatrial.deployments.agent.diagnostics import Diagnostics, Failed, unknown
 from seatrial.deployments.agent.order import OF_LAST
 from seatrial.deployments.agent.records import ScriptLog, pointed
+from seatrial.engine import points
 
 if TYPE_CHECKING:
     from seatrial.deployments.agent.order import Hardening, Order
@@ -107,8 +108,16 @@ def _failed(code: int, message: str, *, why: str | None = None, fix: str | None 
 def _started(
     argv: list[str], place: str, script: Script, who: str, order: Order, env: dict[str, str], log: ScriptLog
 ) -> scripts.Ended:
+    event = env["LIFECYCLE_EVENT"]
     try:
-        return scripts.run(argv, env=env, cwd=order.cwd, seconds=script.timeout, say=log.add)
+        return scripts.run(
+            argv,
+            env=env,
+            cwd=order.cwd,
+            seconds=script.timeout,
+            say=log.add,
+            begun=lambda: points.reach(f"agent/{event}/script"),
+        )
     except FileNotFoundError as error:
         # Where the script itself is there, it is its interpreter that is not.
         message = f"{who} failed with error Errno::ENOENT with message No such file or directory - {argv[0]}"

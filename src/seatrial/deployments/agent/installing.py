@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from seatrial.deployments.agent import permissions
 from seatrial.deployments.agent.diagnostics import unknown
+from seatrial.engine import points
 from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def _do(step: dict[str, Any], record: IO[str], *, follow: bool) -> None:
     kind = step["type"]
     if kind == "copy":
         _note(record, step["destination"])
+        points.reach("agent/copying")
         _copy(step["source"], step["destination"], follow=follow)
     elif kind == "mkdir":
         try:
@@ -276,6 +278,7 @@ def clean_up(cleanup: Path) -> list[str]:
         text = cleanup.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return []
+    points.reach("agent/cleaning")
     gone = []
     for line in reversed(list(_lines(text))):
         if line.startswith(_CONTEXT):

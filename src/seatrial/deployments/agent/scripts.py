@@ -36,11 +36,17 @@ class Ended(NamedTuple):
 
 
 def run(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: str, seconds: float, say: Callable[[str], None]
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str,
+    seconds: float,
+    say: Callable[[str], None],
+    begun: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run a script; each line that it says goes to `say`, as `[stdout]…` or `[stderr]…`, with its line break.
 
-    What it leaves running goes on, unless its time was over, or we are told to stop.
+    What it leaves running goes on, unless its time was over, or we are told to stop. `begun` is called once it runs.
 
     Raises:
         OSError: it cannot be started.
@@ -51,6 +57,7 @@ def run(
     process = _start(argv, env, cwd)
     streams = {process.stdout: _Lines("[stdout]", say), process.stderr: _Lines("[stderr]", say)}
     try:
+        begun()
         return _follow(process, streams, time.monotonic() + seconds, before)
     except BaseException:
         _stop(before)

@@ -65,7 +65,7 @@ def _event(
         scripts.end_left({"DEPLOYMENT_ID": deployment, "LIFECYCLE_EVENT": left})
         places.ongoing.with_name(deployment).unlink(missing_ok=True)
     records.begin(places, order.group, name)
-    context.reach("agent/event")
+    context.reach(f"agent/{name}")
     if name == "DownloadBundle":
         records.retire(places, order.archives)
         found = bundles.fetch(order, places)
