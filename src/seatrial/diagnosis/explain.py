@@ -32,8 +32,7 @@ def explain(
     """
     known = loading.builtin() if signatures is None else tuple(signatures)
     context = context or Context()
-    wanted = dict.fromkeys(pattern for one in known for pattern in loading.expressions(one))
-    scan = matching.scan(_chunks(stream), (*wanted, *marks.ALL))
+    scan = _scan(stream, known)
     course = marks.course(scan.hits, scan.total, context.exit_code)
     ranked = ranking.rank(ranking.found(known, scan.hits, course), course)
     mask = Mask(context.secrets)
@@ -52,6 +51,14 @@ def explain(
         exit_code=course.exit_code,
         total=scan.total,
     )
+
+
+def _scan(stream: BinaryIO | Iterable[bytes] | bytes | str, known: Sequence[Signature]) -> matching.Scan:
+    patterns = {text for one in known for text in loading.patterns(one)}
+    context = {text for one in known for text in loading.contexts(one)} - patterns - set(marks.ALL)
+    strong = loading.needs_of((*sorted(patterns), *sorted(context), *marks.ALL))
+    weak = loading.needs_of(text for _, text in marks.TELLING)
+    return matching.scan(_chunks(stream), strong, weak, frozenset(context))
 
 
 def _chunks(stream: BinaryIO | Iterable[bytes] | bytes | str) -> Iterable[bytes]:

@@ -11,8 +11,12 @@ from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
+import msgspec
+
 _MOST = 64
 """More alternatives than this in one pattern are not told apart."""
+_LONG = 4
+"""Shorter words are in too many others to be worth a look."""
 _BREAK = "\0"
 _RUN = re.compile(r"[a-z_]{2,}")
 _INLINE = (codes.SUBPATTERN, getattr(codes, "ATOMIC_GROUP", None))
@@ -39,21 +43,31 @@ def fold(text: str) -> bytes:
     return text.encode("utf-8", "replace").translate(FOLD)
 
 
-def needed(pattern: str) -> list[tuple[bytes, ...]]:
-    """The alternatives of a pattern, each the texts that must all be in a line it matches; rarest text first.
+class Need(msgspec.Struct, frozen=True, array_like=True):
+    """One way in which a pattern can match: the rarest word, all words, and all texts that the line then has."""
+
+    anchor: bytes
+    words: tuple[bytes, ...]
+    texts: tuple[bytes, ...]
+
+
+def needed(pattern: str) -> tuple[Need, ...]:
+    """What a line must have so that the pattern can match, one answer for each of its alternatives.
 
     Raises:
         re.error: the pattern is no regular expression.
         LookupError: the pattern also matches lines without any word of two letters or more.
     """
-    found = []
+    found: dict[Need, None] = {}
     for text in dict.fromkeys(_walk(list(parser.parse(pattern)))):
         runs = [run.lower() for run in text.split(_BREAK) if run]
         words = sorted({word for run in runs for word in _RUN.findall(run)}, key=_rarity, reverse=True)
         if not words:
             raise LookupError(pattern)
-        found.append((words[0].encode(), *dict.fromkeys(fold(run) for run in runs if run != words[0])))
-    return found
+        long = tuple(word.encode() for word in words if len(word) >= _LONG)
+        texts = tuple(sorted({fold(run) for run in runs}, key=lambda one: (-len(one), one)))
+        found[Need(words[0].encode(), long or (words[0].encode(),), texts)] = None
+    return tuple(found)
 
 
 def _rarity(word: str) -> tuple[int, int, str]:

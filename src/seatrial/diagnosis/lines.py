@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 
@@ -33,18 +34,16 @@ _SYSLOG = re.compile(
     + _CLOCK
     + r" (?:\S+ (?P<source>[\w./@-]+(?:\[\d+\])?): )?"
 )
-_SOURCES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"\[(?P<source>(?:default|rank|Rank|RANK|worker|pod/)[\w./-]*)\] ?:?\s*",
-        r"\[(?P<source>\d+,\d+)\]<std(?:out|err)>: ?",
-        r"(?P<source>#\d+) (?:\d+\.\d{1,3} |(?=(?:ERROR|CANCELED|DONE|CACHED|\[|sha256:|transferring))|)",
-        r"(?P<source>[A-Za-z0-9][\w.@/-]{0,62}?)\s*\| ",
-        r"(?P<source>\d{1,4}): (?=\S)",
-        r"(?:==>|   ) (?P<source>[a-z][\w-]*\.[\w.-]+): ?",
-        r"(?P<source>pod/[\w./-]+)[: ] ?",
-        r"(?P<source>[\w ()./,-]{1,80})\t[^\t]{1,80}\t(?=\ufeff?\d{4}-\d\d-\d\dT)",
-    )
+# The first letters, a text that the line has, and the pattern of a prefix that names a source.
+_SOURCES = (
+    ("[", "]", re.compile(r"\[(?P<source>(?:default|rank|Rank|RANK|worker|pod/)[\w./-]*)\] ?:?\s*")),
+    ("[", "<std", re.compile(r"\[(?P<source>\d+,\d+)\]<std(?:out|err)>: ?")),
+    ("#", "", re.compile(r"(?P<source>#\d+) (?:\d+\.\d{1,3} |)")),
+    ("", "| ", re.compile(r"(?P<source>[A-Za-z0-9][\w.@/-]{0,62})\s*\| ")),
+    ("0123456789", ": ", re.compile(r"(?P<source>\d{1,4}): (?=\S)")),
+    ("= ", ".", re.compile(r"(?:==>|   ) (?P<source>[a-z][\w-]*\.[\w.-]+): ?")),
+    ("p", "pod/", re.compile(r"(?P<source>pod/[\w./-]+)[: ] ?")),
+    ("", "\t", re.compile(r"(?P<source>[\w ()./,-]{1,80})\t[^\t]{1,80}\t(?=\ufeff?\d{4}-\d\d-\d\dT)")),
 )
 _MARKS = re.compile(
     r"\ufeff|##\[[a-z]+\]|::(?:error|warning|notice)(?: [^:]*)?::|[│╷╵] ?|=> => # |\d{1,5}\.\d{3} (?=\S)"
@@ -59,6 +58,11 @@ class Line(NamedTuple):
     text: str
 
 
+_TIMED = frozenset("[0123456789IWEFMTSstJANODm")
+_MARKED = frozenset("\ufeff#:│╷╵=0123456789")
+_MONTHS = frozenset("JFMASOND")
+
+
 def clean(raw: bytes) -> Line:
     """Take a line apart. Bytes that are no UTF-8 become replacement characters; tabs inside stay."""
     if b"\x1b" in raw:
@@ -68,24 +72,30 @@ def clean(raw: bytes) -> Line:
         text = _docker(text)
     source, position = "", 0
     for _ in range(_LONGEST_PREFIX):
-        match = _TIMES.match(text, position) or _MARKS.match(text, position)
-        if not match and (
-            match := _SYSLOG.match(text, position) or (None if source else _source(text, position))
-        ):
-            source = match["source"] or source
+        first = text[position : position + 1]
+        match = (first in _TIMED and _TIMES.match(text, position)) or (
+            first in _MARKED and _MARKS.match(text, position)
+        )
+        if not match:
+            match = (first in _MONTHS and _SYSLOG.match(text, position)) or (
+                None if source else _source(text, position)
+            )
+            source = (match["source"] or source) if match else source
         if not match or match.end() == position:
             break
         position = match.end()
     rest = text[position:]
-    return Line(
-        source.strip(), "".join(c for c in rest if c == "\t" or c >= " ") if not rest.isprintable() else rest
-    )
+    if not rest.isprintable():
+        rest = "".join(c for c in rest if c == "\t" or c >= " ")
+    return Line(source.strip(), rest)
 
 
 def _source(text: str, position: int) -> re.Match[str] | None:
-    for pattern in _SOURCES:
-        if match := pattern.match(text, position):
-            return match
+    for first, inside, pattern in _SOURCES:
+        if (not first or text[position] in first) and (not inside or inside in text):
+            match = pattern.match(text, position) if position < len(text) else None
+            if match:
+                return match
     return None
 
 
@@ -95,13 +105,6 @@ def _docker(text: str) -> str:
     if not match:
         return text
     try:
-        return (
-            match["text"]
-            .encode()
-            .decode("unicode_escape")
-            .encode("latin-1", "replace")
-            .decode("utf-8", "replace")
-            .rstrip()
-        )
-    except UnicodeDecodeError:
+        return str(json.loads(f'"{match["text"]}"')).rstrip()
+    except ValueError:
         return match["text"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.diagnosis import fragments
+from seatrial.diagnosis import fragments, marks
+from seatrial.diagnosis.fragments import Need  # noqa: TC001 - msgspec reads the annotations
 from seatrial.diagnosis.model import Sequence, Signature
-from seatrial.errors import UsageError
+from seatrial.errors import SeatrialError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,10 +26,56 @@ _SLOT = re.compile(r"\$?\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:\|(?P<default>[^{}]
 _SLOW = re.compile(r"^(\(\?[a-z]+\))?\^?\.[*+]")
 
 
-@cache
+class Library(msgspec.Struct, frozen=True, kw_only=True):
+    """The signatures that come with Seatrial and what a line needs for each of their expressions.
+
+    `key` tells the files and the code that it was made from.
+    """
+
+    key: str
+    signatures: tuple[Signature, ...]
+    needs: dict[str, tuple[Need, ...]]
+
+
 def builtin() -> tuple[Signature, ...]:
     """The signatures that come with Seatrial."""
-    return tuple(one for path in sorted(FOLDER.glob("*.yaml")) for one in read(path))
+    return library().signatures
+
+
+@cache
+def library() -> Library:
+    """What comes with Seatrial, from the cache when its files are still the same: reading YAML takes a second."""
+    from seatrial import files, paths
+
+    known = sorted(FOLDER.glob("*.yaml"))
+    key = _key(known)
+    place = paths.cache() / "signatures.json"
+    with suppress(OSError, SeatrialError, msgspec.DecodeError):
+        found = msgspec.json.decode(place.read_bytes(), type=Library)
+        if found.key == key:
+            return found
+    signatures = tuple(one for path in known for one in read(path))
+    own = (text for one in signatures for text in expressions(one))
+    wanted = dict.fromkeys((*own, *marks.ALL, *(text for _, text in marks.TELLING)))
+    made = Library(key=key, signatures=signatures, needs={text: fragments.needed(text) for text in wanted})
+    with suppress(OSError, SeatrialError):
+        files.write_atomic(place, msgspec.json.encode(made), mode=0o600)
+    return made
+
+
+def needs_of(texts: Iterable[str]) -> dict[str, tuple[Need, ...]]:
+    """What a line needs for each of some expressions."""
+    known = library().needs
+    return {text: known.get(text) or fragments.needed(text) for text in texts}
+
+
+def _key(known: list[Path]) -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (*known, *sorted(Path(__file__).parent.glob("*.py"))):
+        content = path.read_bytes()
+        digest.update(f"{path.name}:{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def load(files: Iterable[Path] = ()) -> tuple[Signature, ...]:
@@ -106,8 +156,17 @@ def problems(one: Signature) -> list[str]:
 
 def expressions(one: Signature) -> list[str]:
     """All regular expressions of a signature."""
-    own = [text for p in one.patterns for text in (p.lines if isinstance(p, Sequence) else (p,))]
-    return own + [text for text in (one.needs.earlier, one.needs.later, one.needs.absent) if text]
+    return patterns(one) + contexts(one)
+
+
+def patterns(one: Signature) -> list[str]:
+    """The regular expressions of its patterns."""
+    return [text for p in one.patterns for text in (p.lines if isinstance(p, Sequence) else (p,))]
+
+
+def contexts(one: Signature) -> list[str]:
+    """The regular expressions of what it needs besides."""
+    return [text for text in (one.needs.earlier, one.needs.later, one.needs.absent) if text]
 
 
 def _wrong(pattern: str) -> list[str]:

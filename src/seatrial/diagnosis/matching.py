@@ -8,6 +8,7 @@ texts an expression needs are cleaned and searched.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,20 +17,32 @@ from seatrial.diagnosis import fragments
 from seatrial.diagnosis.lines import ANSI, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from seatrial.diagnosis.fragments import Need
 
 _BLOCK = 1 << 18
-_LONGEST = 1 << 14
-"""A longer line is read in pieces of this size."""
+_LONGEST = 1 << 12
+"""A longer line is read in pieces of this size, with the end of one in the next."""
+_OVERLAP = 256
+_PARTS = 200
+"""So many parts of a line that carriage returns divide are looked at, the last ones."""
 _SHAPE = 1 << 11
 """Longer lines are not remembered."""
 _KNOWN = 60_000
 """So many kinds of lines, and four times as many words, are remembered."""
-_TRIED = 400
-"""After so many lines of one kind, only each tenth is looked at; all are counted."""
+_TRIED = 150
+"""After so many lines of one kind, only the first of each block is looked at."""
+_ENOUGH = 20
+_MANY = 500
+"""After so many places, an expression is as weak as those that are only worth reading."""
 _KEPT = 60
 """So many places of one expression are kept: the first half, and the last ones."""
 _TAIL = 40
+_WORD = 80
+"""Longer words are compared with each wanted word; of others, all parts are looked up."""
+_WEAK = 12
+"""So many lines of a block are looked at for weak expressions."""
 
 
 class Hit(NamedTuple):
@@ -69,15 +82,22 @@ class Scan(NamedTuple):
     total: int
 
 
-def scan(chunks: Iterable[bytes], expressions: Iterable[str]) -> Scan:
-    """Search each line of a log for each expression.
+def scan(
+    chunks: Iterable[bytes],
+    needs: Mapping[str, Sequence[Need]],
+    weak: Mapping[str, Sequence[Need]],
+    context: frozenset[str] = frozenset(),
+) -> Scan:
+    """Search each line of a log for each expression of `needs`, and a few lines of each block for those of `weak`.
 
-    Memory does not grow with the log or its lines.
+    Both map regular expressions to what a line must have (`fragments.needed`). Of those in `context` only the first
+    and about the last places matter. Memory does not grow with the log or its lines.
     """
-    search = _Search(expressions)
+    search = _Search(needs, weak, context)
     for block in _blocks(chunks):
         search.block(block)
-    return Scan(search.hits, tuple(search.tail), search.number)
+    search.finish()
+    return Scan(search.hits, tuple(sorted(search.tail)), search.number)
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -102,73 +122,98 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 class _Search:
     """What is known while one log is read."""
 
-    def __init__(self, expressions: Iterable[str]) -> None:
+    def __init__(
+        self,
+        needs: Mapping[str, Sequence[Need]],
+        weak: Mapping[str, Sequence[Need]],
+        context: frozenset[str],
+    ) -> None:
         self.hits: dict[str, Hits] = {}
         self.number = 0
         self.tail: deque[tuple[int, bytes]] = deque(maxlen=_TAIL)
+        self._weak = weak.keys() - needs.keys()
+        self._context = context
         self._compiled: dict[str, re.Pattern[str]] = {}
-        self._by_word: dict[bytes, list[tuple[tuple[bytes, ...], str]]] = {}
-        for expression in dict.fromkeys(expressions):
-            for anchor, *rest in fragments.needed(expression):
-                self._by_word.setdefault(anchor, []).append((tuple(rest), expression))
-        self._words = _any_of(self._by_word)
+        self._by_anchor: dict[bytes, list[tuple[Need, str]]] = {}
+        for expression, ways in (*needs.items(), *((one, weak[one]) for one in sorted(self._weak))):
+            for way in ways:
+                self._by_anchor.setdefault(way.anchor, []).append((way, expression))
+        self._wanted = frozenset(
+            {
+                word
+                for ways in self._by_anchor.values()
+                for way, _ in ways
+                for word in (*way.words, way.anchor)
+            }
+        )
+        self._longest = max(map(len, self._wanted), default=0)
+        self._words = _any_of(self._wanted)
         self._seen_words: set[bytes] = set()
         self._hot_words: dict[bytes, tuple[bytes, ...]] = {}
         self._seen: set[bytes] = set()
         self._hot: dict[bytes, tuple[str, ...]] = {}
         self._tried: dict[bytes, int] = {}
+        self._cool: dict[bytes, tuple[str, ...]] = {}
         self._open = False
 
     def block(self, block: bytes) -> None:
         """Look at a block; one that does not end a line is continued by the next."""
         plain = ANSI.sub(b"", block) if b"\x1b" in block else block
-        shapes = plain.translate(fragments.FOLD).split(b"\n")
-        kinds = set(shapes)
-        fresh = kinds - self._seen
+        start = self.number if self._open else self.number + 1
+        self._open = not block.endswith(b"\n")
+        lines = plain.split(b"\n")
+        if not self._open:
+            lines.pop()
+        self.number = start + len(lines) - 1
+        self.tail.extend(
+            (self.number - i, line[-_LONGEST:]) for i, line in enumerate(lines[: -_TAIL - 1 : -1])
+        )
+        numbers: Sequence[int] = range(start, start + len(lines))
+        shapes = plain.translate(fragments.FOLD).split(b"\n")[: len(lines)]
+        # In the order of the log, so that the same log always has the same answer.
+        kinds = dict.fromkeys(shapes)
+        if len(max(kinds, key=len, default=b"")) > _LONGEST:
+            numbers, lines = _in_pieces(numbers, lines)
+            shapes = [line.translate(fragments.FOLD) for line in lines]
+            kinds = dict.fromkeys(shapes)
+        fresh = [kind for kind in kinds if kind not in self._seen]
         if fresh:
             self._study(fresh)
-        start = self.number if self._open else self.number + 1
-        ends = block.endswith(b"\n")
-        count = len(shapes) - (1 if ends else 0)
-        if kinds & self._hot.keys():
-            lines = plain.split(b"\n")
+        if not self._hot.keys().isdisjoint(kinds):
             for index in [i for i, shape in enumerate(shapes) if shape in self._hot]:
-                self._line(start + index, lines[index], shapes[index])
-        self._remember(plain, start + count - 1)
-        self.number, self._open = start + count - 1, not ends
+                if wanted := self._hot.get(shapes[index]):
+                    self._line(numbers[index], lines[index], shapes[index], wanted)
+        if not self._cool.keys().isdisjoint(kinds):
+            for shape in itertools.islice((kind for kind in kinds if kind in self._cool), _WEAK):
+                index = shapes.index(shape)
+                self._line(numbers[index], lines[index], shape, self._cool[shape])
 
-    def _remember(self, plain: bytes, end: int) -> None:
-        """Keep the last lines, shortened."""
-        last = plain[-_TAIL * 1024 :].rstrip(b"\n").split(b"\n")[-_TAIL:]
-        self.tail.extend((end - len(last) + 1 + i, line[-4096:]) for i, line in enumerate(last))
-
-    def _study(self, fresh: set[bytes]) -> None:
+    def _study(self, fresh: list[bytes]) -> None:
         """Find out which new kinds of lines an expression may match."""
         joined = b"\n".join(fresh)
         words = set(joined.translate(fragments.WORDS).split())
         self._learn(words - self._seen_words)
-        found: dict[bytes, set[bytes]] = {}
-        for word in words & self._hot_words.keys():
-            for shape in _lines_with(joined, word):
-                found.setdefault(shape, set()).update(self._hot_words[word])
-        for shape, anchors in found.items():
-            wanted = {
-                expression: None
-                for anchor in sorted(anchors)
-                for rest, expression in self._by_word[anchor]
-                if all(text in shape for text in rest)
-            }
-            if wanted:
-                self._hot[shape] = tuple(wanted)
+        present = {wanted for word in words & self._hot_words.keys() for wanted in self._hot_words[word]}
+        found: dict[bytes, dict[str, None]] = {}
+        for anchor in sorted(present & self._by_anchor.keys()):
+            ways = [one for one in self._by_anchor[anchor] if present.issuperset(one[0].words)]
+            strong = not all(expression in self._weak for _, expression in ways)
+            shapes = _lines_with(joined, anchor) if ways else ()
+            for shape in shapes if strong else itertools.islice(shapes, _WEAK):
+                for way, expression in ways:
+                    if all(text in shape for text in way.texts):
+                        found.setdefault(shape, {})[expression] = None
         if len(self._seen) + len(fresh) > _KNOWN:
             self._seen.clear()
-            for shape in self._hot.keys() - fresh if len(self._hot) > _KNOWN else ():
-                del self._hot[shape]
-                self._tried.pop(shape, None)
+        if len(self._hot) + len(self._cool) > _KNOWN:
+            for known in (self._hot, self._cool, self._tried, self._seen):
+                known.clear()
+        for shape, wanted in found.items():
+            self._sort(shape, tuple(wanted))
         self._seen.update(shape for shape in fresh if len(shape) < _SHAPE)
 
     def _learn(self, words: set[bytes]) -> None:
-        """Sort new words into those that hold a needed word and others."""
+        """Sort new words into those that hold a wanted one and others."""
         if len(self._seen_words) > 4 * _KNOWN:
             self._seen_words.clear()
         self._seen_words |= words
@@ -176,19 +221,58 @@ class _Search:
         for match in self._words.finditer(text):
             word = text[text.rfind(b"\n", 0, match.start()) + 1 : _end(text, match.end())]
             if word not in self._hot_words:
-                self._hot_words[word] = tuple(anchor for anchor in self._by_word if anchor in word)
+                self._hot_words[word] = self._inside(word)
 
-    def _line(self, number: int, raw: bytes, shape: bytes) -> None:
-        tried = self._tried[shape] = self._tried.get(shape, 0) + 1
-        if tried > _TRIED and tried % 10:
-            return
-        if len(raw) <= _LONGEST:
-            pieces = [raw]
+    def _inside(self, word: bytes) -> tuple[bytes, ...]:
+        """The wanted words in a word."""
+        if len(word) > _WORD:
+            return tuple(wanted for wanted in self._wanted if wanted in word)
+        size = len(word)
+        parts = {word[i:j] for i in range(size - 1) for j in range(i + 2, min(size, i + self._longest) + 1)}
+        return tuple(parts & self._wanted)
+
+    def _sort(self, shape: bytes, expressions: tuple[str, ...]) -> None:
+        """Remember which expressions lines of this kind may match: those that need each line, and the weak ones."""
+        strong = tuple(one for one in expressions if one not in self._weak)
+        weak = tuple(one for one in expressions if one in self._weak)
+        if strong:
+            self._hot[shape] = strong
         else:
-            pieces = [raw[i : i + _LONGEST + 512] for i in range(0, len(raw), _LONGEST)]
-        for piece in pieces:
-            for part in piece.strip(b"\r").split(b"\r") if b"\r" in piece else (piece,):
-                self._search(number, part, self._hot[shape])
+            self._hot.pop(shape, None)
+        if weak:
+            self._cool[shape] = weak
+
+    def finish(self) -> None:
+        """Look at the last lines for all expressions, whatever came before."""
+        for number, raw in sorted(self.tail):
+            shape = raw.translate(fragments.FOLD)
+            found = {
+                expression: None
+                for ways in self._by_anchor.values()
+                for way, expression in ways
+                if way.anchor in shape and all(text in shape for text in way.texts)
+            }
+            known = {one for one in found if any(hit.number == number for hit in self.hits.get(one, ()))}
+            self._line(number, raw, shape, tuple(found.keys() - known))
+
+    def _line(self, number: int, raw: bytes, shape: bytes, expressions: tuple[str, ...]) -> None:
+        parts = raw.strip(b"\r").split(b"\r") if b"\r" in raw else (raw,)
+        for part in parts[-_PARTS:]:
+            self._search(number, part, expressions)
+        tried = self._tried[shape] = self._tried.get(shape, 0) + len(parts)
+        tired = [one for one in expressions if one in self.hits and self.hits[one].count > self._limit(one)]
+        if tired and not self._weak.issuperset(tired):
+            self._weak |= set(tired)
+        if tried > _TRIED or not self._weak.isdisjoint(expressions):
+            self._cool[shape] = tuple(dict.fromkeys((*self._cool.get(shape, ()), *expressions)))
+            rest = tuple(one for one in expressions if one not in self._weak) if tried <= _TRIED else ()
+            if rest:
+                self._hot[shape] = rest
+            else:
+                self._hot.pop(shape, None)
+
+    def _limit(self, expression: str) -> int:
+        return _ENOUGH if expression in self._context else _MANY
 
     def _search(self, number: int, raw: bytes, expressions: tuple[str, ...]) -> None:
         line = clean(raw)
@@ -200,6 +284,16 @@ class _Search:
                 captures = {name: value for name, value in match.groupdict().items() if value}
                 hit = Hit(number, line.source, line.text, captures)
                 self.hits.setdefault(expression, Hits()).add(hit)
+
+
+def _in_pieces(numbers: Sequence[int], lines: list[bytes]) -> tuple[list[int], list[bytes]]:
+    """Long lines in pieces that overlap, each with its line's number."""
+    pieces = [
+        (number, line[at : at + _LONGEST + _OVERLAP])
+        for number, line in zip(numbers, lines, strict=True)
+        for at in range(0, max(len(line), 1), _LONGEST)
+    ]
+    return [number for number, _ in pieces], [piece for _, piece in pieces]
 
 
 def _end(text: bytes, position: int) -> int:
