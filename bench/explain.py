@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 FAILURE = "OSError: [Errno 28] No space left on device: '/tmp/build/wheel'\n"
 PACKAGES = (
-    "numpy torch pandas error-handler exceptiongroup retrying boto3 urllib3 failure-detector scipy".split()
+    "numpy",
+    "torch",
+    "pandas",
+    "error-handler",
+    "exceptiongroup",
+    "retrying",
+    "boto3",
+    "urllib3",
+    "failure-detector",
+    "scipy",
 )
 BUILD = (
     "[Container] 2024/05/05 12:{m:02}:{s:02}.{n:06} Running command pip install -r requirements.txt",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.failure import explained, show_explained
 from seatrial.cli.image_source import METAVAR, find_image, runtime_option, source_options
 
 if TYPE_CHECKING:
@@ -195,10 +196,12 @@ def execute(started: Started, *, as_json: bool, processes: Processes | None = No
         with following(journal.home, run_id):
             run_it(journal, run_id, processes=processes)
     data = build(describe(journal, run_id))
+    why = explained(journal, run_id)
     if as_json:
-        print_json(data)
+        print_json({**data, "explanation": why} if why else data)
     else:
         sys.stdout.write(text(data))
+        show_explained(why)
     leave(data["build_status"])
 
 

@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from seatrial.errors import ANSWER_IS_NO, INTERRUPTED, SeatrialError, from_os
+
+if TYPE_CHECKING:
+    from seatrial.diagnosis.model import Explanation
+    from seatrial.engine.journal import Journal
+
+
+def explained(journal: Journal, run_id: str) -> Explanation | None:
+    """Why a run failed, when that is known; nothing is loaded for one that did not."""
+    if journal.run(run_id)["status"] != "failed":
+        return None
+    from seatrial.explaining.runs import of_failed
+
+    return of_failed(journal, run_id)
+
+
+def show_explained(why: Explanation | None) -> None:
+    """Print an explanation in a few lines to stdout."""
+    if why is not None:
+        from seatrial.explaining.reports import brief
+
+        sys.stdout.write(brief(why))
 
 
 def report_failure(error: BaseException) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.failure import explained, show_explained
 
 if TYPE_CHECKING:
     from seatrial.engine.journal import Journal
@@ -81,9 +82,11 @@ def show(run: str, as_json: bool) -> None:
     from seatrial.reports import timeline
 
     journal = _journal()
-    data = _shown(describe(journal, journal.find(run)))
+    run_id = journal.find(run)
+    data = _shown(describe(journal, run_id))
+    why = explained(journal, run_id)
     if as_json:
-        print_json(data)
+        print_json({**data, "explanation": why} if why else data)
         return
     state = "interrupted" if data["interrupted"] else data["status"]
     click.echo(f"{data['id']}  {data['kind']} {data['name']}: {state}")
@@ -97,6 +100,7 @@ def show(run: str, as_json: bool) -> None:
             _show_attempts(step)
     if data["error"]:
         click.echo(f"error: {data['error']}")
+    show_explained(why)
     for thing in data["held"]:
         click.echo(f"still held: {thing}")
     if data["interrupted"]:
@@ -247,10 +251,12 @@ def resume(run: str, as_json: bool) -> None:
         reopen(journal, run_id)
     status = execute(journal, run_id, watch=Progress(quiet=as_json).watch)
     data = _shown(describe(journal, run_id))
+    why = explained(journal, run_id)
     if as_json:
-        print_json(data)
+        print_json({**data, "explanation": why} if why else data)
     else:
         click.echo(f"{run_id}: {status}")
+        show_explained(why)
     if status == "stopped":
         raise SystemExit(130)
     if status != "succeeded":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.failure import explained, show_explained
 from seatrial.cli.settings import print_settings, settings_options
 
 if TYPE_CHECKING:
@@ -95,10 +96,12 @@ def _run(journal: Any, what: Plan, *, as_json: bool) -> None:
         note(f"{'continuing' if continued else 'run'} {run_id}")
     status = execute(journal, run_id, watch=Progress(quiet=as_json).watch)
     data = describe(journal, run_id)
+    why = explained(journal, run_id)
     if as_json:
-        print_json(data)
+        print_json({**data, "explanation": why} if why else data)
     else:
         sys.stdout.write(text(data))
+        show_explained(why)
     if status == "stopped":
         raise SystemExit(130)
     if status != "succeeded":

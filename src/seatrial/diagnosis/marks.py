@@ -72,6 +72,7 @@ class Course(NamedTuple):
     states: dict[str, str]
     failing: int | None
     exit_code: int | None
+    codes: frozenset[int]
 
     def phase(self, number: int) -> str:
         """The phase that a line belongs to, "" when none is known."""
@@ -104,7 +105,8 @@ def course(hits: dict[str, Hits], total: int, exit_code: int | None) -> Course:
     failing = _numbers(hits, FAILED)
     worst = exit_code if exit_code is not None else next((code for _, code in codes if code), None)
     outcome = _outcome(hits, total, exit_code, failing, states)
-    return Course(outcome, phases, states, failing[0] if failing else None, worst)
+    known = frozenset((*(code for _, code in codes), *(() if exit_code is None else (exit_code,))))
+    return Course(outcome, phases, states, failing[0] if failing else None, worst, known)
 
 
 def _outcome(

@@ -92,7 +92,7 @@ def _holds(one: Signature, hit: Hit, hits: dict[str, Hits], course: Course) -> b
         return False
     if needs.phase and course.phase(hit.number) not in needs.phase:
         return False
-    return not needs.exit_code or course.exit_code in needs.exit_code
+    return not needs.exit_code or not course.codes.isdisjoint(needs.exit_code)
 
 
 def rank(candidates: list[Found], course: Course) -> Ranked:

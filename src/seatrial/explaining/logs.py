@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seatrial.engine.journal import Journal
 
 _CHUNK = 1 << 18
+_FINE = {"pass", "running", "pending"}
 _GZIP = b"\x1f\x8b"
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
@@ -65,7 +66,7 @@ def of_run(journal: Journal, reference: str) -> Log:
         "SELECT step, n, status, exit, error, reason FROM attempts WHERE run=? ORDER BY started, step, n",
         run_id,
     )
-    failed = [row for row in tried if row["status"] == "failed" and not row["reason"]]
+    failed = [row for row in tried if row["status"] not in _FINE and not row["reason"]]
     if not tried:
         raise SeatrialError(f"run {run_id} has no logs", why=run["error"] or "no step of it has started")
     chosen = (failed or tried)[0 if failed else -1]
