@@ -92,15 +92,32 @@ def test_an_ordinary_user_is_told_that_only_root_becomes_another(host: Host) -> 
     mine.mkdir()
     os.chown(mine, 65534, 65534)
     who = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    if subprocess.run(
-        [*who, sys.executable, "-c", "import seatrial"], check=False, capture_output=True
-    ).returncode:
-        pytest.skip("an ordinary user cannot read this checkout or its interpreter")
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(mine),
+        "SEATRIAL_HOME": str(mine / "home"),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    check = [
+        "-c",
+        "import subprocess, sys, seatrial, msgspec; subprocess.run([sys.executable, '-c', ''], check=True)",
+    ]
+    python = next(
+        (
+            program
+            for program in (sys.executable, "/usr/bin/python3")
+            if not subprocess.run(
+                [*who, program, *check], env=env, capture_output=True, check=False
+            ).returncode
+        ),
+        None,
+    )
+    if python is None:
+        pytest.skip("an ordinary user cannot read this checkout or an interpreter for it")
     done = subprocess.run(
-        [*who, sys.executable, "-m", "seatrial", "deploy", "agent", "--bundle", str(bundle), "--json",
+        [*who, python, "-m", "seatrial", "deploy", "agent", "--bundle", str(bundle), "--json",
          "--root", str(mine / "root"), *ONLY],
-        env={"PATH": os.environ["PATH"], "HOME": str(mine), "SEATRIAL_HOME": str(mine / "home")},
-        cwd=mine, capture_output=True, text=True, check=False,
+        env=env, cwd=mine, capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = json.loads(done.stdout)
     assert said["error"] == "ScriptFailed"

@@ -45,9 +45,8 @@ def fetch(order: Order, places: Places) -> dict[str, str]:
     except SeatrialError as error:
         remove_tree(work)
         if "No space left" in f"{error.what} {error.why}":
-            raise unknown(
-                "The disk is (or was) full during extraction.", why=str(error), fix=error.fix
-            ) from error
+            message = "The disk is (or was) full during extraction."
+            raise unknown(message, why=str(error), fix="free space on that file system") from error
         raise
     except OSError:
         remove_tree(work)
@@ -167,10 +166,11 @@ def kind_of(bundle: str) -> str:
     if path.is_dir():
         bare = (path / "HEAD").is_file() and (path / "objects").is_dir()
         return "git" if bare else "directory"
-    if path.is_file():
-        return {"zip": "zip", "gzip": "tgz"}.get(_kind(path), "tar")
     name = bundle.partition("?")[0]
-    if bundle.startswith("s3://"):
+    if path.is_file():
+        with suppress(OSError):  # then its name has to do, and whoever reads it says so
+            return {"zip": "zip", "gzip": "tgz"}.get(_kind(path), "tar")
+    if path.is_file() or bundle.startswith("s3://"):
         return "zip" if name.endswith(".zip") else "tgz" if name.endswith((".tgz", ".tar.gz")) else "tar"
     return "git" if "://" in bundle or bundle.endswith(".git") else "directory"
 
@@ -204,8 +204,9 @@ def _top(work: Path) -> Path:
 def _inspect(order: Order, folder: Path) -> None:
     """Refuse what an archive of the same files would be refused for."""
     allow = order.hardening.allow
-    top = os.path.realpath(folder)
+    top, root = os.path.realpath(folder), os.path.realpath(order.root)
     for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) != root]
         for name in (*folders, *files):
             path = Path(place, name)
             mode = path.lstat().st_mode
@@ -238,7 +239,7 @@ def _copy(order: Order, source: Path, work: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     left = order.hardening.most
-    inside = work.parent.resolve()
+    root = Path(order.root).resolve()
     work.mkdir(parents=True)
     folders = [(source, work)]
     try:
@@ -248,8 +249,8 @@ def _copy(order: Order, source: Path, work: Path) -> None:
                 if entry.is_symlink():
                     place.symlink_to(os.readlink(entry.path))  # noqa: PTH115 - exactly as it is written
                 elif entry.is_dir():
-                    if Path(entry.path).resolve() == inside:
-                        continue  # a root below the bundle must not be copied into itself
+                    if Path(entry.path).resolve() == root:
+                        continue  # records that lie in the bundle are no part of it
                     place.mkdir()
                     folders.append((Path(entry.path), place))
                 else:

@@ -120,6 +120,12 @@ def check(order: Order) -> Order:
     name = order.appspec_name
     if name.startswith("/") or ".." in name.split("/"):
         raise Invalid(f"the appspec {name!r} is not in the bundle", fix="give its path within the bundle")
+    if re.match(r"[a-z+]+://[^/@]*:?[^/@]*@", order.bundle) and not order.bundle.startswith("ssh://"):
+        # The order is kept with the run.
+        raise Invalid(
+            "the URL of a bundle has a login in it, which would be written down",
+            fix="leave it out, and let a credential helper of git know it",
+        )
     if local(order.bundle) and order.type != "git":
         _check_place(order)
     _check_order(order.events)

@@ -39,7 +39,6 @@ def host(order: Order) -> Plan:
         subject=f"{order.root}#{order.group}",
         key=hashlib.sha256(msgspec.json.encode(anonymous)).hexdigest(),
         stages=tuple(stages),
-        abandon_after=30,
     )
 
 

@@ -140,6 +140,12 @@ def _read(place: Path, archive: Path) -> Server:
 
 
 def _keep(context: Context, step: str, diagnostics: Diagnostics) -> None:
+    shown = {name: _printable(value) for name, value in msgspec.structs.asdict(diagnostics).items()}
     folder = context.work / "diagnostics"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomic(folder / f"{step}.json", msgspec.json.encode(diagnostics), mode=0o600)
+    write_atomic(folder / f"{step}.json", msgspec.json.encode(shown), mode=0o600)
+
+
+def _printable(value: Any) -> Any:
+    """Names of files need not be text."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
