@@ -100,12 +100,13 @@ def _registered(group: Group, bundle: str, kind: str | None, version: str, descr
     from seatrial import paths
     from seatrial.clock import SystemClock
     from seatrial.deployments import revisions
+    from seatrial.deployments.agent.bundles import kind_of
 
     return revisions.register(
         paths.home(),
         group.application,
         bundle,
-        kind or revisions.type_of(bundle),
+        kind or kind_of(bundle),
         version=version,
         description=description,
         now=SystemClock().now(),

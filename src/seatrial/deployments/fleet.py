@@ -35,6 +35,10 @@ def begin(context: Context, deployment: str) -> dict[str, Any]:
     ringing = alarms.ringing(home, deployments.load(home, deployment), [])
     with records.changing(home):
         here = deployments.load(home, deployment)
+        if here.status in ENDED:
+            raise SeatrialError(
+                f"{deployment} has ended already: {here.status}", why=here.error_message or None
+            )
         now = context.clock.now()
         here = msgspec.structs.replace(here, status="InProgress", started=here.started or now, alarm=ringing)
         deployments.save(home, here)

@@ -37,15 +37,14 @@ EVENTS = (
 
 def command(deployment: Deployment, group: Group, revision: Revision, place: Place) -> list[str]:
     """What the host runs."""
-    argv = [
+    return [
         *(sys.executable, "-m", "seatrial", "deploy", "agent", "--json"),
-        *("--bundle", revision.kept or revision.location, "--type", revision.type),
+        *("--bundle", revision.kept, "--type", revision.type),
         *("--group", group.id, "--group-name", group.name, "--application", deployment.application),
         *("--root", place.root, "--deployment-id", deployment.id),
         *("--file-exists-behavior", deployment.overwriting, "--creator", deployment.creator),
         *("--events", ",".join(EVENTS)),
     ]
-    return [*argv, "--version", revision.version] if revision.version else argv
 
 
 def told(before: OnHost, answer: dict[str, Any], events: Iterable[Event], now: float) -> OnHost:

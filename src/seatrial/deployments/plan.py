@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 KIND = "deployment"
 LONGEST = 8 * 3600.0
 """Seconds that a deployment may take in all, as CodeDeploy's."""
+MOST = 64
+"""Hosts that are deployed to at the same time, whatever the configuration allows: they are all on one machine."""
 _GRACE = 120.0
 
 
@@ -70,7 +72,7 @@ def group(deployment: Deployment) -> Plan:
                 always=True,
             ),
         ),
-        limits={slots: rollout.at_once(deployment.configuration, len(hosts))},
+        limits={slots: min(MOST, rollout.at_once(deployment.configuration, len(hosts)))},
     )
 
 

@@ -104,9 +104,23 @@ def test_one_at_a_time_ends_with_the_first_failure_and_rolls_back(fleet: Fleet) 
     assert all(fleet.trace(name)[-1].endswith("one") for name in "abc")
     assert fleet.trace("c") == [f"AfterInstall {good['id']} one", f"AfterInstall {undone['id']} one"]
 
-    again = fleet.deploy_revision(bad["revision"]["id"], "--config", "AllAtOnce")
-    assert again["rollback"]["by"] is None, "one of three failed, and all at once succeeds with one"
-    assert statuses(again) == {"a": "Succeeded", "b": "Failed", "c": "Succeeded"}
+
+def test_older_revisions_are_deployed_again_by_name_and_by_rollback(fleet: Fleet) -> None:
+    fleet.create(1)
+    one = fleet.deploy(fleet.bundle("one"))
+    two = fleet.deploy(fleet.bundle("two"))
+
+    back = fleet.run("rollback", GROUP, "--json")
+    forth = fleet.deploy_revision(two["revision"]["id"])
+
+    told = json.loads(back.stdout)["deployment"]
+    assert (told["status"], told["revision"]["id"], told["rollback"]["of"]) == (
+        "Succeeded",
+        one["revision"]["id"],
+        two["id"],
+    )
+    assert forth["status"] == "Succeeded"
+    assert [line.split()[-1] for line in fleet.trace("a")] == ["one", "two", "one", "two"]
 
 
 def test_a_custom_minimum_lets_one_of_five_fail_and_a_root_that_cannot_be_used_is_a_failure(

@@ -48,6 +48,7 @@ def start(place: Place) -> None:
     from pathlib import Path
 
     if is_up(place):
+        _await_ready(place)
         return
     root = Path(place.root)
     try:
@@ -74,6 +75,21 @@ def start(place: Place) -> None:
         if "--isolation processes" in said:
             raise MissingToolError(said.partition("\n")[0], fix="run as root, or use --isolation processes")
         raise Gone(f"host {place.name} did not start", where=str(place.folder), why=said or None)
+    _await_ready(place)
+
+
+def _await_ready(place: Place) -> None:
+    """Another command may be about to start it: then it holds its lock and takes no orders yet."""
+    deadline = time.monotonic() + _START
+    while True:
+        try:
+            ping(place)
+        except Gone:
+            if not is_up(place) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _environment(place: Place) -> dict[str, str]:
@@ -83,7 +99,6 @@ def _environment(place: Place) -> dict[str, str]:
         for name in ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")
         if name in os.environ
     }
-    kept |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return {**kept, "HOME": os.environ.get("HOME", "/"), "SEATRIAL_HOME": str(place.state)}
 
 

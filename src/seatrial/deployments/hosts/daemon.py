@@ -229,13 +229,14 @@ class _Daemon:
         return result
 
     def _forget(self) -> None:
-        """Keep the latest orders only; those that were not deployments are of no use once they are answered."""
+        """Keep the latest orders only: deployments longer than questions, of which there are many."""
         from seatrial.files import remove_tree
 
         every = sorted(orders(self.place.folder).iterdir(), key=lambda one: one.stat().st_mtime)
         old = [one for one in every if (one / "result.json").exists()]
-        for folder in old[:-_KEPT]:
-            remove_tree(folder)
+        for kind in (True, False):
+            for folder in [one for one in old if one.name.startswith("d-") is kind][:-_KEPT]:
+                remove_tree(folder)
 
 
 def _become(folder: Path, order: dict[str, Any]) -> None:
