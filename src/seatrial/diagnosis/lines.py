@@ -73,6 +73,8 @@ def clean(raw: bytes) -> Line:
     source, position = "", 0
     for _ in range(_LONGEST_PREFIX):
         first = text[position : position + 1]
+        if not first:
+            break
         match = (first in _TIMED and _TIMES.match(text, position)) or (
             first in _MARKED and _MARKS.match(text, position)
         )
@@ -92,8 +94,8 @@ def clean(raw: bytes) -> Line:
 
 def _source(text: str, position: int) -> re.Match[str] | None:
     for first, inside, pattern in _SOURCES:
-        if (not first or text[position] in first) and (not inside or inside in text):
-            match = pattern.match(text, position) if position < len(text) else None
+        if (not first or text.startswith(tuple(first), position)) and (not inside or inside in text):
+            match = pattern.match(text, position)
             if match:
                 return match
     return None
