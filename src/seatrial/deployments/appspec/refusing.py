@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from seatrial.deployments.appspec.refusals import SPEC
-from seatrial.deployments.appspec.ruby import RubyError
+from seatrial.deployments.appspec.ruby import RubyError, each
 from seatrial.sources.text import finding
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ class Refusing:
         """Note a refusal at a node. Where a key is `missing` from a mapping, the place is where the mapping begins."""
         place = self.source.place(missing.start, missing.start) if missing is not None else self.place(node)
         self.findings.append(finding(f"appspec/{rule}", "error", place, message, cause=cause, source=SPEC))
+
+    def every(self, items: Node, read: Callable[[Node], T | None]) -> tuple[T, ...]:
+        """What `read` gives for each item; of a mapping, whose pairs are no items, the first tells enough.
+
+        Raises:
+            RubyError: the value is nothing that Ruby walks over.
+        """
+        found = []
+        for one in each(items):
+            before = len(self.findings)
+            found.append(self.attempt(partial(read, one)))
+            if items.kind == "mapping" and len(self.findings) > before:
+                break
+        return tuple(one for one in found if one is not None)
 
     def attempt(self, read: Callable[[], T]) -> T | None:
         """What `read` gives, or None where the agent would end with an error of Ruby's, which is then noted."""

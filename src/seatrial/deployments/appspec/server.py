@@ -22,7 +22,6 @@ from seatrial.deployments.appspec.model import (
 from seatrial.deployments.appspec.permissions import permissions
 from seatrial.deployments.appspec.refusing import Refusing
 from seatrial.deployments.appspec.ruby import (
-    each,
     integer,
     is_nil,
     is_text,
@@ -109,8 +108,7 @@ def _hooks(refusing: Refusing, node: Node | None) -> dict[str, tuple[Script, ...
 
 
 def _scripts(refusing: Refusing, node: Node) -> tuple[Script, ...]:
-    found = (refusing.attempt(partial(_script, refusing, one)) for one in each(node))
-    return tuple(one for one in found if one is not None)
+    return refusing.every(node, partial(_script, refusing))
 
 
 def _script(refusing: Refusing, node: Node) -> Script | None:
@@ -138,8 +136,7 @@ def _script(refusing: Refusing, node: Node) -> Script | None:
 def _files(refusing: Refusing, node: Node | None) -> tuple[Mapping, ...]:
     if node is None or not is_truthy(node):
         return ()
-    found = (refusing.attempt(partial(_mapping, refusing, one)) for one in each(node))
-    return tuple(one for one in found if one is not None)
+    return refusing.every(node, partial(_mapping, refusing))
 
 
 def _mapping(refusing: Refusing, node: Node) -> Mapping | None:
