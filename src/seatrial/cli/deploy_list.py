@@ -15,7 +15,7 @@ from seatrial.cli.common import directory_option, json_option, note, print_json
 )
 @click.option(
     "--status",
-    type=click.Choice(["Created", "Queued", "InProgress", "Baking", "Succeeded", "Failed", "Stopped"]),
+    type=click.Choice(["Created", "InProgress", "Baking", "Succeeded", "Failed", "Stopped"]),
     help="Only these.",
 )
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")

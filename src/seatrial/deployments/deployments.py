@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from seatrial.deployments.revisions import Revision
     from seatrial.engine.journal import Journal
 
-Overall = Literal["Created", "Queued", "InProgress", "Baking", "Succeeded", "Failed", "Stopped"]
+Overall = Literal["Created", "InProgress", "Baking", "Succeeded", "Failed", "Stopped"]
 ENDED = ("Succeeded", "Failed", "Stopped")
 Creator = Literal["user", "codeDeployRollback"]
 _ALPHABET = string.ascii_uppercase + string.digits
