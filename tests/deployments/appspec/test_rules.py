@@ -34,13 +34,15 @@ def test_what_is_said(case: dict[str, Any], tmp_path: Path) -> None:
     wanted = (rule if "/" in rule else f"appspec/{rule}", line, severity)
     assert wanted in [(one.rule, one.line, one.severity) for one in found], found
     if "fixed" in case:
-        assert _fixed(tmp_path, source.text) == HEAD + case["fixed"]
+        unsafe = case.get("unsafe", False)
+        assert unsafe is (_fixed(tmp_path, source.text) != HEAD + case["fixed"])
+        assert _fixed(tmp_path, source.text, unsafe=unsafe) == HEAD + case["fixed"]
 
 
-def _fixed(folder: Path, text: str) -> str:
+def _fixed(folder: Path, text: str, *, unsafe: bool = False) -> str:
     file = folder / "appspec.yml"
     file.write_text(text)
-    fix([file], check([file]), Options(), Choice())
+    fix([file], check([file]), Options(), Choice(unsafe=unsafe))
     return file.read_text()
 
 

@@ -167,7 +167,8 @@ def _below_hooks(look: Look, key: Node) -> Fix | None:
         if name.text not in SERVER_HOOKS:
             break
         edits += shifted(look.source, lines_of(look.source, name, value), 2)
-    fix = Fix(title=f"indent {key.text} so that it is one of hooks", safe=True, edits=tuple(edits))
+    # Scripts run then that did not run before.
+    fix = Fix(title=f"indent {key.text} so that it is one of hooks", safe=False, edits=tuple(edits))
     spec = look.after(fix).spec if edits else None
     return fix if spec is not None and key.text in getattr(spec, "hooks", {}) else None
 
