@@ -6,14 +6,15 @@ import importlib
 import json
 import random
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from seatrial.config.model import Call
-from seatrial.images.testing.model import Allowed, Check, Level, TestSpec, Verdict
+from seatrial.config.model import AllowedSecret, Call
+from seatrial.images.testing.model import Check, Level, TestSpec, Verdict
 from seatrial.images.testing.suite import run_tests
 from support.debian import PACKAGES, Item, base, folder, image, needs_bwrap, own_cache, symlink
 
@@ -344,6 +345,27 @@ SECRETS: dict[str, tuple[str, str, str]] = {
     "hf": ("srv/y.sh", f"login hf_{_random(WIDE, 34)}\n", "Hugging Face token"),
     "env": ("srv/.env", "DEBUG=1\nexport DB_PASSWORD=hunter2-or-so\n", "value in an .env file: /srv/.env:2"),
     "netrc": ("root/.netrc", "machine x login y password hunter2hunter2\n", "credentials in .netrc"),
+    "pip": (
+        "etc/pip.conf",
+        "[global]\nindex-url = https://me:hunter2-or-so@pypi.x.org/simple\n",
+        "password in an address",
+    ),
+    "git": (
+        "srv/.git/config",
+        f"[x]\n\turl = https://me:{_random(WIDE, 12)}@git.x.org/y\n",
+        "password in an address: /srv/.git/config:2",
+    ),
+    "apt": (
+        "etc/apt/auth.conf.d/x.conf",
+        "machine x.org login me password hunter2hunter2\n",
+        "credentials in x.conf",
+    ),
+    "pgpass": (
+        "root/.pgpass",
+        "# a:b:c:d:e\ndb:5432:app:me:hunter2hunter2\n",
+        "credentials in .pgpass: /root/.pgpass:2",
+    ),
+    "page": ("usr/share/nginx/html/app.js", f"const key = 'ghp_{_random(WIDE, 36)}'\n", "GitHub token"),
     "docker": (
         "root/.docker/config.json",
         '{"auths": {"r": {"auth": "dXNlcjpwYXNz"}}}',
@@ -354,6 +376,9 @@ INNOCENT = {
     "srv/readme.md": "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\nAKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     "srv/public.pem": "-----BEGIN PUBLIC KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n",
     "srv/.env": "DEBUG=1\nAPI_KEY=\nTOKEN=${TOKEN}\nPASSWORD=changeme\nMAX_TOKENS=4096\nTOKEN_URL=https://x.org/y\n",
+    "etc/pip.conf": "[global]\nindex-url = https://me:${TOKEN}@pypi.x.org/simple\nextra-index-url = https://x.org/a:b@c\n",
+    "root/.pgpass": "# db:5432:app:me:hunter2hunter2\n",
+    "srv/requirements.txt": "a @ git+https://user:password@x.org/a\nb @ git+ssh://git@x.org/b\n",
     "srv/.env.example": "API_KEY=sdfkjhsdfkjh-sdkjfh\n",
     "srv/code.py": "password = getpass()\nhf_model_name_that_is_rather_long_indeed_yes = 1\ngh = 'ghp_"
     + "x" * 36
@@ -377,14 +402,112 @@ def test_secrets_in_a_layer_that_a_later_one_deletes(debian: Path, tmp_path: Pat
         assert value not in reports, "a report shows a secret"
 
 
-def test_a_secret_in_the_images_settings(debian: Path, tmp_path: Path) -> None:
-    settings = {"Cmd": ["sh"], "Env": ["HF_TOKEN=abcdef0123456789", "PATH=/usr/bin", "MODEL_PATH=/x"]}
-    history = [{"created_by": f"RUN |1 T=ghp_{_random(WIDE, 36)} /bin/sh -c true"}]
-    check = only_failure(verdict_of(debian, tmp_path, [Item("a")], settings=settings, history=history))
+def test_secrets_in_the_images_settings(debian: Path, tmp_path: Path) -> None:
+    token = f"ghp_{_random(WIDE, 36)}"
+    settings = {
+        "Cmd": ["sh", "-c", "serve --app.token=hunter2-or-so --max-tokens=40 --token-file=/run/t"],
+        "Env": [
+            "HF_TOKEN=abcdef0123456789",
+            "PATH=/usr/bin",
+            "MODEL_PATH=/x",
+            f"X={token}",
+            "DB_URL=pg://me:hunter2x@db/x",
+        ],
+        "Labels": {"who": "https://me:hunter2x@x.org", "url": "https://x.org/a:b", "allowed": token},
+        "Healthcheck": {"Test": ["CMD", "curl", "-u", "a", f"http://localhost/?t={token}"]},
+    }
+    history = [
+        {"created_by": f"RUN |1 T={token} /bin/sh -c true # buildkit"},
+        {"created_by": "|2 GITHUB_TOKEN= DB_PASSWORD=hunter2x /bin/bash -o pipefail -c make"},
+        {"created_by": "ENV API_KEY=hunter2x", "empty_layer": True},
+        {"created_by": "/bin/sh -c #(nop)  ENV HF_TOKEN=abcdef0123456789"},
+        {"created_by": "/bin/sh -c PASSWORD=$(cat /run/p) ./set TOKEN=x"},
+    ]
+    spec = TestSpec(allow=(AllowedSecret(path="LABEL allowed", reason="it is revoked"),))
+    check = only_failure(
+        verdict_of(
+            debian, tmp_path, [Item("a")], settings=settings, history=history, spec=spec, only=("secrets",)
+        )
+    )
     assert check.details == (
         "value in the image's settings: ENV HF_TOKEN",
+        "GitHub token in the image's settings: ENV X",
+        "password in an address in the image's settings: ENV DB_URL",
+        "password in an address in the image's settings: LABEL who",
+        "value of app.token in the image's settings: CMD",
+        "GitHub token in the image's settings: HEALTHCHECK",
         "GitHub token: the image's history, step 1",
+        "value in the image's history, step 2: DB_PASSWORD",
+        "value in the image's history, step 3: API_KEY",
     )
+    reports = "".join(p.read_text() for p in (tmp_path / "reports").iterdir())
+    assert token not in reports
+    assert "hunter2" not in reports
+
+
+def test_a_project_says_what_is_no_secret(tmp_path: Path) -> None:
+    layout = tmp_path / "image"
+    image(
+        layout,
+        [[folder("srv"), Item("srv/dev.pem", PEM.format(""))]],
+        {"Labels": {"by": "https://me:hunter2x@x.org"}},
+    )
+    found = []
+    for allow in ("/srv/*.pem", "LABEL by"):
+        settings = f"images: {{app: {{base: 'debian:bookworm', test: {{secrets: {{allow: [{{path: {allow}, reason: it is none}}]}}}}}}}}\n"
+        (tmp_path / "seatrial.yaml").write_text(settings)
+        words = [
+            "image",
+            "test",
+            str(layout),
+            "--level",
+            "quick",
+            "--project",
+            ".",
+            "--json",
+            "-C",
+            str(tmp_path),
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "seatrial", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        found += [c["message"] for c in json.loads(done.stdout)["checks"] if c["id"] == "secrets"]
+    assert found == [
+        "password in an address in the image's settings: LABEL by",
+        "private key: /srv/dev.pem:1",
+    ]
+
+
+def test_what_only_looks_like_a_secret_in_settings(debian: Path, tmp_path: Path) -> None:
+    settings = {
+        "Entrypoint": [
+            "app",
+            "--api-key=EMPTY",
+            "--NotebookApp.token=''",
+            "--token=$TOKEN",
+            "--password-file=/x",
+        ],
+        "Env": [
+            "TOKEN=",
+            "GPG_KEY=A035C8C19219BA821ECEA86B64E628F8D684696D",
+            "PROXY=http://proxy:3128",
+            "URL=pg://pg:pg@db",
+        ],
+        "Labels": {"vcs": "git@github.com:x/y.git"},
+    }
+    history = [
+        {"created_by": "ARG TOKEN"},
+        {"created_by": "|1 TOKEN= /bin/sh -c ./x"},
+        {"created_by": "COPY a /b"},
+        {"created_by": None},
+        {},
+    ]
+    verdict = verdict_of(debian, tmp_path, [Item("a")], settings=settings, history=history, only=("secrets",))
+    assert verdict.verdict == "pass", verdict.checks
 
 
 @pytest.mark.parametrize("level", ["quick", "full"])
@@ -401,7 +524,9 @@ def test_what_only_looks_like_a_secret(level: Level, debian: Path, tmp_path: Pat
         },
     )
     allowed = [Item("srv/dev.pem", PEM.format(""))]
-    spec = TestSpec(allow=(Allowed(path="/srv/dev.pem", reason="a certificate for tests"),), serves=False)
+    spec = TestSpec(
+        allow=(AllowedSecret(path="/srv/dev.pem", reason="a certificate for tests"),), serves=False
+    )
     verdict = verdict_of(
         debian, tmp_path, [Item(p, t) for p, t in INNOCENT.items()], package, allowed, level=level, spec=spec
     )

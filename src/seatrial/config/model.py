@@ -120,6 +120,28 @@ class Vulnerabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     timeout: Annotated[Seconds, Meta(description="Seconds that a scan may take.")] = 300.0
 
 
+class AllowedSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that looks like a secret and is none, and why."""
+
+    path: Annotated[
+        Text,
+        Meta(
+            min_length=1,
+            description="Where it is: an absolute path in the image, with `*` and `?`, or a place in its settings such as "
+            "`ENV NAME`, `LABEL NAME`, `CMD` or `HISTORY 3`.",
+        ),
+    ]
+    reason: Annotated[Text, Meta(min_length=1, description="Why it is none.")]
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the search for secrets passes over."""
+
+    allow: Annotated[
+        tuple[AllowedSecret, ...], Meta(description="What looks like a secret and is none.")
+    ] = ()
+
+
 class ModelInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input of a model's forward pass: a shape that is filled, or a file with the value."""
 
@@ -206,6 +228,7 @@ class ImageTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     vulnerabilities: Annotated[
         Vulnerabilities, Meta(description="Which known vulnerabilities it may have.")
     ] = Vulnerabilities()
+    secrets: Annotated[Secrets, Meta(description="What looks like a secret and is none.")] = Secrets()
     smoke: Annotated[bool, Meta(description="Start the image for a moment whenever it was assembled.")] = True
     models: Annotated[
         dict[Name, Model], Meta(description="Models that must load and compute in the image, by name.")

@@ -84,6 +84,7 @@ def spec_of(source: str, image: Image, service: dict[str, Any] | None) -> TestSp
         stop_timeout=serving.stop_timeout,
         env=serving.env,
         vulnerabilities=image.test.vulnerabilities,
+        allow=image.test.secrets.allow,
         declared=_declared(Path(source), image),
         models=image.test.models,
         gpu=image.test.gpu or "",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from seatrial.config.model import Call, Model, Vulnerabilities
+from seatrial.config.model import AllowedSecret, Call, Model, Vulnerabilities
 from seatrial.images.testing.declared.declaration import Declared  # noqa: TC001 - likewise
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 Level = Literal["quick", "standard", "full"]
 LEVELS: tuple[Level, ...] = ("quick", "standard", "full")
 Status = Literal["pass", "fail", "skip"]
-
-
-class Allowed(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that is none: paths in the image that match `path` (a shell pattern), and why."""
-
-    path: str
-    reason: str
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +66,7 @@ class TestSpec(msgspec.Struct, frozen=True, kw_only=True):
     gpu_required: bool = False
     sagemaker: bool = False
     model_data: str = ""
-    allow: tuple[Allowed, ...] = ()
+    allow: tuple[AllowedSecret, ...] = ()
     vulnerabilities: Vulnerabilities = Vulnerabilities()
     reference: str = ""
     declared: tuple[Declared, ...] = ()
