@@ -30,6 +30,7 @@ WRONG = [
     (V2 + "metadataTest:\n  envVars: [{value: x}]\n", (3, 13), "needs key"),
     (V2 + "metadataTest:\n  envVars: [{key: x, value: '(', isRegex: true}]\n", (3, 29), "metadataTest.envVars[0].value must be a regular expression as Go has them: missing closing )"),
     (V2 + "metadataTest:\n  labels: [{key: x, value: '(', isRegex: false}, {key: y, value: 'a**', isRegex: true}]\n", (3, 66), "nested repetition"),
+    ("schemaVersion: 1.0.0\nfileExistenceTests:\n- {name: x}\n", (3, 3), "fileExistenceTests[0] needs path"),
     ("schemaVersion: 1.0.0\nmetadataTest: {}\n", (2, 1), "unknown key 'metadataTest'"),
     ("schemaVersion: 3.0.0\ncommandTests: []\n", (1, 16), "this schemaVersion is not known; there are 1.0.0 and 2.0.0"),
     ("commandTests: []\n", (1, 1), "needs schemaVersion"),

@@ -74,7 +74,7 @@ class Existence1(Struct, frozen=True, kw_only=True):
     """A file that exists or not, version 1.0.0."""
 
     name: Filled
-    path: Text = ""
+    path: Filled
     should_exist: bool = True
     permissions: Text = ""
 
