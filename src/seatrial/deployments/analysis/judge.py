@@ -1,0 +1,404 @@
+"""Is the new version as good as the old one, as far as their traffic shows? A pure function of both arms' windows.
+
+Both arms answer at the same time, so each window of one is compared with the same window of the other: what shakes
+both (bursts, a slow data base, the time of day) cancels. Neighbouring windows are put together until every batch has
+enough requests of both. What is left of a trend in one arm makes neighbouring batches alike; since tests take them for
+independent, intervals are widened by as much.
+
+A metric fails when it is certain to be worse (the interval excludes no change) and worse by more than is allowed; it
+passes when the interval excludes more than is allowed; else it is unclear. One that fails rolls back, all that pass
+promote, anything else holds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from seatrial.deployments.analysis.model import Comparison, Judgement, Limits, Window
+from seatrial.deployments.analysis.statistics import (
+    Estimate,
+    Stratum,
+    paired_shift,
+    quantile,
+    rate_ratio,
+    share_bounds,
+    shift,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from seatrial.deployments.analysis.model import State
+
+PER_BATCH = 25
+"""Requests of each arm in a batch: fewer do not give a quartile."""
+_MOST_BATCHES = 24
+"""Few long batches are more alike than many short ones, and hardly tell less."""
+_CERTAIN = 0.25
+"""The part of an estimated change that its interval must exclude. Source: Kayenta's Mann-Whitney classifier."""
+_GROSS = 3.0
+"""Times what is allowed: so much worse is no drift."""
+
+
+class _Pair(NamedTuple):
+    """The same stretch of time in both arms."""
+
+    old: Window
+    new: Window
+
+
+def judge(
+    baseline: Iterable[Window], canary: Iterable[Window], limits: Limits | None = None, *, looks: int = 1
+) -> Judgement:
+    """Compare the windows of two arms. With `looks` judgements planned, each is made so much more carefully."""
+    limits = limits or Limits()
+    old, new = list(baseline), list(canary)
+    confidence = 1 - (1 - limits.confidence) / looks
+    requests = (sum(w.requests for w in old), sum(w.requests for w in new))
+    pairs = _batches(_pairs(old, new))
+    comparisons = [*_absolute(new, limits, confidence)]
+    if min(requests) >= limits.min_requests and len(pairs) >= limits.min_batches:
+        comparisons += [
+            _errors(pairs, limits, confidence),
+            _typical(pairs, limits, confidence),
+            _tail(pairs, 0.95, limits.tail_increase, limits, confidence),
+            _tail(pairs, 0.99, 3 * limits.tail_increase, limits, confidence),
+            _spread(pairs, limits, confidence),
+        ]
+        missing = ""
+    else:
+        missing = _missing(requests, len(pairs), limits)
+    comparisons += _values(old, new, limits, confidence)
+    return _judgement(comparisons, missing, requests, len(pairs))
+
+
+def _judgement(found: list[Comparison], missing: str, requests: tuple[int, int], batches: int) -> Judgement:
+    order = {"fail": 0, "unclear": 1, "pass": 2}
+    found.sort(key=lambda one: order[one.state])
+    failing = [one for one in found if one.state == "fail"]
+    unclear = [one for one in found if one.state == "unclear"]
+    if failing:
+        decision, why = "roll back", "; ".join(one.why for one in failing)
+    elif missing:
+        decision, why = "hold", missing
+    elif unclear:
+        decision, why = "hold", "; ".join(one.why for one in unclear)
+    else:
+        decision, why = "promote", "; ".join(one.why for one in found)
+    return Judgement(
+        decision=decision,  # type: ignore[arg-type]
+        why=why,
+        comparisons=tuple(found),
+        requests=requests,
+        batches=batches,
+    )
+
+
+def _missing(requests: tuple[int, int], batches: int, limits: Limits) -> str:
+    if not requests[1]:
+        return "the new version has answered no request yet"
+    if not requests[0]:
+        return "the old version has answered no request in this time, so there is nothing to compare with"
+    if min(requests) < limits.min_requests:
+        which = "new" if requests[1] <= requests[0] else "old"
+        return f"the {which} version has answered {min(requests)} of at least {limits.min_requests} requests"
+    return f"{batches} of at least {limits.min_batches} independent stretches of time can be compared"
+
+
+# Windows and batches
+
+
+def _pairs(old: Sequence[Window], new: Sequence[Window]) -> list[_Pair]:
+    known = {window.start: window for window in new}
+    return [_Pair(window, known[window.start]) for window in old if window.start in known]
+
+
+def _batches(pairs: Sequence[_Pair]) -> list[_Pair]:
+    """Put neighbours together until all are large enough, and few enough."""
+    filled = _filled(pairs)
+    size = math.ceil(len(filled) / _MOST_BATCHES) or 1
+    return [_together(filled[i : i + size]) for i in range(0, len(filled), size)]
+
+
+def _filled(pairs: Sequence[_Pair]) -> list[_Pair]:
+    found: list[_Pair] = []
+    waiting: list[_Pair] = []
+    for pair in pairs:
+        waiting.append(pair)
+        if all(sum(len(getattr(p, arm).latencies) for p in waiting) >= PER_BATCH for arm in ("old", "new")):
+            found.append(_together(waiting))
+            waiting = []
+    if waiting and found:
+        found[-1] = _together([found[-1], *waiting])
+    return found
+
+
+def _together(pairs: Sequence[_Pair]) -> _Pair:
+    return _Pair(*(_sum([getattr(pair, arm) for pair in pairs]) for arm in ("old", "new")))
+
+
+def _sum(windows: Sequence[Window]) -> Window:
+    if len(windows) == 1:
+        return windows[0]
+    return Window(
+        start=windows[0].start,
+        requests=sum(window.requests for window in windows),
+        errors=sum(window.errors for window in windows),
+        latencies=tuple(value for window in windows for value in window.latencies),
+    )
+
+
+def _changes(pairs: Sequence[_Pair], of: Callable[[Sequence[float]], float]) -> list[float]:
+    """The logarithm of new by old, batch by batch."""
+    return [
+        math.log(max(of(sorted(pair.new.latencies)), 1e-9) / max(of(sorted(pair.old.latencies)), 1e-9))
+        for pair in pairs
+    ]
+
+
+def _median(ordered: Sequence[float]) -> float:
+    return quantile(ordered, 0.5)
+
+
+def _quartiles(ordered: Sequence[float]) -> float:
+    return quantile(ordered, 0.75) - quantile(ordered, 0.25)
+
+
+def _all(pairs: Sequence[_Pair], arm: str) -> list[float]:
+    return sorted(value for pair in pairs for value in getattr(pair, arm).latencies)
+
+
+# Metrics
+
+
+def _errors(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Comparison:
+    """The share of failed requests; events are compared within each batch, so that common failures cancel."""
+    strata = [Stratum(p.new.errors, p.new.requests, p.old.errors, p.old.requests) for p in pairs]
+    ratio = rate_ratio(strata, confidence)
+    mine, trials = sum(s.events for s in strata), sum(s.trials for s in strata)
+    others, other_trials = sum(s.other_events for s in strata), sum(s.other_trials for s in strata)
+    new, old = mine / trials, others / other_trials
+    above = share_bounds(mine, trials, confidence)[1] - old
+    state: State = "unclear"
+    # Failures that are certainly new count even where they are rarer than what is allowed.
+    if ratio.low > 1 and (new - old > limits.error_increase or new > 2 * old):
+        state = "fail"
+    elif above <= limits.error_increase or (ratio.high - 1) * old <= limits.error_increase:
+        state = "pass"
+    return Comparison(
+        metric="errors",
+        state=state,
+        baseline=old,
+        canary=new,
+        change=new - old,
+        low=max(-old, (ratio.low - 1) * old) if old else share_bounds(mine, trials, confidence)[0],
+        high=above,
+        test="ratio of rates given the number of events",
+        allowed=limits.error_increase,
+        why=f"{new:.2%} of {trials} requests failed, {old:.2%} of {other_trials} of the old version"
+        + _said(state, f"more than {limits.error_increase:.2%} more cannot be excluded yet"),
+    )
+
+
+def _typical(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Comparison:
+    return _latency("p50 latency", pairs, _median, limits.latency_increase, limits, confidence)
+
+
+def _spread(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Comparison:
+    return _latency("latency spread", pairs, _quartiles, limits.spread_increase, limits, confidence)
+
+
+def _latency(
+    metric: str,
+    pairs: Sequence[_Pair],
+    of: Callable[[Sequence[float]], float],
+    allowed: float,
+    limits: Limits,
+    confidence: float,
+) -> Comparison:
+    found = paired_shift(_changes(pairs, of), confidence)
+    return _compared(
+        metric,
+        (of(_all(pairs, "old")), of(_all(pairs, "new"))),
+        found,
+        allowed,
+        f"signed-rank test of {len(pairs)} pairs, Hodges-Lehmann estimate",
+        unit="ms",
+        enough=limits.min_batches,
+    )
+
+
+def _tail(
+    pairs: Sequence[_Pair], share: float, allowed: float, limits: Limits, confidence: float
+) -> Comparison:
+    """How often the new version is much slower than it usually is: an equal mean or median can hide that.
+
+    Latencies are taken as multiples of the version's own median in the same batch, so that this says nothing of what
+    the comparison of medians says already.
+    """
+    before, after = ([_multiples(getattr(pair, arm)) for pair in pairs] for arm in ("old", "new"))
+    threshold = quantile(sorted(value for batch in before for value in batch), share)
+    strata = [
+        Stratum(_above(new, threshold), len(new), _above(old, threshold), len(old))
+        for old, new in zip(before, after, strict=True)
+    ]
+    return _compared(
+        f"requests above p{share * 100:.0f}",
+        (quantile(_all(pairs, "old"), share), quantile(_all(pairs, "new"), share)),
+        _logarithms(_how_often(strata, 1 - share, confidence)),
+        allowed,
+        f"quantile test: requests of more than {threshold:.3g} times the version's own median, p{share * 100:.0f} of the old one",
+        unit="ms",
+        enough=limits.min_batches,
+    )
+
+
+def _how_often(strata: Sequence[Stratum], usual: float, confidence: float) -> Estimate:
+    if any(one.events or one.other_events for one in strata):
+        return rate_ratio(strata, confidence)
+    # Latencies that never vary: nothing is above, which says how rarely something can be.
+    return Estimate(1.0, 0.0, share_bounds(0, sum(one.trials for one in strata), confidence)[1] / usual)
+
+
+def _multiples(window: Window) -> list[float]:
+    usual = _median(sorted(window.latencies)) or 1e-9
+    return [value / usual for value in window.latencies]
+
+
+def _above(values: Iterable[float], threshold: float) -> int:
+    return sum(value > threshold for value in values)
+
+
+def _logarithms(ratio: Estimate) -> Estimate:
+    point, low, high, bare = (
+        math.log(max(value, 1e-9)) for value in (ratio.point, ratio.low, ratio.high, ratio.bare_low)
+    )
+    return Estimate(point, low, high, ratio.independent, bare)
+
+
+def _compared(
+    metric: str,
+    values: tuple[float, float],
+    found: Estimate,
+    allowed: float,
+    test: str,
+    *,
+    unit: str = "",
+    lower_is_worse: bool = False,
+    enough: int = 0,
+) -> Comparison:
+    """What the logarithms of a ratio say about a metric of which more is worse (or less)."""
+    point, low, high, bare = (
+        math.expm1(min(value, 50.0)) for value in (found.point, found.low, found.high, found.bare_low)
+    )
+    worse = (-point, -high, -low, -high) if lower_is_worse else (point, low, high, bare)
+    state = _state(worse, allowed, enough=found.independent >= enough)
+    old, new = (f"{value * 1000:.3g} {unit}" if unit == "ms" else f"{value:.4g}" for value in values)
+    return Comparison(
+        metric=metric,
+        state=state,
+        baseline=values[0],
+        canary=values[1],
+        change=point,
+        low=low,
+        high=high if math.isfinite(high) else None,
+        test=test,
+        allowed=allowed,
+        why=f"{metric} {new} after {old}: {point:+.1%} ({low:+.1%} to {high:+.1%}), allowed {allowed:.0%}"
+        + _said(state, "not certain yet"),
+    )
+
+
+def _state(worse: tuple[float, float, float, float], allowed: float, *, enough: bool) -> State:
+    """A slow drift of one arm looks like a change until it has been seen coming and going a few times; only what is far
+    more than allowed need not wait for that.
+    """
+    point, low, high, bare_low = worse
+    if (enough and low > _CERTAIN * point > _CERTAIN * allowed) or (
+        bare_low > _CERTAIN * point > _CERTAIN * _GROSS * allowed
+    ):
+        return "fail"
+    return "pass" if enough and high < allowed else "unclear"
+
+
+def _said(state: State, unclear: str) -> str:
+    return {"fail": "", "pass": "", "unclear": f"; {unclear}"}[state]
+
+
+def _absolute(new: Sequence[Window], limits: Limits, confidence: float) -> list[Comparison]:
+    """What may never be, whatever the old version does. A few requests are enough to see that it is."""
+    found = []
+    requests, errors = sum(w.requests for w in new), sum(w.errors for w in new)
+    if limits.max_errors is not None and requests:
+        low, high = share_bounds(errors, requests, confidence)
+        state: State = (
+            "fail" if low > limits.max_errors else "pass" if high <= limits.max_errors else "unclear"
+        )
+        found.append(
+            Comparison(
+                metric="errors, limit",
+                state=state,
+                baseline=None,
+                canary=errors / requests,
+                low=low,
+                high=high,
+                test="Wilson interval",
+                allowed=limits.max_errors,
+                why=f"{errors} of {requests} requests failed, the limit is {limits.max_errors:.2%}",
+            )
+        )
+    latencies = sorted(value for window in new for value in window.latencies)
+    if limits.max_latency is not None and latencies:
+        slow = sum(value > limits.max_latency for value in latencies)
+        low, high = share_bounds(slow, len(latencies), confidence)
+        state = "fail" if low > 0.01 else "pass" if high <= 0.01 else "unclear"  # noqa: PLR2004 - p99
+        found.append(
+            Comparison(
+                metric="p99 latency, limit",
+                state=state,
+                baseline=None,
+                canary=quantile(latencies, 0.99),
+                test="Wilson interval of the share above the limit",
+                allowed=limits.max_latency,
+                why=f"{slow} of {len(latencies)} requests took longer than {limits.max_latency:g} s",
+            )
+        )
+    return found
+
+
+def _values(
+    old: Sequence[Window], new: Sequence[Window], limits: Limits, confidence: float
+) -> list[Comparison]:
+    """Further metrics, one number for each window: the Mann-Whitney test, since arms may report at different times."""
+    names = sorted({name for window in (*old, *new) for name in window.values} | set(limits.required))
+    found = []
+    for name in names:
+        before = [window.values[name] for window in old if name in window.values]
+        after = [window.values[name] for window in new if name in window.values]
+        if min(len(before), len(after)) < limits.min_batches:
+            state: State = "fail" if name in limits.required and not after else "unclear"
+            counts = f"{len(after)} values of the new version and {len(before)} of the old one"
+            why = f"{name}: {counts}, {limits.min_batches} of each are needed"
+            found.append(Comparison(metric=name, state=state, baseline=None, canary=None, why=why))
+            continue
+        estimate = shift(before, after, confidence)
+        usual = quantile(sorted(before), 0.5)
+        size = abs(usual) or 1.0
+        logs = Estimate(
+            *(
+                math.log1p(max(value / size, -1 + 1e-9))
+                for value in (estimate.point, estimate.low, estimate.high)
+            )
+        )
+        found.append(
+            _compared(
+                name,
+                (usual, quantile(sorted(after), 0.5)),
+                logs,
+                limits.value_increase,
+                f"Mann-Whitney test of {len(before)} and {len(after)} values, Hodges-Lehmann estimate",
+                lower_is_worse=name in limits.lower_is_worse,
+            )
+        )
+    return found
