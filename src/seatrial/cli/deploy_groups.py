@@ -40,8 +40,8 @@ def _settings(function: F) -> F:
             help="How many hosts at a time. Default: OneAtATime.",
         ),
         click.option(
-            "--isolation", type=click.Choice(["namespaces", "processes"]), default="namespaces", show_default=True,
-            help="What hosts have of their own: network, processes and files, or nothing.",
+            "--isolation", type=click.Choice(["namespaces", "processes"]), default=None,
+            help="What hosts have of their own: network, processes and files (the default), or nothing.",
         ),
         click.option(
             "--host", "members", multiple=True, metavar="NAME=FOLDER[,zone=ZONE]",
@@ -78,7 +78,7 @@ def create(
     group = kept.create(
         home,
         name,
-        [kept.read_host(home, text, isolation) for text in members],
+        [kept.read_host(home, text, isolation or "namespaces") for text in members],
         configurations.for_servers(configurations.find(configuration or configurations.DEFAULT)),
         rollback_on=kept.read_rollback(rollback_on) if rollback_on else (),
         alarms=[kept.read_alarm(text) for text in alarms],
@@ -109,6 +109,7 @@ def update(
     from seatrial import paths
     from seatrial.deployments import configurations
     from seatrial.deployments import groups as kept
+    from seatrial.errors import UsageError
 
     home = paths.home()
     group = kept.load(home, name)
@@ -119,8 +120,12 @@ def update(
         group = msgspec.structs.replace(group, rollback_on=kept.read_rollback(rollback_on))
     if alarms or no_alarms:
         group = msgspec.structs.replace(group, alarms=tuple(kept.read_alarm(text) for text in alarms))
-    places = [kept.read_host(home, text, isolation) for text in members] if members else None
-    _print(home, kept.update(home, group, places), as_json=as_json)
+    if isolation and not members:
+        raise UsageError(
+            "--isolation is about the hosts that are named", fix="name all hosts of the group: --host …"
+        )
+    places = [kept.read_host(home, text, isolation or "namespaces") for text in members]
+    _print(home, kept.update(home, group, places or None), as_json=as_json)
 
 
 @groups.command("list", epilog="Example: seatrial deploy groups list --json")

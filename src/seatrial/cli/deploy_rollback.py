@@ -21,9 +21,17 @@ from seatrial.cli.common import directory_option, json_option, note
     show_default=True,
     help="Files that are there and are not of the last deployment.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["symlinks", "traversal", "setuid", "duplicates"]),
+    help="Let through what a bundle is refused for. May be repeated.",
+)
 @json_option
 @directory_option
-def rollback(group_name: str, configuration: str, overwriting: str, as_json: bool) -> None:
+def rollback(
+    group_name: str, configuration: str, overwriting: str, allow: tuple[str, ...], as_json: bool
+) -> None:
     """Deploy to a group what was good before its latest deployment; this is a deployment of its own."""
     from seatrial import paths
     from seatrial.cli.deploy_run import carry_out
@@ -38,5 +46,5 @@ def rollback(group_name: str, configuration: str, overwriting: str, as_json: boo
     if not as_json:
         note(f"{latest.id} brought {latest.revision}; {revision.id} was good before it")
     description = f"Rolls back {latest.id} to {revision.id}."
-    wanted = Wanted(revision, own, (), description, overwriting, rollback_of=latest.id)
+    wanted = Wanted(revision, own, (), description, overwriting, tuple(sorted(set(allow))), latest.id)
     carry_out(journal, group, wanted, as_json=as_json)

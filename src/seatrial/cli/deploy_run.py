@@ -49,6 +49,12 @@ _SIGNS = {"Succeeded": "✓", "Failed": "✗", "Skipped": "-"}
     show_default=True,
     help="Files that are there and are not of the last deployment.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["symlinks", "traversal", "setuid", "duplicates"]),
+    help="Let through what a bundle is refused for. May be repeated.",
+)
 @click.option("--description", default="", metavar="TEXT", help="What this deployment is about.")
 @json_option
 @directory_option
@@ -61,6 +67,7 @@ def run(  # noqa: PLR0917 - click passes by name
     configuration: str,
     rollback_on: str,
     overwriting: str,
+    allow: tuple[str, ...],
     description: str,
     as_json: bool,
 ) -> None:
@@ -92,6 +99,7 @@ def run(  # noqa: PLR0917 - click passes by name
         groups.read_rollback(rollback_on) if rollback_on else None,
         description,
         overwriting,
+        tuple(sorted(set(allow))),
     )
     carry_out(Journal(home), group, wanted, as_json=as_json)
 
@@ -119,7 +127,6 @@ def carry_out(journal: Journal, group: Group, wanted: Wanted, *, as_json: bool) 
     from seatrial.engine.run import describe, reap
 
     home = journal.home
-    deployment, continued = starting.start(journal, group, wanted)
     for cleaned, problem in reap(journal).items():
         note(
             f"could not clean up after run {cleaned}: {problem}"
@@ -127,6 +134,7 @@ def carry_out(journal: Journal, group: Group, wanted: Wanted, *, as_json: bool) 
             else f"cleaned up after run {cleaned}"
         )
     starting.bring_up(home, group, lambda text: note(f"note: {text}"))
+    deployment, continued = starting.start(journal, group, wanted)
     if not as_json:
         note(
             f"{'going on with' if continued else 'deployment'} {deployment.id}: {wanted.revision.id} to {group.label}"

@@ -57,7 +57,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     `rollback_of` is the deployment that this one undoes, `rolled_back_by` the one that undoes this one, and
     `rollback_message` why there is one or none. `stop` says that somebody asked to stop it, `stop_rollback` whether
-    to roll back then; None leaves that to the group. `alarm` is the alarm that stopped it.
+    to roll back then; None leaves that to the group. `alarm` is the alarm that stopped it. `allow` is what agents let
+    through that they would refuse in a bundle.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     stop_rollback: bool | None = None
     alarm: str = ""
     overwriting: str = "DISALLOW"
+    allow: tuple[str, ...] = ()
     run: str = ""
 
     @property
@@ -187,6 +189,7 @@ def create(
     rollback_of: str = "",
     rollback_on: tuple[RollbackOn, ...] | None = None,
     overwriting: str = "DISALLOW",
+    allow: tuple[str, ...] = (),
 ) -> Deployment:
     """Write a new deployment down; the caller holds the records' lock.
 
@@ -214,6 +217,7 @@ def create(
             rollback_of=rollback_of,
             rollback_on=group.rollback_on if rollback_on is None else rollback_on,
             overwriting=overwriting,
+            allow=allow,
         ),
     )
 

@@ -290,6 +290,7 @@ def _follower(home: Path, here: Deployment, now: float) -> Deployment | None:
             rollback_of=here.id,
             rollback_on=(),
             overwriting=here.overwriting,
+            allow=here.allow,
         )
     if before is not None:
         message = f"Deployment {before.id} rolls back to revision {before.revision}."

@@ -44,6 +44,7 @@ def command(deployment: Deployment, group: Group, revision: Revision, place: Pla
         *("--root", place.root, "--deployment-id", deployment.id),
         *("--file-exists-behavior", deployment.overwriting, "--creator", deployment.creator),
         *("--events", ",".join(EVENTS)),
+        *(word for one in deployment.allow for word in ("--allow", one)),
     ]
 
 

@@ -28,6 +28,7 @@ class Wanted(NamedTuple):
     rollback_on: tuple[RollbackOn, ...] | None = None
     description: str = ""
     overwriting: str = "DISALLOW"
+    allow: tuple[str, ...] = ()
     rollback_of: str = ""
 
 
@@ -61,6 +62,7 @@ def start(journal: Journal, group: Group, wanted: Wanted) -> tuple[Deployment, b
             rollback_of=wanted.rollback_of,
             rollback_on=wanted.rollback_on,
             overwriting=wanted.overwriting,
+            allow=wanted.allow,
         ), False
 
 
@@ -116,8 +118,9 @@ def to_roll_back(home: Path, group: Group) -> tuple[Deployment, Revision]:
 
 def _same(one: Deployment, group: Group, wanted: Wanted) -> bool:
     configuration = wanted.configuration or group.configuration
-    return (one.revision, one.configuration.name, one.overwriting) == (
+    return (one.revision, one.configuration.name, one.overwriting, one.allow) == (
         wanted.revision.id,
         configuration.name,
         wanted.overwriting,
+        wanted.allow,
     )

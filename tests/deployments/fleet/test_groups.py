@@ -142,6 +142,23 @@ def test_wrong_usage_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert groups.every(tmp_path) == []
 
 
+def test_a_change_that_changes_nothing_is_refused_and_others_are_kept(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from seatrial.cli.deploy import deploy
+
+    make(tmp_path)
+    runner = CliRunner(env={"SEATRIAL_HOME": str(tmp_path)})
+
+    alone = runner.invoke(deploy, ["groups", "update", "web/test", "--isolation", "processes"])
+    half = runner.invoke(deploy, ["groups", "update", "web/test", "--config", "HalfAtATime"])
+
+    assert isinstance(alone.exception, UsageError)
+    assert half.exit_code == 0
+    group = groups.load(tmp_path, "web/test")
+    assert (group.configuration.name, group.hosts) == ("CodeDeployDefault.HalfAtATime", ("a", "b"))
+
+
 def test_a_group_is_made_shown_and_deleted_by_commands(fleet: Fleet) -> None:
     fleet.create(2, "--alarm", "up=hosts:http://127.0.0.1:1/", "--rollback-on", "failure,alarm")
 

@@ -73,7 +73,10 @@ def start(place: Place) -> None:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         if "--isolation processes" in said:
-            raise MissingToolError(said.partition("\n")[0], fix="run as root, or use --isolation processes")
+            raise MissingToolError(
+                said.partition("\n")[0],
+                fix="run as root, let users make namespaces, or use --isolation processes",
+            )
         raise Gone(f"host {place.name} did not start", where=str(place.folder), why=said or None)
     _await_ready(place)
 
