@@ -58,41 +58,40 @@ def works(host: Host, place: Place, name: str) -> None:
     said = finish(start(place, host, bundle, "--events", "ValidateService"))
     assert said["result"] == "ok", said
     found = sorted(str(path.relative_to(host.dest)) for path in host.dest.rglob("*"))
-    assert found == ["new.txt"]
+    assert found == ["new.txt"], "files of another revision, or of a copy that was cut off, are left"
     last = (host.root / "deployment-instructions" / f"{GROUP}_last_successful_install").read_text()
     assert last.endswith(str(said["deployment_id"]))
     assert host.running() == []
     assert [p.name for p in (host.root / "ongoing-deployment").iterdir() if not p.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("event", HOOKS)
-def test_the_agent_is_killed_while_a_script_of_an_event_runs(event: str, host: Host, place: Place) -> None:
-    script = f"#!/bin/sh\ntouch {host.folder}/begun\nsleep 95\n"
-    bundle = host.bundle("one", hooked(event), {**APP, "a.sh": script})
-    first = start(place, host, bundle, "--events", event)
-    until((host.folder / "begun").exists, "the script runs")
-    place.kill_all()
-    first.communicate()
-    works(host, place, "two")
+def test_the_agent_is_killed_while_a_script_of_each_event_runs(host: Host, place: Place) -> None:
+    """Each deployment gets to the event at which it is killed itself, whatever became of the one before."""
+    for event in HOOKS:
+        mark = host.folder / f"begun-{event}"
+        script = f"#!/bin/sh\ntouch {mark}\nsleep 95\n"
+        bundle = host.bundle(event, hooked(event), {f"app/{event}.txt": "1", "a.sh": script})
+        process = start(place, host, bundle, "--events", event)
+        until(mark.exists, f"the script of {event} runs", seconds=60)
+        assert [path.name for path in host.dest.iterdir()] == [f"{event}.txt"]
+        assert len(host.running()) <= 2, "the script of the one before is gone"
+        place.kill_all()
+        process.communicate()
+    works(host, place, "last")
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "agent/DownloadBundle",
-        "agent/unpacked",
-        "agent/Install",
-        "agent/copying:2",
-        "agent/AfterInstall/script",
-    ],
-)
-def test_the_agent_is_killed_at_a_point_of_an_event(point: str, host: Host, place: Place) -> None:
-    bundle = host.bundle("one", hooked("AfterInstall"), {**APP, "a.sh": "#!/bin/sh\n"})
-    first = start(place, host, bundle, "--events", "AfterInstall", SEATRIAL_CRASH=point)
-    first.communicate(timeout=60)
-    assert first.returncode == -signal.SIGKILL
-    place.kill_all()
-    works(host, place, "two")
+def test_the_agent_is_killed_at_points_of_events(host: Host, place: Place) -> None:
+    points = ("DownloadBundle", "unpacked", "Install", "cleaning", "copying:2", "AfterInstall/script")
+    # There has to be something to clean up.
+    works(host, place, "first")
+    for number, point in enumerate(points):
+        files = {f"app/{number}.txt": "1", f"app/d{number}/b.txt": "1", "a.sh": "#!/bin/sh\n"}
+        bundle = host.bundle(str(number), hooked("AfterInstall"), files)
+        process = start(place, host, bundle, "--events", "AfterInstall", SEATRIAL_CRASH=f"agent/{point}")
+        process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, point
+        place.kill_all()
+    works(host, place, "last")
 
 
 def test_the_same_command_after_a_kill_says_that_the_event_was_cut_off(host: Host, place: Place) -> None:
