@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from seatrial.diagnosis import lines, loading, marks, matching, ranking
@@ -32,7 +33,7 @@ def explain(
     """
     known = loading.builtin() if signatures is None else tuple(signatures)
     context = context or Context()
-    scan = _scan(stream, known)
+    scan = matching.scan(_chunks(stream), _index(known))
     course = marks.course(scan.hits, scan.total, context.exit_code)
     ranked = ranking.rank(ranking.found(known, scan.hits, course), course)
     mask = Mask(context.secrets)
@@ -53,12 +54,12 @@ def explain(
     )
 
 
-def _scan(stream: BinaryIO | Iterable[bytes] | bytes | str, known: Sequence[Signature]) -> matching.Scan:
+@lru_cache(maxsize=4)
+def _index(known: tuple[Signature, ...]) -> matching.Index:
     patterns = {text for one in known for text in loading.patterns(one)}
     context = {text for one in known for text in loading.contexts(one)} - patterns - set(marks.ALL)
     strong = loading.needs_of((*sorted(patterns), *sorted(context), *marks.ALL))
-    weak = loading.needs_of(text for _, text in marks.TELLING)
-    return matching.scan(_chunks(stream), strong, weak, frozenset(context))
+    return matching.Index(strong, loading.needs_of(text for _, text in marks.TELLING), frozenset(context))
 
 
 def _chunks(stream: BinaryIO | Iterable[bytes] | bytes | str) -> Iterable[bytes]:

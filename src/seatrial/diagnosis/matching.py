@@ -82,18 +82,37 @@ class Scan(NamedTuple):
     total: int
 
 
-def scan(
-    chunks: Iterable[bytes],
-    needs: Mapping[str, Sequence[Need]],
-    weak: Mapping[str, Sequence[Need]],
-    context: frozenset[str] = frozenset(),
-) -> Scan:
-    """Search each line of a log for each expression of `needs`, and a few lines of each block for those of `weak`.
+class Index:
+    """Expressions, ready to be searched for in any number of logs."""
 
-    Both map regular expressions to what a line must have (`fragments.needed`). Of those in `context` only the first
-    and about the last places matter. Memory does not grow with the log or its lines.
-    """
-    search = _Search(needs, weak, context)
+    def __init__(
+        self,
+        needs: Mapping[str, Sequence[Need]],
+        weak: Mapping[str, Sequence[Need]],
+        context: frozenset[str] = frozenset(),
+    ) -> None:
+        """Each line is searched for the expressions of `needs`, and a few lines of each block for those of `weak`.
+
+        Both map regular expressions to what a line must have (`fragments.needed`). Of those in `context` only the
+        first and about the last places matter.
+        """
+        self.weak = frozenset(weak.keys() - needs.keys())
+        self.context = context
+        self.by_anchor: dict[bytes, list[tuple[Need, str]]] = {}
+        for expression, ways in (*needs.items(), *((one, weak[one]) for one in sorted(self.weak))):
+            for way in ways:
+                self.by_anchor.setdefault(way.anchor, []).append((way, expression))
+        self.wanted = frozenset(
+            {word for ways in self.by_anchor.values() for way, _ in ways for word in (*way.words, way.anchor)}
+        )
+        self.longest = max(map(len, self.wanted), default=0)
+        self.words = _any_of(self.wanted)
+        self.compiled: dict[str, re.Pattern[str]] = {}
+
+
+def scan(chunks: Iterable[bytes], index: Index) -> Scan:
+    """Search a log. Memory does not grow with it or its lines."""
+    search = _Search(index)
     for block in _blocks(chunks):
         search.block(block)
     search.finish()
@@ -122,32 +141,14 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 class _Search:
     """What is known while one log is read."""
 
-    def __init__(
-        self,
-        needs: Mapping[str, Sequence[Need]],
-        weak: Mapping[str, Sequence[Need]],
-        context: frozenset[str],
-    ) -> None:
+    def __init__(self, index: Index) -> None:
         self.hits: dict[str, Hits] = {}
         self.number = 0
         self.tail: deque[tuple[int, bytes]] = deque(maxlen=_TAIL)
-        self._weak = weak.keys() - needs.keys()
-        self._context = context
-        self._compiled: dict[str, re.Pattern[str]] = {}
-        self._by_anchor: dict[bytes, list[tuple[Need, str]]] = {}
-        for expression, ways in (*needs.items(), *((one, weak[one]) for one in sorted(self._weak))):
-            for way in ways:
-                self._by_anchor.setdefault(way.anchor, []).append((way, expression))
-        self._wanted = frozenset(
-            {
-                word
-                for ways in self._by_anchor.values()
-                for way, _ in ways
-                for word in (*way.words, way.anchor)
-            }
-        )
-        self._longest = max(map(len, self._wanted), default=0)
-        self._words = _any_of(self._wanted)
+        self._index = index
+        self._weak = set(index.weak)
+        self._by_anchor = index.by_anchor
+        self._compiled = index.compiled
         self._seen_words: set[bytes] = set()
         self._hot_words: dict[bytes, tuple[bytes, ...]] = {}
         self._seen: set[bytes] = set()
@@ -190,19 +191,7 @@ class _Search:
 
     def _study(self, fresh: list[bytes]) -> None:
         """Find out which new kinds of lines an expression may match."""
-        joined = b"\n".join(fresh)
-        words = set(joined.translate(fragments.WORDS).split())
-        self._learn(words - self._seen_words)
-        present = {wanted for word in words & self._hot_words.keys() for wanted in self._hot_words[word]}
-        found: dict[bytes, dict[str, None]] = {}
-        for anchor in sorted(present & self._by_anchor.keys()):
-            ways = [one for one in self._by_anchor[anchor] if present.issuperset(one[0].words)]
-            strong = not all(expression in self._weak for _, expression in ways)
-            shapes = _lines_with(joined, anchor) if ways else ()
-            for shape in shapes if strong else itertools.islice(shapes, _WEAK):
-                for way, expression in ways:
-                    if all(text in shape for text in way.texts):
-                        found.setdefault(shape, {})[expression] = None
+        found = self._candidates(fresh, _WEAK)
         if len(self._seen) + len(fresh) > _KNOWN:
             self._seen.clear()
         if len(self._hot) + len(self._cool) > _KNOWN:
@@ -212,13 +201,30 @@ class _Search:
             self._sort(shape, tuple(wanted))
         self._seen.update(shape for shape in fresh if len(shape) < _SHAPE)
 
+    def _candidates(self, shapes: list[bytes], weak: int) -> dict[bytes, dict[str, None]]:
+        """The expressions each kind of line may match; at most `weak` kinds for a word that only weak ones need."""
+        joined = b"\n".join(shapes)
+        words = set(joined.translate(fragments.WORDS).split())
+        self._learn(words - self._seen_words)
+        present = {wanted for word in words & self._hot_words.keys() for wanted in self._hot_words[word]}
+        found: dict[bytes, dict[str, None]] = {}
+        for anchor in sorted(present & self._by_anchor.keys()):
+            ways = [one for one in self._by_anchor[anchor] if present.issuperset(one[0].words)]
+            strong = not all(expression in self._weak for _, expression in ways)
+            lines = _lines_with(joined, anchor) if ways else ()
+            for shape in lines if strong else itertools.islice(lines, weak):
+                for way, expression in ways:
+                    if all(text in shape for text in way.texts):
+                        found.setdefault(shape, {})[expression] = None
+        return found
+
     def _learn(self, words: set[bytes]) -> None:
         """Sort new words into those that hold a wanted one and others."""
         if len(self._seen_words) > 4 * _KNOWN:
             self._seen_words.clear()
         self._seen_words |= words
         text = b"\n".join(words)
-        for match in self._words.finditer(text):
+        for match in self._index.words.finditer(text):
             word = text[text.rfind(b"\n", 0, match.start()) + 1 : _end(text, match.end())]
             if word not in self._hot_words:
                 self._hot_words[word] = self._inside(word)
@@ -226,10 +232,12 @@ class _Search:
     def _inside(self, word: bytes) -> tuple[bytes, ...]:
         """The wanted words in a word."""
         if len(word) > _WORD:
-            return tuple(wanted for wanted in self._wanted if wanted in word)
+            return tuple(wanted for wanted in self._index.wanted if wanted in word)
         size = len(word)
-        parts = {word[i:j] for i in range(size - 1) for j in range(i + 2, min(size, i + self._longest) + 1)}
-        return tuple(parts & self._wanted)
+        parts = {
+            word[i:j] for i in range(size - 1) for j in range(i + 2, min(size, i + self._index.longest) + 1)
+        }
+        return tuple(parts & self._index.wanted)
 
     def _sort(self, shape: bytes, expressions: tuple[str, ...]) -> None:
         """Remember which expressions lines of this kind may match: those that need each line, and the weak ones."""
@@ -244,16 +252,15 @@ class _Search:
 
     def finish(self) -> None:
         """Look at the last lines for all expressions, whatever came before."""
+        found = self._candidates([raw.translate(fragments.FOLD) for _, raw in self.tail], _TAIL)
         for number, raw in sorted(self.tail):
             shape = raw.translate(fragments.FOLD)
-            found = {
-                expression: None
-                for ways in self._by_anchor.values()
-                for way, expression in ways
-                if way.anchor in shape and all(text in shape for text in way.texts)
-            }
-            known = {one for one in found if any(hit.number == number for hit in self.hits.get(one, ()))}
-            self._line(number, raw, shape, tuple(found.keys() - known))
+            wanted = [one for one in found.get(shape, ()) if not self._has(one, number)]
+            if wanted:
+                self._line(number, raw, shape, tuple(wanted))
+
+    def _has(self, expression: str, number: int) -> bool:
+        return any(hit.number == number for hit in self.hits.get(expression, ()))
 
     def _line(self, number: int, raw: bytes, shape: bytes, expressions: tuple[str, ...]) -> None:
         parts = raw.strip(b"\r").split(b"\r") if b"\r" in raw else (raw,)
@@ -272,7 +279,7 @@ class _Search:
                 self._hot.pop(shape, None)
 
     def _limit(self, expression: str) -> int:
-        return _ENOUGH if expression in self._context else _MANY
+        return _ENOUGH if expression in self._index.context else _MANY
 
     def _search(self, number: int, raw: bytes, expressions: tuple[str, ...]) -> None:
         line = clean(raw)

@@ -38,6 +38,8 @@ def found(signatures: Iterable[Signature], hits: dict[str, Hits], course: Course
     """The signatures that match and whose needs hold."""
     result = []
     for one in signatures:
+        if not any((p.lines[0] if isinstance(p, Sequence) else p) in hits for p in one.patterns):
+            continue
         places = sorted(_places(one, hits), key=lambda hit: hit.number)
         places = [hit for hit in places if _holds(one, hit, hits, course)]
         if not places:
@@ -107,6 +109,8 @@ def rank(candidates: list[Found], course: Course) -> Ranked:
     causes = [best]
     follows = []
     for one in placed[1:]:
+        if one.signature.id in {cause.signature.id for cause in causes} | set(follows):
+            continue
         same = _class(one, first, course) == _class(best, first, course)
         if same and len(causes) < _MOST and one.signature.rank == "root" and _level(one) <= _level(best):
             causes.append(one)
