@@ -83,7 +83,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
 }  # fmt: skip
 
 
-def place(tmp_path: Path, kind: str, content: bytes, **hardening: Any) -> tuple[Order, Places]:
+def place(tmp_path: Path, kind: Any, content: bytes, **hardening: Any) -> tuple[Order, Places]:
     bundle = tmp_path / f"bundle.{kind}"
     bundle.write_bytes(content)
     limits = Hardening(**{"most": 4 << 20, **hardening})
