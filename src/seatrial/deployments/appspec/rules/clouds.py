@@ -200,12 +200,11 @@ _DEEPER = {
 def _unknown(look: Look, key: Node, known: tuple[str, ...], where: str) -> Iterator[Finding]:
     near = nearest(key.text, known)
     fix = look.replace(key, near, f"rename {key.text} to {near}", safe=True) if near else None
-    if fix is not None and len(look.after(fix).refusals) > len(look.reading.refusals):
-        fix = None
     meant = f"; it knows {near!r}" if near else ""
     yield look.at(
         "unknown-property", "warning", key, f"CodeDeploy does not know {key.text!r} in {where}{meant}",
-        cause="" if near else f"known here: {', '.join(known)}", source=_RESOURCES, fix=fix,
+        cause="" if near else f"known here: {', '.join(known)}", source=_RESOURCES,
+        fix=look.harmless(fix),
     )  # fmt: skip
 
 

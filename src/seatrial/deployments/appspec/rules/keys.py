@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from seatrial.deployments.appspec.model import RESERVED_EVENTS, SERVER_HOOKS
+from seatrial.deployments.appspec.model import RESERVED_EVENTS, SERVER_HOOKS, Server
 from seatrial.deployments.appspec.refusals import SPEC, STRUCTURE
 from seatrial.deployments.appspec.ruby import value_of
 from seatrial.deployments.appspec.rules.look import lines_of, shifted
@@ -97,11 +97,10 @@ def _unknown(look: Look, key: Node, known: tuple[str, ...], where: str, present:
         safe = _plain(near) == _plain(key.text) or _alike(near, key.text) >= _SAFE
         # With the right name it may be refused: then it is the user who has to look.
         fix = look.replace(key, near, f"rename {key.text} to {near}", safe=safe)
-        worse = len(look.after(fix).refusals) > len(look.reading.refusals)
         return look.at(
             "unknown-key", "warning", key,
             f"the agent ignores the key {key.text!r} in {where}; it knows {near!r}", source=SPEC,
-            fix=None if worse else fix,
+            fix=look.harmless(fix),
         )  # fmt: skip
     if where == "the top level" and (key.text.startswith(("x-", ".", "_")) or key.text == "<<"):
         return None
@@ -169,8 +168,9 @@ def _below_hooks(look: Look, key: Node) -> Fix | None:
         edits += shifted(look.source, lines_of(look.source, name, value), 2)
     # Scripts run then that did not run before.
     fix = Fix(title=f"indent {key.text} so that it is one of hooks", safe=False, edits=tuple(edits))
-    spec = look.after(fix).spec if edits else None
-    return fix if spec is not None and key.text in getattr(spec, "hooks", {}) else None
+    after = look.after(fix) if edits else None
+    spec = after.spec if after is not None else None
+    return fix if isinstance(spec, Server) and key.text in spec.hooks else None
 
 
 def _to_top(look: Look, key: Node, value: Node) -> Fix | None:
@@ -180,9 +180,10 @@ def _to_top(look: Look, key: Node, value: Node) -> Fix | None:
     width = look.source.position(key.start)[1] - 1
     edits = shifted(look.source, lines_of(look.source, key, value), -width)
     fix = Fix(title=f"move {key.text} to the top level", safe=False, edits=edits)
-    after = look.after(fix)
-    is_there = after.root is not None and any(one.text == key.text for one, _ in after.root.entries)
-    return fix if edits and is_there and len(after.refusals) <= len(look.reading.refusals) else None
+    after = look.after(fix) if edits else None
+    if after is None or after.root is None or len(after.refusals) > len(look.reading.refusals):
+        return None
+    return fix if any(one.text == key.text for one, _ in after.root.entries) else None
 
 
 def _event(look: Look, key: Node) -> Finding:

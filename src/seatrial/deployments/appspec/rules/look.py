@@ -91,15 +91,35 @@ class Look(msgspec.Struct, frozen=True, dict=True):
 
     def helps(self, fix: Fix | None) -> Fix | None:
         """The fix, if AWS has one reason less to refuse the file with it."""
-        if fix is None:
+        after = self.after(fix)
+        if after is None or any(one.rule == "source/yaml-syntax" for one in after.refusals):
             return None
-        before, after = self.reading.refusals, self.after(fix).refusals
-        worse = any(one.rule == "source/yaml-syntax" for one in after)
-        return fix if len(after) < len(before) and not worse else None
+        return fix if len(after.refusals) < len(self.reading.refusals) else None
 
-    def after(self, fix: Fix) -> Reading:
-        """What the file would say with a fix."""
+    def harmless(self, fix: Fix | None) -> Fix | None:
+        """The fix, if AWS has no reason more to refuse the file with it."""
+        after = self.after(fix)
+        return fix if after is not None and len(after.refusals) <= len(self.reading.refusals) else None
+
+    def after(self, fix: Fix | None) -> Reading | None:
+        """What the file would say with a fix; None without one, and when enough were tried.
+
+        Each trial reads the whole file, so a large file with a thousand mistakes is mended in several rounds.
+        """
+        if fix is None or self._trials[0] <= 0:
+            return None
+        self._trials[0] -= 1
         return read_after(self.source, self.reading, fix)
+
+    @cached_property
+    def _trials(self) -> list[int]:
+        """How many are left."""
+        return [min(max(_READ_AT_MOST // (len(self.source.text) + 1), _FEWEST), _MOST)]
+
+
+_READ_AT_MOST = 120_000
+"""Characters."""
+_FEWEST, _MOST = 4, 60
 
 
 def read_after(source: Source, reading: Reading, fix: Fix) -> Reading:

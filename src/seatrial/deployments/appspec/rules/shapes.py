@@ -36,9 +36,10 @@ def reshape(look: Look, offset: int) -> tuple[str, Fix | None]:
 
 def _is_gone(look: Look, fix: Fix, line: int) -> bool:
     """Whether nothing is wrong with the form of the line any more; behind it the agent may find more to refuse."""
-    left = look.after(fix).refusals
-    return not any(
-        one.rule == "source/yaml-syntax" or (one.rule == "appspec/shape" and one.line == line) for one in left
+    after = look.after(fix)
+    return after is not None and not any(
+        one.rule == "source/yaml-syntax" or (one.rule == "appspec/shape" and one.line == line)
+        for one in after.refusals
     )
 
 
