@@ -218,6 +218,9 @@ def _note(record: IO[str], line: str) -> None:
 
 def _copy(source: str, destination: str, *, follow: bool) -> None:
     """Copy one file with mode, owner and times, or one link. Whoever looks sees the old file or the new one."""
+    if os.path.isdir(destination):  # noqa: PTH112
+        # As cp does it; with OVERWRITE only, since a folder exists as well.
+        destination = join(destination, os.path.basename(source))  # noqa: PTH119
     if follow and os.path.exists(destination):  # noqa: PTH110
         destination = os.path.realpath(destination)
     beside = _beside(destination)
