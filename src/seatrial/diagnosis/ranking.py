@@ -107,7 +107,7 @@ def rank(candidates: list[Found], course: Course) -> Ranked:
         return Ranked((), ())
     best = placed[0]
     causes = [best]
-    follows = []
+    follows: list[str] = []
     for one in placed[1:]:
         if one.signature.id in {cause.signature.id for cause in causes} | set(follows):
             continue
