@@ -46,6 +46,18 @@ def _fixed(folder: Path, text: str, *, unsafe: bool = False) -> str:
     return file.read_text()
 
 
+def test_what_is_quoted_stays_quoted(tmp_path: Path) -> None:
+    files = '"files": [{"src": "/", "destination": "/srv/app"}]'
+
+    fixed = _fixed(tmp_path, f'{{"version": "0.0", "OS": "Linux", {files}}}\n', unsafe=True)
+
+    assert json.loads(fixed) == {
+        "version": 0.0,
+        "os": "linux",
+        "files": [{"source": "/", "destination": "/srv/app"}],
+    }
+
+
 def test_what_is_missing_is_added(tmp_path: Path) -> None:
     files = "files:\n  - source: /\n    destination: /srv/app\n"
 

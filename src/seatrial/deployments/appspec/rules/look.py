@@ -86,7 +86,10 @@ class Look(msgspec.Struct, frozen=True, dict=True):
         return finding(f"appspec/{rule}", severity, place, message, cause=cause, source=source, fix=fix)
 
     def replace(self, node: Node, text: str, title: str, *, safe: bool) -> Fix:
-        """Put a text in the place of a node."""
+        """Put a text in the place of a node; what is quoted stays quoted, if it does not become a number."""
+        quote = self.source.text[node.start : node.start + 1]
+        if quote in ("'", '"') and text[0] not in "'\"" and not text.replace(".", "").isdigit():
+            text = f"{quote}{text}{quote}"
         return Fix(title=title, safe=safe, edits=(edit(self.source, node.start, node.end, text),))
 
     def helps(self, fix: Fix | None) -> Fix | None:
