@@ -53,7 +53,7 @@ class Fleet:
     def bundle(self, version: str, hook: str = "AfterInstall", script: str = "") -> Path:
         folder = self.folder / f"bundle-{version}"
         (folder / "scripts").mkdir(parents=True)
-        hooks = f"hooks:\n  {hook}:\n    - location: scripts/hook.sh\n      timeout: 60\n"
+        hooks = f"hooks:\n  {hook}:\n    - location: scripts/hook.sh\n      timeout: 300\n"
         (folder / "appspec.yml").write_text(f"version: 0.0\nos: linux\n{hooks}")
         (folder / "scripts/hook.sh").write_text(script or _HOOK.format(version=version))
         (folder / "scripts/hook.sh").chmod(0o755)
@@ -143,7 +143,7 @@ class Fleet:
 
     def wait_held(self, name: str) -> None:
         """Until a script on the host holds."""
-        until((self.root(name) / "held").exists, f"a script on {name} holds", seconds=60)
+        until((self.root(name) / "held").exists, f"a script on {name} holds", seconds=150)
 
     def let_go(self, name: str) -> None:
         (self.root(name) / "hold").unlink()

@@ -66,7 +66,7 @@ def test_five_hosts_have_networks_and_files_of_their_own_and_one_that_vanishes_h
     )
     fleet.wait_held("b")
     fleet.vanish("b")
-    out, _ = going.communicate(timeout=120)
+    out, _ = going.communicate(timeout=150)
     second = json.loads(out)["deployment"]
 
     # Half of five, rounded up, stay in service: with two out of service nobody else has a turn.
@@ -173,10 +173,10 @@ def test_a_stop_ends_the_script_skips_the_rest_and_rolls_back_when_asked(fleet: 
     identifier = fleet.show()["id"]
     # What is rolled back to holds as well; it is let go as soon as its turn has come.
     stopping = fleet.start("stop", identifier, "--rollback")
-    until(lambda: len(fleet.trace("a")) > 2, "the rollback has begun on a", seconds=60)
+    until(lambda: len(fleet.trace("a")) > 2, "the rollback has begun on a", seconds=150)
     fleet.let_go("a")
-    stopping.communicate(timeout=60)
-    going.communicate(timeout=60)
+    stopping.communicate(timeout=150)
+    going.communicate(timeout=150)
     stopped = fleet.show(identifier)
 
     assert second.returncode == 1
