@@ -53,7 +53,7 @@ RULES: tuple[Rule, ...] = (
             "`Errno::ENOENT … No such file or directory`."
         ),
         source=_HOOKS,
-        example="#!/bin/bash\r\necho ok\r\n",
+        example=_EXAMPLE,
     ),
     Rule(
         id="appspec/script-not-executable",
