@@ -145,10 +145,7 @@ def _follow(
     if ended in still:
         _stop(before)
         process.wait()
-        for stream, lines in streams.items():
-            if stream in still:
-                with suppress(OSError):
-                    _read(stream, lines)
+        # What it says once it is told to end is no part of the log, as with AWS's agent.
         return Ended(None, late=True)
     code = process.wait()
     named = ((process.stdout, "STDOUT"), (process.stderr, "STDERR"))
