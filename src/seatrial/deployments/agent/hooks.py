@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +123,7 @@ def _started(
         fix = (
             "its first line names no program of this host (a CR at its end counts)"
             if argv[0] == place
-            else None
+            else f"install {argv[0]}, or leave `runas` and `sudo` out of the appspec"
         )
         raise _failed(diagnostics.FAILED, message, fix=fix) from error
     except OSError as error:
@@ -184,7 +183,7 @@ def _argv(script: Script, place: str) -> list[str]:
     import shlex
 
     me = os.geteuid()
-    sudo = ["sudo", "-n"] if script.sudo and (me != 0 or shutil.which("sudo")) else []
+    sudo = ["sudo", "-n"] if script.sudo else []
     if script.runas is None:
         return [*sudo, place]
     try:
