@@ -32,6 +32,12 @@ RECOVERED = {
 status or the phases tell.
 """
 
+WRONG = {
+    "go-fine": "what a passing Go test logs is taken for a failure",
+    "torch-fine": "a count of zero is taken for the event that it counts",
+}
+"""Causes given where there is none, each to be taken out of here once it is not given any more."""
+
 
 def _name(path: Path) -> str:
     return path.name.split(".")[0]
@@ -57,7 +63,17 @@ def test_nor_has_a_build_whose_phases_all_succeeded(path: Path) -> None:
     assert explain(build).causes == ()
 
 
-@pytest.mark.parametrize("path", [one for one in LOGS if _name(one) not in RECOVERED], ids=_name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(one, marks=pytest.mark.xfail(strict=True, reason=WRONG[_name(one)]))
+        if _name(one) in WRONG
+        else one
+        for one in LOGS
+        if _name(one) not in RECOVERED
+    ],
+    ids=_name,
+)
 def test_nor_has_its_text_when_nothing_else_is_known(path: Path) -> None:
     log = gzip.decompress(path.read_bytes())
 
