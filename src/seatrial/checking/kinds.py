@@ -252,6 +252,8 @@ def _is_image_tests(keys: frozenset[str]) -> bool:
 
 
 def _is_buildspec(clues: Clues) -> bool:
+    if clues.name.startswith("appspec."):
+        return False  # CodeDeploy would read it, whatever it says: that is what has to be told
     if (
         "version" in clues.keys
         and {"phases", "batch"} & clues.keys

@@ -85,6 +85,12 @@ def test_another_file_in_its_place_has_one_finding_that_says_what_to_do(text: st
     assert "; " in found[0].cause
 
 
+def test_a_buildspec_in_its_place_is_found_in_a_repository(tmp_path: Path) -> None:
+    (tmp_path / "appspec.yml").write_text("version: 0.2\nphases:\n  build:\n    commands: [make]\n")
+
+    assert [one.rule for one in check([tmp_path]).findings] == ["appspec/other-file"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
