@@ -33,6 +33,10 @@ _ALWAYS = (
 """Variables of the agent's own that scripts get unless `--inherit-env` gives them all; LC_… as well."""
 
 
+MARK = "SEATRIAL_EVENT"
+"""The variable in which every process of an event carries its mark."""
+
+
 def revision_of(order: Order, places: Places, event: str) -> Path | None:
     """The folder of the deployment whose scripts an event runs; None where there is none yet."""
     mapping = dict.fromkeys(OF_LAST, "last")
@@ -47,7 +51,7 @@ def revision_of(order: Order, places: Places, event: str) -> Path | None:
 def run(order: Order, places: Places, event: str, spec: Server, revision: Path, given: dict[str, str]) -> str:
     """Run the scripts that `revision` has for an event; returns the end of their log.
 
-    `given` are the BUNDLE_… variables.
+    `given` are further variables for them: BUNDLE_…, and the mark by which their processes are found.
 
     Raises:
         Failed: a script failed; the others were not started.

@@ -12,6 +12,7 @@ ROOT/deployment-logs/codedeploy-agent-deployments.log
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections import deque
 from contextlib import suppress
@@ -88,19 +89,24 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def unfinished(places: Places, group: str) -> Iterator[tuple[str, str]]:
-    """Deployments of the group whose agent vanished within an event: their ids and that event."""
+    """Deployments of the group whose agent vanished within an event: their ids and that event's mark."""
     for entry in sorted(places.ongoing.parent.iterdir()):
         if entry.name.startswith("."):
             continue
-        with suppress(OSError):
-            whose, _, event = entry.read_text(encoding="utf-8").partition("\n")
+        with suppress(OSError, ValueError):
+            whose, _, mark = entry.read_text(encoding="utf-8").splitlines()
             if whose == group:
-                yield entry.name, event.strip()
+                yield entry.name, mark
 
 
-def begin(places: Places, group: str, event: str) -> None:
-    """Say which event is going on, so that what is left of it can be found after a crash."""
-    write_atomic(places.ongoing, f"{group}\n{event}\n")
+def begin(places: Places, group: str, event: str) -> str:
+    """Say which event is going on; returns the mark that its processes carry, to be found by after a crash.
+
+    The deployment's id would not do: several hosts of one machine may take part in one deployment.
+    """
+    mark = secrets.token_hex(16)
+    write_atomic(places.ongoing, f"{group}\n{event}\n{mark}\n")
+    return mark
 
 
 def end(places: Places) -> None:

@@ -60,11 +60,11 @@ def event(
 def _event(
     order: Order, places: Places, name: str, given: dict[str, str], context: Context
 ) -> dict[str, Any]:
-    for deployment, left in records.unfinished(places, order.group):
+    for deployment, lost in records.unfinished(places, order.group):
         # Nobody else is at work on this group: whatever is there of that event has lost its agent.
-        scripts.end_left({"DEPLOYMENT_ID": deployment, "LIFECYCLE_EVENT": left})
+        scripts.end_left({hooks.MARK: lost})
         places.ongoing.with_name(deployment).unlink(missing_ok=True)
-    records.begin(places, order.group, name)
+    mark = records.begin(places, order.group, name)
     context.reach(f"agent/{name}")
     if name == "DownloadBundle":
         records.retire(places, order.archives)
@@ -80,7 +80,7 @@ def _event(
     if revision is None:
         return {"scripts": 0, "log": ""}
     spec = _of_hooks(order, revision)
-    log = hooks.run(order, places, name, spec, revision, given)
+    log = hooks.run(order, places, name, spec, revision, {**given, hooks.MARK: mark})
     if log:
         context.say(log.removesuffix("\n"))
     return {"scripts": len(spec.hooks.get(name, ())), "log": log}
