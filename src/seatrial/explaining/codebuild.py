@@ -46,8 +46,12 @@ def of_build(build_id: str, region: str = "") -> Log:
     build = answer["builds"][0]
     logs = build.get("logs") or {}
     context = _context(build)
-    if logs.get("groupName") and logs.get("streamName"):
-        chunks = _events(session.client("logs", region), logs["groupName"], logs["streamName"])
+    # A build that names no stream has written to the default one, if it got that far.
+    project, _, number = name.partition(":")
+    group = logs.get("groupName") or f"/aws/codebuild/{project}"
+    stream = logs.get("streamName") or number
+    if (logs.get("cloudWatchLogs") or {}).get("status") != "DISABLED":
+        chunks = _events(session.client("logs", region), group, stream)
     elif where := (logs.get("s3Logs") or {}).get("location"):
         bucket, _, key = where.rpartition(":")[2].partition("/")
         body = session.ask(s3.client(region).get_object, "s3:GetObject", where, Bucket=bucket, Key=key)[
@@ -83,10 +87,15 @@ def _events(client: Any, group: str, stream: str) -> Iterator[bytes]:
     token = ""
     for _ in range(_PAGES):
         wanted = {"nextToken": token} if token else {}
-        page = session.ask(
-            client.get_log_events, "logs:GetLogEvents", f"{group}:{stream}", logGroupName=group, logStreamName=stream,
-            startFromHead=True, **wanted,
-        )  # fmt: skip
+        try:
+            page = session.ask(
+                client.get_log_events, "logs:GetLogEvents", f"{group}:{stream}", logGroupName=group,
+                logStreamName=stream, startFromHead=True, **wanted,
+            )  # fmt: skip
+        except session.AwsError as error:
+            if error.code == "ResourceNotFoundException":
+                return  # A build that failed before its container started has no log, only what CodeBuild says.
+            raise
         yield b"".join(event["message"].rstrip("\n").encode() + b"\n" for event in page["events"])
         if page.get("nextForwardToken") in {token, None}:
             return
