@@ -148,3 +148,25 @@ def test_where_chunks_end_changes_nothing(own: Path, size: int) -> None:
 def test_an_empty_log_has_no_cause() -> None:
     assert explain(b"").causes == ()
     assert explain(b"").total == 0
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("widget broke: spring", "The widget is broken: spring."),
+        ("widget broke", "The widget is broken."),
+        ("widget broke: (spring)", "The widget is broken (spring)."),
+    ],
+)
+def test_a_capture_that_may_be_missing_is_set_off_from_the_word_before_it(
+    tmp_path: Path, log: str, cause: str
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "- id: widget-broken\n  service: system\n  title: Broken\n"
+        "  patterns: ['widget broke(?:: (?P<part>.+))?']\n"
+        "  cause: 'The widget is broken{part|}.'\n  fix: {text: Mend it.}\n  source: a test\n"
+        "  examples: ['widget broke']\n  counter_examples: ['widget works']\n"
+    )
+    (found,) = explain(log.encode(), signatures=loading.read(file)).causes
+    assert found.cause == cause

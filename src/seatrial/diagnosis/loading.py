@@ -189,8 +189,17 @@ def fill(template: str, captures: dict[str, str | None]) -> str:
         if slot[0].startswith("$"):
             return slot[0]
         value = captures.get(slot["name"])
+        if value and slot["default"] is not None:
+            return _set_off(value, slot.string[: slot.start()], slot.string[slot.end() :])
         return value or (slot["default"] if slot["default"] is not None else "…")
 
     parts = [_SLOT.sub(put, part) for part in re.split(r"\{\{|\}\}", template)]
     braces = re.findall(r"\{\{|\}\}", template)
     return parts[0] + "".join(brace[0] + part for brace, part in zip(braces, parts[1:], strict=True))
+
+
+def _set_off(value: str, before: str, after: str) -> str:
+    """What may be left out is written without a space before it, which it needs when it is there."""
+    if before[-1:].isalnum() and value[0] not in " ,.;:)":
+        value = f": {value}" if after[:1] in {".", ";", ""} and value[0] != "(" else f" {value}"
+    return f"{value} " if after[:1].isalnum() else value
