@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup bootstrap demo test check format bench lock clean
 bin := .venv/bin
+# Many tests wait for programs they have started, so one more worker than processors keeps those busy.
+workers := $(shell n=$$(nproc 2>/dev/null || echo 2); [ "$$n" -lt 8 ] && echo $$((n + 1)) || echo 8)
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,7 +18,7 @@ demo: ## ship the example: check, fix, assemble, test, push, serve, verify, remo
 	@scripts/demo.sh
 
 test: setup ## run every test that this machine allows; what was skipped is said with its reason
-	@$(bin)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	@$(bin)/python -m pytest -q -n $(workers) --dist worksteal $(ARGS)
 
 check: setup ## lint, types, import contracts, shell scripts: under a minute
 	@scripts/check.sh
