@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, Self, cast
 
 from seatrial.errors import SeatrialError
 
@@ -29,6 +29,7 @@ _BOMB_RATIO, _BOMB_FLOOR = 200, 512 << 20
 _LONGEST = 4096
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _UNIX = 3
+_READ_WHOLE = b"xgXLK"  # types of members that are long names and attributes of others
 
 
 class ArchiveError(SeatrialError):
@@ -111,7 +112,7 @@ def untar(
     """
 
     def members() -> Iterator[_Member]:
-        with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as opened:
+        with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape", tarinfo=_Header) as opened:
             for info in opened:
                 kind = "d" if info.isdir() else "l" if info.issym() else "f" if info.isreg() else ""
                 kind = "h" if info.islnk() and rules.hard else kind
@@ -122,6 +123,22 @@ def untar(
                 yield _Member(info.name, kind, info.mode, info.mtime, info.linkname, content, owner)
 
     return _unpack(members(), place, where, packed, rules)
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header. A damaged one would be the end of the tar for `tarfile`, and the rest would be missing."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            found = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):
+                raise tarfile.ReadError(f"a member's header: {error}") from error
+            raise
+        if found.type in _READ_WHOLE and found.size > _CHUNK:
+            raise tarfile.ReadError(f"a member's name and attributes have {found.size} bytes")
+        return found
 
 
 def _owner(info: tarfile.TarInfo) -> tuple[int, int]:

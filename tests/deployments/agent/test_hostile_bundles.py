@@ -48,6 +48,15 @@ def hard(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return tar(name, b"", type=tarfile.LNKTYPE, linkname=target)
 
 
+def attributes(size: int) -> tuple[tarfile.TarInfo, bytes]:
+    return tar("p", bytes(size), type=tarfile.XHDTYPE)
+
+
+def damaged(archive: bytes, header: int) -> bytes:
+    """The archive with another checksum in one of its headers."""
+    return archive[: header + 148] + b"9" + archive[header + 149 :]
+
+
 HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "tar-climbs": ("tar", lambda: tarred(tar("../evil")), "leads out"),
     "tar-climbs-later": ("tar", lambda: tarred(tar("a/../../evil")), "leads out"),
@@ -68,6 +77,11 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "tar-twice": ("tar", lambda: tarred(tar("a"), tar("a", b"y")), "twice"),
     "tar-file-and-folder": ("tar", lambda: tarred(tar("a/b"), tar("a")), "both a file and a folder"),
     "tar-cut-off": ("tar", lambda: tarred(tar("a", b"x" * 5000))[:3000], "damaged"),
+    "tar-damaged-header": ("tar", lambda: damaged(tarred(tar("a"), tar("b")), 1024), "damaged"),
+    "tar-cut-header": ("tar", lambda: tarred(tar("a"), tar("b"))[:1300], "damaged"),
+    "tgz-endless-attributes": ("tgz", lambda: gzip.compress(tarred(attributes(64 << 20))), "attributes"),
+    "tgz-endless-name": ("tgz", lambda: gzip.compress(tarred(tar("a", bytes(8 << 20), type=tarfile.GNUTYPE_LONGNAME))),
+                         "attributes"),
     "tgz-cut-off": ("tgz", lambda: gzip.compress(tarred(tar("a", os.urandom(9000))))[:4000], "damaged"),
     "tgz-bomb": ("tgz", lambda: gzip.compress(tarred(tar("a", bytes(8 << 20)))), "more than"),
     "tgz-is-none": ("tgz", lambda: b"\x1f\x8b" + b"no" * 600, "damaged"),
