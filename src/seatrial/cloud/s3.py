@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import os
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -24,6 +23,7 @@ from seatrial.files import atomic_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
     from types import TracebackType
 
@@ -93,23 +93,27 @@ def client(region: str = "") -> Any:
     return session.client("s3", region or known or "us-east-1")
 
 
-def download(s3: Any, place: Place, into: Path) -> int:
+def download(s3: Any, place: Place, into: Path, *, etag: str = "") -> int:
     """Write the object to the file `into` and return its bytes; a connection that breaks is taken up where it broke.
+
+    With an `etag` it is that object and no other one that was put there meanwhile.
 
     Raises:
         AwsError: there is no such object, or it may not be read.
         SeatrialError: it could not be read to its end, or the file cannot be written.
     """
     with atomic_writer(into, mode=0o600) as out:
-        return _receive(s3, place, out)
+        return _receive(s3, place, out, etag)
 
 
-def _receive(s3: Any, place: Place, out: IO[bytes]) -> int:
+def _receive(s3: Any, place: Place, out: IO[bytes], etag: str) -> int:
     broken: Any = importlib.import_module("botocore.exceptions")
     wire: Any = importlib.import_module("urllib3.exceptions")
     wanted: dict[str, Any] = {"Bucket": place.bucket, "Key": place.key}
     if place.version:
         wanted["VersionId"] = place.version
+    if etag:
+        wanted["IfMatch"] = f'"{etag}"'
     size, done = -1, 0
     for _ in range(_TRIES):
         again = {"Range": f"bytes={done}-"} if done else {}
@@ -228,6 +232,8 @@ class Upload:
 
     def _send(self, part: bytes) -> None:
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._id = self._ask(
                 self._s3.create_multipart_upload, "s3:PutObject", ChecksumAlgorithm="SHA256", **self._options
             )["UploadId"]

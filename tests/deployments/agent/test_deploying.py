@@ -122,6 +122,7 @@ def test_a_bundle_from_s3_by_its_version_and_etag(host: Host) -> None:
     bundle = host.bundle("b", HOOK.format(9), {"a.sh": "#!/bin/sh\nenv | grep BUNDLE_ | sort\n"})
     with s3_server() as at:
         from seatrial.cloud import s3
+        from seatrial.cloud.session import AwsError
 
         client = s3.client()
         client.put_bucket_versioning(Bucket="sources", VersioningConfiguration={"Status": "Enabled"})
@@ -133,10 +134,13 @@ def test_a_bundle_from_s3_by_its_version_and_etag(host: Host) -> None:
         said = host.deploy(where, *ONLY, **env)
         wrong = host.deploy("s3://sources/app/b.tgz?etag=abc", *ONLY, **env)
         absent = host.deploy("s3://sources/app/no.zip", *ONLY, **env)
+        with pytest.raises(AwsError):  # replaced after its etag was looked at
+            s3.download(client, s3.Place("sources", "app/b.tgz"), host.folder / "got", etag=etag)
     assert said["log"].splitlines()[2:] == [
         "[stdout]BUNDLE_BUCKET=sources", f"[stdout]BUNDLE_ETAG={etag}", "[stdout]BUNDLE_KEY=app/b.tgz",
         f"[stdout]BUNDLE_VERSION={version}",
     ]  # fmt: skip
+    assert not (host.folder / "got").exists()
     assert wrong["message"].startswith("Expected deployment artifact bundle etag abc but was actually ")
     assert (absent["result"], absent["exit"]) == ("error", 1)
     assert absent["fix"] or absent["why"]
@@ -161,13 +165,40 @@ def test_a_bundle_from_a_repository(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--max-revisions=0", "--group=..", "--events=lower", "--max-extraction=lots"]
+    "option",
+    [
+        "--max-revisions=0",
+        "--group=..",
+        "--events=lower",
+        "--max-extraction=lots",
+        "--deployment-id=.web.lock",
+        "--version=v1",
+        "--bundle=HTTPS://somebody:secret@localhost/app.git",
+        "--bundle=ssh://git:secret@localhost/app.git",
+    ],
 )
 def test_an_order_that_cannot_be_followed_changes_nothing(option: str, host: Host) -> None:
     said = host.deploy(host.bundle("b", ""), option)
     assert said["exit"] == 2
     assert "fix" in said["stderr"]
+    assert "secret" not in json.dumps(said)
     assert not host.root.exists()
+
+
+def test_a_bundle_that_would_hold_its_own_revisions_is_refused(host: Host) -> None:
+    bundle = host.bundle("b", "")
+    said = host.deploy(bundle, "--root", str(bundle))
+    assert said["exit"] == 2
+    assert "--root" in said["fix"]
+    assert [entry.name for entry in bundle.iterdir()] == ["appspec.yml"]
+
+
+def test_a_name_as_long_as_the_file_system_takes(host: Host) -> None:
+    name = "ü" * 125 + ".txt"
+    bundle = host.bundle("b", "files:\n  - source: /\n    destination: <DEST>\n", {name: "x"})
+    assert host.deploy(bundle, *ONLY)["result"] == "ok"
+    assert (host.dest / name).read_text() == "x"
+    assert {entry.name for entry in host.dest.iterdir()} == {name, "appspec.yml"}
 
 
 def test_a_source_or_script_outside_of_the_bundle_takes_a_switch(host: Host) -> None:

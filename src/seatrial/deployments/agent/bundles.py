@@ -103,7 +103,7 @@ def _from_s3(order: Order, places: Places) -> dict[str, str]:
             f"Expected deployment artifact bundle etag {wanted} but was actually {etag}",
             fix="deploy the object that is there now, or put the one that was meant back",
         )
-    s3.download(client, place, places.bundle)
+    s3.download(client, place, places.bundle, etag=etag)
     found = {"BUNDLE_BUCKET": place.bucket, "BUNDLE_KEY": place.key, "BUNDLE_ETAG": etag}
     return found | ({"BUNDLE_VERSION": place.version} if place.version else {})
 

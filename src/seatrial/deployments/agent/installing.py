@@ -260,7 +260,8 @@ def _copy_file(source: str, target: str) -> None:
 def _beside(destination: str) -> str:
     """The same name each time, so that the next installation finds what a killed one left."""
     folder, name = os.path.split(destination)
-    return os.path.join(folder, f".{name[:200]}.seatrial-new")  # noqa: PTH118
+    short = os.fsdecode(os.fsencode(name)[:200])  # the file system counts bytes
+    return os.path.join(folder, f".{short}.seatrial-new")  # noqa: PTH118
 
 
 def _told(error: OSError, call: str, where: str) -> Exception:

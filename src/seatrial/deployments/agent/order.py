@@ -113,6 +113,9 @@ def check(order: Order) -> Order:
                 f"{name!r} cannot be the id of a {kind}",
                 fix="use letters, digits and + = , . @ _ -, 100 at most",
             )
+    if order.deployment.startswith("."):
+        # Locks lie beside what is said of deployments, under such names.
+        raise Invalid(f"{order.deployment!r} cannot be the id of a deployment", fix="begin it with a letter")
     if order.archives < 1:
         raise Invalid(
             f"Invalid configuration :max_revision={order.archives}", fix="keep one revision or more"
@@ -120,11 +123,16 @@ def check(order: Order) -> Order:
     name = order.appspec_name
     if name.startswith("/") or ".." in name.split("/"):
         raise Invalid(f"the appspec {name!r} is not in the bundle", fix="give its path within the bundle")
-    if re.match(r"[a-z+]+://[^/@]*:?[^/@]*@", order.bundle) and not order.bundle.startswith("ssh://"):
+    if re.match(r"(?!ssh://[^/@:]*@)[a-z+]+://[^/@]*@", order.bundle, re.IGNORECASE):
         # The order is kept with the run.
         raise Invalid(
             "the URL of a bundle has a login in it, which would be written down",
             fix="leave it out, and let a credential helper of git know it",
+        )
+    if order.version and order.type != "git":
+        raise Invalid(
+            f"--version {order.version} is of repositories, and the bundle is a {order.type}",
+            fix="leave it out, say --type git, or for an object in S3 write s3://BUCKET/KEY?versionId=V",
         )
     if local(order.bundle) and order.type != "git":
         _check_place(order)
@@ -154,6 +162,11 @@ def _check_place(order: Order) -> None:
     if order.type == "directory":
         if there.is_file():
             raise Invalid(f"location {where} is specified with type directory but it is a file")
+        if there.resolve() == Path(order.root).resolve():
+            raise Invalid(
+                f"the bundle {where} is also the folder in which revisions are kept, which would hold itself",
+                fix="keep them elsewhere: --root FOLDER",
+            )
         _check_appspec(order, there)
     elif there.is_dir():
         raise Invalid(f"location {where} is specified as a compressed local file but it is a directory")
