@@ -5,8 +5,6 @@ Source: AWS CodeBuild user guide, "Environment variables in build environments" 
 
 from __future__ import annotations
 
-import configparser
-import getpass
 import os
 import re
 import uuid as uuids
@@ -284,6 +282,8 @@ def _user(environ: Mapping[str, str]) -> str:
         if environ.get(name):
             return environ[name]
     try:
+        import getpass
+
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
@@ -319,10 +319,16 @@ def _cloud(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _ini(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        text = path.expanduser().read_text()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    import configparser
+
     parser = configparser.RawConfigParser()
     try:
-        parser.read_string(path.expanduser().read_text())
-    except (OSError, UnicodeDecodeError, configparser.Error):
+        parser.read_string(text)
+    except configparser.Error:
         return {}  # the AWS tools will say what is wrong with it when they are needed
     return {section: dict(parser[section]) for section in parser.sections()}
 

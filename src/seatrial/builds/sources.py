@@ -22,7 +22,6 @@ from seatrial.builds.refused import Refused
 from seatrial.cloud import s3 as store
 from seatrial.cloud.session import AwsError
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.unpacking import unzip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +98,8 @@ def fetch(where: str, into: Path, *, version: str = "", options: Options | None 
     if kind == "s3":
         return _from_s3(where, into, version, options)
     if kind == "zip":
+        from seatrial.unpacking import unzip
+
         return Fetched("", "", kind, unzip(Path(where), into).files)
     if kind == "folder":
         files = _copy_folder(Path(where), into)
@@ -246,6 +247,8 @@ def _from_git(where: str, into: Path, version: str, options: Options) -> Fetched
 
 
 def _from_s3(where: str, into: Path, version: str, options: Options) -> Fetched:
+    from seatrial.unpacking import unzip
+
     place = store.parse(where)
     if version:
         place = msgspec.structs.replace(place, version=version)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -247,6 +246,8 @@ class _Got(NamedTuple):
 @contextmanager
 def _fetched(source: str, version: str) -> Iterator[_Got]:
     """A folder is taken as it is; everything else is fetched before the build, since its buildspec says what to do."""
+    import tempfile
+
     from seatrial import paths
     from seatrial.builds import sources
     from seatrial.builds.plan import Refusal

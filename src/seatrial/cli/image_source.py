@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -135,6 +132,9 @@ def _from_engine(engine: Literal["docker", "podman"], name: str) -> Path:
 
 
 def _export(program: str, title: str, identity: str, place: Path) -> None:
+    import subprocess
+    import tempfile
+
     from seatrial.errors import SeatrialError
     from seatrial.images.archives import read_archive
 
@@ -175,6 +175,8 @@ def _once(identity: str, read: Callable[[Path], None]) -> Path:
 
 
 def _place(identity: str) -> Path:
+    import hashlib
+
     from seatrial import paths
 
     place = paths.cache() / "pulled" / hashlib.sha256(identity.encode()).hexdigest()[:32]
