@@ -109,7 +109,7 @@ def test_a_read_only_root_leaves_tmp(small: Root, backend: Backend) -> None:
 def test_declared_volumes_exist_and_are_writable(backend: Backend, tmp_path: Path) -> None:
     layout = tmp_path / "image"
     kept = [debian.folder("kept"), debian.Item("kept/file", "image\n"), debian.symlink("link", "kept")]
-    volumes = {"/not/there/yet": {}, "/link": {}}
+    volumes: dict[str, object] = {"/not/there/yet": {}, "/link": {}}
     root = runtime.prepare(layout, roots.alpine_like(layout, kept, Volumes=volumes))
     script = "cat /kept/file && touch /not/there/yet/x /kept/x && echo wrote; cat /etc/hostname; touch /x"
     for read_only, code in ((False, 0), (True, 1)):
@@ -151,6 +151,26 @@ def test_signals_reach_the_program_which_is_process_1(small: Root, backend: Back
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b"got it\n"
         assert process.wait(90) == 9
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_program_once(small: Root, backend: Backend) -> None:
+    if backend == "bwrap":
+        pytest.skip("bwrap's program is in the terminal's own session")
+    script = "trap 'echo got it; n=x$n; sleep 1; exit ${#n}' INT; echo up; while :; do sleep 0.05; done"
+    terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    line = [sys.executable, "-m", "seatrial", "image", "run", small.layout, "--runtime", backend]
+    keyboard, screen = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", terminal, *line, "--network", "none", "--", "sh", "-c", script],
+        stdin=screen, stdout=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(screen)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        os.write(keyboard, b"\x03")
+        assert process.stdout.read() == b"got it\n"
+        assert process.wait(90) == 1
+    os.close(keyboard)
 
 
 def test_with_init_a_signal_that_is_not_handled_ends_the_program(small: Root, backend: Backend) -> None:

@@ -54,14 +54,16 @@ class Supervised(msgspec.Struct, frozen=True, kw_only=True):
     """What `supervise.py` is told.
 
     `client` is the whole command line; `env` is added for it, `keep` are descriptors that it inherits. `find` prints
-    the container's first process; `remove` and `forget` are the commands that remove the container and the image.
-    `image_lock` is a descriptor; `publish` is as in `launch.Entry`; `parent` is whose end is ours, or 0.
+    the container's first process, `signal` sends it the number that is added; `remove` and `forget` are the commands
+    that remove the container and the image. `image_lock` is a descriptor; `publish` is as in `launch.Entry`; `parent`
+    is whose end is ours, or 0.
     """
 
     client: list[str]
     env: dict[str, str]
     keep: list[int]
     find: list[str]
+    signal: list[str]
     remove: list[str]
     forget: list[str]
     image_lock: int
@@ -120,6 +122,7 @@ def ready(
             env=inherited,
             keep=[env_file],
             find=[engine.path, "inspect", "--type", "container", "--format", "{{.State.Pid}}", name],
+            signal=[engine.path, "kill", name, "--signal"],
             remove=[engine.path, "rm", "--force", "--volumes", name],
             forget=[engine.path, "rmi", image],
             image_lock=image_lock,

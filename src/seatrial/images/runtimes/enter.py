@@ -244,6 +244,8 @@ def be_first(spec: Spec, argv: list[str], lifeline: int) -> int:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if select.select([lifeline], [], [], 0)[0]:
         return CANNOT  # the parent had gone before the line above
+    if spec["bundle"]:
+        os.setsid()  # else a terminal would tell runc what we tell it, too
     limit_memory(int(spec["memory"]))
     argv = run_earlier(spec, argv)
     if not argv:

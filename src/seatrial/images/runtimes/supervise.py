@@ -5,13 +5,13 @@
 The descriptor holds JSON: `engine.Supervised`. An engine's containers outlive its clients, so three processes share
 the work:
 
-    this one      hands signals on to the client and ends with its exit code; carries published ports
-      ├ client    `docker run …` or `podman run …`
+    this one      hands signals on to the container and ends with the client's exit code; carries published ports
+      ├ client    `docker run …` or `podman run …`, in a session of its own: nothing but this one tells it anything
       └ guard     in a session of its own: when this process is gone, however that ended, it removes the container,
                   and the image when nobody else runs it
 """
 
-# ruff: noqa: SIM105, S606 - a small program: it starts with little of the standard library
+# ruff: noqa: S606 - a small program: it starts with little of the standard library
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def main() -> int:
 def start(spec: Spec) -> None:
     """Become the client."""
     enter.libc.prctl(enter.PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Without root, a part of Podman's client ends at once, with 0 or 1, by signals that it is to hand on.
+    os.setsid()
     enter.keep_only({0, 1, 2, *spec["keep"]})
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     # Podman's monitor writes a file `oom` where it was started when memory ends; nothing can be written here.
@@ -90,8 +92,11 @@ def start(spec: Spec) -> None:
 
 
 def wait(spec: Spec, client: int, others: set[int]) -> tuple[int, bool]:
-    """Hand on signals until the client ends, by itself or not; a second interrupt kills."""
-    interrupts, there = 0, False
+    """Hand on signals until the client ends, by itself or not; a second interrupt kills.
+
+    The client is a child that has not been waited for, so its number is its own.
+    """
+    interrupts = 0
     while True:
         found = signal.sigwaitinfo(WATCHED)
         if found.si_signo == signal.SIGCHLD:
@@ -104,14 +109,10 @@ def wait(spec: Spec, client: int, others: set[int]) -> tuple[int, bool]:
             os.kill(client, signal.SIGKILL)
             os.waitpid(client, 0)
             return int(KILLED), False
-        if found.si_code > 0:
-            continue  # from the terminal, which tells the client, too
-        # A client that has no container yet would take it for itself.
-        there = there or bool(pid_of(spec, client))
-        try:
-            os.kill(client, found.si_signo)
-        except ProcessLookupError:
-            pass
+        if found.si_signo == signal.SIGWINCH:
+            os.kill(client, signal.SIGWINCH)  # it fits the container's terminal to ours
+        else:
+            hand_on(spec, client, found.si_signo)
 
 
 def reap(client: int, others: set[int]) -> int | None:
@@ -127,17 +128,25 @@ def reap(client: int, others: set[int]) -> int | None:
     return None
 
 
-def pid_of(spec: Spec, client: int = 0) -> int:
-    """The number of the container's first process, waiting until it has one; 0 when the client ended before."""
+def hand_on(spec: Spec, client: int, number: int) -> None:
+    """Send the signal to the container's first process, once there is one, unless the client ends before."""
     import time
 
-    while True:
-        said = ask(spec["find"])
-        if said.isdigit() and int(said):
-            return int(said)
-        if client and os.waitid(os.P_PID, client, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return 0
+    # An engine names what it signalled.
+    while not ask([*spec["signal"], str(number)]):
+        ended = os.waitid(os.P_PID, client, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if ended or signal.sigpending() & {signal.SIGINT, enter.END}:
+            return
         time.sleep(0.05)
+
+
+def pid_of(spec: Spec) -> int:
+    """The number of the container's first process, waiting until it has one."""
+    import time
+
+    while not ((said := ask(spec["find"])).isdigit() and int(said)):
+        time.sleep(0.05)
+    return int(said)
 
 
 def ask(line: list[str]) -> str:
@@ -145,8 +154,9 @@ def ask(line: list[str]) -> str:
     import subprocess
 
     done = subprocess.run(
-        line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
-    )
+        line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+        start_new_session=True,
+    )  # fmt: skip
     return done.stdout.decode(errors="replace").strip()
 
 
