@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.failure import explained, show_explained
 from seatrial.errors import SeatrialError, UsageError
 
 if TYPE_CHECKING:
@@ -121,8 +122,11 @@ def agent(  # noqa: PLR0917 - click passes by name
 
 
 def _deploy(order: Order, *, named: bool, as_json: bool) -> None:
-    from seatrial import locks
+    import msgspec
+
+    from seatrial import locks, paths
     from seatrial.deployments.agent import report
+    from seatrial.engine.journal import Journal
 
     try:
         lock = _only_one(order)
@@ -134,10 +138,13 @@ def _deploy(order: Order, *, named: bool, as_json: bool) -> None:
         found, status = _run(order, named=named)
     finally:
         locks.release(lock)
+    why = explained(Journal(paths.home()), found.run)
     if as_json:
-        print_json(found)
+        print_json({**msgspec.to_builtins(found), "explanation": why} if why else found)
     else:
         sys.stdout.write(report.text(found))
+        # What the agent itself has found out is nearer to the point.
+        show_explained(None if found.fix else why)
     if status == "stopped":
         raise SystemExit(130)
     if found.result != "ok":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seatrial.cli.common import directory_option, json_option, note, print_json
+from seatrial.cli.failure import explained, show_explained
 
 if TYPE_CHECKING:
     from seatrial.deployments.groups import Group
@@ -89,6 +90,10 @@ def run(  # noqa: PLR0917 - click passes by name
         raise UsageError(
             "say what to deploy: BUNDLE, or --revision ID", fix="`seatrial deploy list` shows revisions"
         )
+    if identifier and (kind or version):
+        raise UsageError(
+            "--type and --version say what BUNDLE is, and a revision is known", fix="leave them out"
+        )
     if identifier:
         revision = revisions.load(home, group.application, identifier)
     else:
@@ -142,10 +147,13 @@ def carry_out(journal: Journal, group: Group, wanted: Wanted, *, as_json: bool) 
     fleet.carry_out(journal, deployment.id, watch=_silent if as_json else _watch)
     deployment = deployments.load(home, deployment.id)
     found = shown.data(home, deployment)
+    why = explained(journal, deployment.run)
     if as_json:
-        print_json({**describe(journal, deployment.run), "deployment": found})
+        data = {**describe(journal, deployment.run), "deployment": found}
+        print_json({**data, "explanation": why} if why else data)
     else:
         sys.stdout.write(shown.text(found))
+        show_explained(why)
     if deployment.status == "Stopped" and not deployment.alarm:
         raise SystemExit(130)
     if deployment.status != "Succeeded":

@@ -5,6 +5,7 @@ Source of statuses and error codes: AWS CodeDeploy API reference, `DeploymentInf
 
 from __future__ import annotations
 
+import re
 import secrets
 import string
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Overall = Literal["Created", "InProgress", "Baking", "Succeeded", "Failed", "Stopped"]
 ENDED = ("Succeeded", "Failed", "Stopped")
 Creator = Literal["user", "codeDeployRollback"]
+_ID = re.compile(r"d-[A-Z0-9]{9}")
 _ALPHABET = string.ascii_uppercase + string.digits
 
 
@@ -129,11 +131,7 @@ def find(home: Path, reference: str) -> Deployment:
     if reference == "latest":
         found = every(home)[:1]
     else:
-        one = (
-            records.read(path(home, reference), Deployment)
-            if reference.isascii() and "/" not in reference
-            else None
-        )
+        one = records.read(path(home, reference), Deployment) if _ID.fullmatch(reference) else None
         found = [one] if one else [other for other in every(home) if reference.upper() in other.id.upper()]
     if len(found) != 1 or not reference:
         problem = "several deployments fit" if found and reference else "there is no deployment"
@@ -168,8 +166,12 @@ def every(home: Path) -> list[Deployment]:
 
 
 def of_group(home: Path, group: Group) -> list[Deployment]:
-    """The deployments of a group, newest first."""
-    return [one for one in every(home) if (one.application, one.group) == (group.application, group.name)]
+    """The deployments of a group, newest first; those of another one that had its name before are not."""
+    return [
+        one
+        for one in every(home)
+        if (one.application, one.group) == (group.application, group.name) and one.created >= group.created
+    ]
 
 
 def active(home: Path, group: Group) -> Deployment | None:
@@ -259,6 +261,12 @@ def end(
         if group is not None:
             groups.save(home, msgspec.structs.replace(group, last_good=deployment.id))
     return save(home, deployment)
+
+
+def first_failed(deployment: Deployment) -> tuple[str, OnHost] | None:
+    """The host on which it failed first, and how."""
+    failed = [(name, here) for name, here in deployment.on.items() if here.status == "Failed"]
+    return min(failed, key=lambda one: one[1].ended or 0, default=None)
 
 
 def in_charge(journal: Journal, deployment: Deployment) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seatrial.diagnosis.model import Context
 from seatrial.errors import SeatrialError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -55,6 +55,8 @@ def of_stream(stream: BinaryIO) -> Log:
 def of_run(journal: Journal, reference: str) -> Log:
     """What the failed step of a run has said, and what Seatrial knows of it; of a run without one, its last step.
 
+    Of a deployment to a group it is what the first host that failed has said.
+
     Raises:
         SeatrialError: there is no such run, or it has no log.
     """
@@ -62,6 +64,8 @@ def of_run(journal: Journal, reference: str) -> Log:
 
     run_id = journal.find(reference)
     run = journal.run(run_id)
+    if found := _of_group(journal.home, run):
+        return found
     tried = journal.rows(
         "SELECT step, n, status, exit, error, reason FROM attempts WHERE run=? ORDER BY started, step, n",
         run_id,
@@ -76,6 +80,21 @@ def of_run(journal: Journal, reference: str) -> Log:
     code = 0 if good else (chosen["exit"] or None)
     context = Context(exit_code=code, step=chosen["step"], error=error)
     return Log(f"{chosen['step']} of run {run_id}", _then(logs.read(path), error), context)
+
+
+def _of_group(home: Path, run: Mapping[str, Any]) -> Log | None:
+    """The log of the host that a deployment to a group has failed for; None where the run is not of such a one."""
+    kind, _, deployment = str(run["subject"]).partition(":")
+    if run["kind"] != "deployment" or kind != "deployment" or run["status"] != "failed":
+        return None
+    from seatrial.deployments.deployments import first_failed, load
+
+    found = first_failed(load(home, deployment))
+    if found is None:
+        return None
+    host, here = found
+    context = Context(exit_code=1, step=host, error=here.message)
+    return Log(f"host {host} of deployment {deployment}", _then([here.log.encode()], here.message), context)
 
 
 def _then(chunks: Iterable[bytes], error: str) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.buckets import s3_server
+from support.commands import seatrial
 from support.scenarios import GROUP, pack
 from support.waiting import until
 
@@ -173,6 +174,8 @@ def test_a_bundle_from_a_repository(host: Host) -> None:
         "--max-extraction=lots",
         "--deployment-id=.web.lock",
         "--version=v1",
+        "--bundle=s3://sources/",
+        "--group-name=\udcff",
         "--bundle=HTTPS://somebody:secret@localhost/app.git",
         "--bundle=ssh://git:secret@localhost/app.git",
     ],
@@ -183,6 +186,18 @@ def test_an_order_that_cannot_be_followed_changes_nothing(option: str, host: Hos
     assert "fix" in said["stderr"]
     assert "secret" not in json.dumps(said)
     assert not host.root.exists()
+
+
+def test_a_bundle_that_fails_is_explained_unasked(host: Host) -> None:
+    script = "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'nothere'\" >&2\nexit 1\n"
+    bundle = host.bundle("b", HOOK.format(9), {"a.sh": script})
+    said = host.deploy(bundle, *ONLY)
+    assert (said["error"], said["exit"]) == ("ScriptFailed", 1)
+    assert said["explanation"]["causes"][0]["captures"] == {"module": "nothere"}
+    shown = seatrial(
+        host.cwd, "deploy", "agent", "--bundle", str(bundle), "--root", str(host.root), *ONLY
+    ).stdout
+    assert "\nwhy: Python cannot import nothere" in shown
 
 
 def test_a_bundle_that_would_hold_its_own_revisions_is_refused(host: Host) -> None:

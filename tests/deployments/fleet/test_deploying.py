@@ -105,6 +105,20 @@ def test_one_at_a_time_ends_with_the_first_failure_and_rolls_back(fleet: Fleet) 
     assert fleet.trace("c") == [f"AfterInstall {good['id']} one", f"AfterInstall {undone['id']} one"]
 
 
+def test_a_deployment_is_explained_by_the_first_host_that_failed(fleet: Fleet) -> None:
+    fleet.create(1)
+    script = "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'nothere'\" >&2\nexit 1\n"
+    bundle = fleet.bundle("one", script=script)
+
+    shown = fleet.run("run", str(bundle), "--group", GROUP)
+    said = json.loads(fleet.run("run", str(bundle), "--group", GROUP, "--json").stdout)
+
+    assert shown.returncode == 1
+    assert "\nwhy: Python cannot import nothere" in shown.stdout
+    assert said["explanation"]["causes"][0]["captures"] == {"module": "nothere"}
+    assert said["deployment"]["hosts"][0]["error_code"] == "ScriptFailed"
+
+
 def test_older_revisions_are_deployed_again_by_name_and_by_rollback(fleet: Fleet) -> None:
     fleet.create(1)
     one = fleet.deploy(fleet.bundle("one"))

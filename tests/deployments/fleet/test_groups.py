@@ -55,6 +55,19 @@ def test_a_group_has_one_active_deployment(tmp_path: Path) -> None:
     assert create(tmp_path, groups.load(tmp_path, "web/test")).id != first.id
 
 
+def test_a_group_that_is_made_anew_does_not_go_on_from_one_that_had_its_name(tmp_path: Path) -> None:
+    group = make(tmp_path)
+    end(tmp_path, create(tmp_path, group), "Succeeded")
+    create(tmp_path, group)
+    groups.delete(tmp_path, group)
+
+    again = groups.create(tmp_path, "web/test", [place(tmp_path, "a")], find("OneAtATime"), now=5.0)
+
+    assert deployments.last_good(tmp_path, again) is None
+    assert deployments.active(tmp_path, again) is None
+    assert len(deployments.every(tmp_path)) == 2, "what was done is still known"
+
+
 def test_what_a_deployment_did_to_a_host_is_known_to_the_next_one(tmp_path: Path) -> None:
     end(tmp_path, create(tmp_path, make(tmp_path)), "Succeeded")
     good = groups.load(tmp_path, "web/test")
@@ -123,6 +136,7 @@ REFUSED = [
     (["groups", "create", "web/x", "--host", "a=x", "--alarm", "up"], "is no alarm"),
     (["groups", "show", "web/x"], "No Deployment Group found for name: x"),
     (["run", "bundle", "--group", "web/x"], "No Deployment Group found for name: x"),
+    (["show", "x" * 300], "there is no deployment 'xxx"),
     (["show", "d-NOTHING"], "there is no deployment 'd-NOTHING'"),
     (["rollback", "web/x"], "No Deployment Group found for name: x"),
 ]
@@ -153,7 +167,10 @@ def test_a_change_that_changes_nothing_is_refused_and_others_are_kept(tmp_path: 
     alone = runner.invoke(deploy, ["groups", "update", "web/test", "--isolation", "processes"])
     half = runner.invoke(deploy, ["groups", "update", "web/test", "--config", "HalfAtATime"])
 
+    both = runner.invoke(deploy, ["run", "--group", "web/test", "--revision", "r-1", "--type", "zip"])
+
     assert isinstance(alone.exception, UsageError)
+    assert "--type and --version say what BUNDLE is" in str(both.exception)
     assert half.exit_code == 0
     group = groups.load(tmp_path, "web/test")
     assert (group.configuration.name, group.hosts) == ("CodeDeployDefault.HalfAtATime", ("a", "b"))

@@ -116,6 +116,7 @@ def check(order: Order) -> Order:
     if order.deployment.startswith("."):
         # Locks lie beside what is said of deployments, under such names.
         raise Invalid(f"{order.deployment!r} cannot be the id of a deployment", fix="begin it with a letter")
+    _check_text(order)
     if order.archives < 1:
         raise Invalid(
             f"Invalid configuration :max_revision={order.archives}", fix="keep one revision or more"
@@ -153,6 +154,24 @@ def events_of(order: Order) -> tuple[str, ...]:
 def possible(order: Order) -> tuple[str, ...]:
     """The events that an appspec may have hooks for."""
     return tuple(dict.fromkeys((*EVENTS, *(order.events or EVENTS))))
+
+
+def _check_text(order: Order) -> None:
+    """Whether the order can be written down, and its object named."""
+    for text in (
+        order.bundle,
+        order.root,
+        order.cwd,
+        order.application,
+        order.group_name,
+        *order.hardening.pass_on,
+    ):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"{text!a} is not in UTF-8", fix="rename it") from None
+    if re.fullmatch(r"s3://[^/?]*/?(\?.*)?", order.bundle):
+        raise Invalid(f"{order.bundle} is a bucket, and no object in it", fix="name it as s3://BUCKET/KEY")
 
 
 def _check_place(order: Order) -> None:
