@@ -241,8 +241,12 @@ def down(name: str) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @directory_option
 def exec_(host: str, command: tuple[str, ...]) -> None:
-    """Run a program on a host, and end with its exit code."""
+    """Run a program on a host, and end with its exit code. Ctrl-C ends it.
+
+    What it has written is shown when it has ended; it reads nothing.
+    """
     import secrets
+    import shutil
 
     from seatrial import paths
     from seatrial.deployments.hosts import asking, model
@@ -254,9 +258,16 @@ def exec_(host: str, command: tuple[str, ...]) -> None:
             f"there is no host {host!r}", fix="`seatrial deploy groups show GROUP` names its hosts"
         )
     asking.start(place)
-    answer = asking.give(place, f"x-{secrets.token_hex(6)}", command)
-    sys.stdout.write(answer["stdout"])
-    sys.stderr.write(answer["stderr"])
+    order = f"x-{secrets.token_hex(6)}"
+    try:
+        answer = asking.give(place, order, command)
+    except KeyboardInterrupt:
+        asking.stop_order(place, order)
+        raise
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        with asking.said(place, order, name).open("rb") as reading:
+            shutil.copyfileobj(reading, stream.buffer)
+        stream.flush()
     raise SystemExit(answer["code"] if answer["code"] >= 0 else 128 - answer["code"])
 
 

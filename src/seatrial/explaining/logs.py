@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _FINE = {"pass", "running", "pending"}
+_OF_GROUP = "deployment:"
 _GZIP = b"\x1f\x8b"
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
@@ -64,7 +65,7 @@ def of_run(journal: Journal, reference: str) -> Log:
 
     run_id = journal.find(reference)
     run = journal.run(run_id)
-    if found := _of_group(journal.home, run):
+    if is_of_group(run) and (found := of_group(journal.home, run)):
         return found
     tried = journal.rows(
         "SELECT step, n, status, exit, error, reason FROM attempts WHERE run=? ORDER BY started, step, n",
@@ -82,15 +83,18 @@ def of_run(journal: Journal, reference: str) -> Log:
     return Log(f"{chosen['step']} of run {run_id}", _then(logs.read(path), error), context)
 
 
-def _of_group(home: Path, run: Mapping[str, Any]) -> Log | None:
-    """The log of the host that a deployment to a group has failed for; None where the run is not of such a one."""
-    kind, _, deployment = str(run["subject"]).partition(":")
-    if run["kind"] != "deployment" or kind != "deployment" or run["status"] != "failed":
-        return None
+def is_of_group(run: Mapping[str, Any]) -> bool:
+    """Whether a run is a deployment to a group of hosts."""
+    return run["kind"] == "deployment" and str(run["subject"]).startswith(_OF_GROUP)
+
+
+def of_group(home: Path, run: Mapping[str, Any]) -> Log | None:
+    """What the host has said that a deployment to a group has failed for first; None when none has failed."""
     from seatrial.deployments.deployments import first_failed, load
 
+    deployment = str(run["subject"]).removeprefix(_OF_GROUP)
     found = first_failed(load(home, deployment))
-    if found is None:
+    if found is None or run["status"] == "succeeded":
         return None
     host, here = found
     context = Context(exit_code=1, step=host, error=here.message)

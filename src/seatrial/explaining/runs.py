@@ -16,10 +16,14 @@ def of_failed(journal: Journal, run_id: str) -> Explanation | None:
     from seatrial.diagnosis.explain import explain
     from seatrial.explaining import logs
 
-    if journal.run(run_id)["status"] != "failed":
+    run = journal.run(run_id)
+    if run["status"] != "failed":
         return None
     try:
-        log = logs.of_run(journal, run_id)
+        # That an alarm was on, or too few hosts were left, says the deployment itself.
+        log = logs.of_group(journal.home, run) if logs.is_of_group(run) else logs.of_run(journal, run_id)
+        if log is None:
+            return None
         found = explain(log.chunks, context=log.context)
     except (SeatrialError, OSError):
         # This is said beside the failure itself, which must be shown whatever becomes of its explanation.

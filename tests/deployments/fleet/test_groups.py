@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +15,9 @@ from seatrial.deployments.configurations import find
 from seatrial.deployments.hosts.model import Place
 from seatrial.deployments.revisions import Revision
 from seatrial.errors import SeatrialError, UsageError
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from seatrial.deployments.groups import Group
     from support.fleet import Fleet
 
@@ -181,11 +183,22 @@ def test_a_group_is_made_shown_and_deleted_by_commands(fleet: Fleet) -> None:
 
     shown = json.loads(fleet.run("groups", "show", "web/test", "--json").stdout)
     ran = fleet.run("groups", "exec", "a", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    long = fleet.run("groups", "exec", "a", "--", "sh", "-c", "head -c 400000 /dev/zero | tr '\\0' x")
+    waiting = fleet.start(
+        "groups", "exec", "a", "--", "sh", "-c", f"echo $$ > {fleet.folder}/pid; exec sleep 300"
+    )
+    pid = fleet.folder / "pid"
+    until(lambda: pid.exists() and pid.read_text().endswith("\n"), "the program runs")
+    os.killpg(waiting.pid, signal.SIGINT)
+    waiting.communicate()
+    until(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "it is ended")
     gone = fleet.run("groups", "delete", "web/test")
 
     assert shown["rollback_on"] == ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]
     assert shown["alarms"] == [{"name": "up", "argv": [], "url": "http://127.0.0.1:1/", "on_hosts": True}]
     assert [host["health"] for host in shown["hosts"]] == ["unknown", "unknown"]
     assert (ran.returncode, ran.stdout, ran.stderr) == (7, "out\n", "err\n")
+    assert long.stdout == "x" * 400_000
+    assert waiting.returncode == 130
     assert gone.returncode == 0
     assert list((fleet.home / "hosts").iterdir()) == []

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from seatrial import locks
-from seatrial.deployments.hosts.model import socket_address, write
+from seatrial.deployments.hosts.model import orders, socket_address, write
 from seatrial.engine import identity
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.files import remove_tree
@@ -116,6 +116,7 @@ def give(
 ) -> dict[str, Any]:
     """Have the host run a program and return `code`, `stdout` and `stderr`; an order given before has its result.
 
+    Of long output it is the end; `said` has all of it.
     `exclusive` orders, the deployments, wait for each other. When the waiting is interrupted the host goes on.
 
     Raises:
@@ -139,6 +140,11 @@ def give(
     if "error" in answer:
         raise SeatrialError(f"host {place.name} refuses the order", why=answer["error"])
     return answer
+
+
+def said(place: Place, order: str, stream: str) -> Path:
+    """The file with all that the program of an order has written to `stdout` or `stderr`; it may be gone some orders later."""
+    return orders(place.folder) / order / stream
 
 
 def outcome(place: Place, order: str, *, timeout: float) -> dict[str, Any]:

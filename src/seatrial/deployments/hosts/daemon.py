@@ -28,6 +28,8 @@ from seatrial.files import write_atomic
 
 _KEPT = 20
 _LARGEST = 1 << 20
+_PATIENCE = 10.0
+"""Seconds for somebody who asked to read the answer; nobody else is heard meanwhile."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -137,6 +139,7 @@ class _Daemon:
                 for key, _ in selector.select(1.0):
                     if key.fileobj is self.door:
                         connection, _ = self.door.accept()
+                        connection.settimeout(_PATIENCE)
                         self.partial[connection] = b""
                         selector.register(connection, selectors.EVENT_READ)
                     elif key.fileobj == self.wake:
@@ -163,7 +166,7 @@ class _Daemon:
         for line in lines:
             try:
                 answer = self._obey(json.loads(line), connection)
-            except (ValueError, KeyError, OSError) as error:
+            except (ValueError, KeyError, TypeError, OSError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             if answer is not None:
                 _send(connection, answer)
@@ -261,8 +264,11 @@ def _become(folder: Path, order: dict[str, Any]) -> None:
 
 
 def _send(connection: socket.socket, answer: dict[str, Any]) -> None:
-    with suppress(OSError):
+    try:
         connection.sendall(json.dumps(answer).encode() + b"\n")
+    except OSError:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)  # half an answer is none; the loop closes it
 
 
 if __name__ == "__main__":
