@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.diagnosis.model import Context
 from seatrial.errors import SeatrialError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from sqlite3 import Row
     from typing import BinaryIO
 
     from seatrial.engine.journal import Journal
@@ -83,12 +84,12 @@ def of_run(journal: Journal, reference: str) -> Log:
     return Log(f"{chosen['step']} of run {run_id}", _then(logs.read(path), error), context)
 
 
-def is_of_group(run: Mapping[str, Any]) -> bool:
+def is_of_group(run: Row) -> bool:
     """Whether a run is a deployment to a group of hosts."""
     return run["kind"] == "deployment" and str(run["subject"]).startswith(_OF_GROUP)
 
 
-def of_group(home: Path, run: Mapping[str, Any]) -> Log | None:
+def of_group(home: Path, run: Row) -> Log | None:
     """What the host has said that a deployment to a group has failed for first; None when none has failed."""
     from seatrial.deployments.deployments import first_failed, load
 
