@@ -1,9 +1,9 @@
 """One pass over a log of any size: which lines match which expressions.
 
-Most lines of a log are like others but for numbers. A block of the log is folded (lower case, digits alike), and each
-new kind of line is looked at once: the words of all new kinds together are compared with the words that the
-expressions need, so the cost does not depend on how many expressions there are. Only lines of a kind that has all
-texts an expression needs are cleaned and searched.
+Most lines of a log are like others but for numbers. A block of the log is folded (lower case, no digits): what is
+left of a line is its shape. Shapes that differ only in numbers are of one kind, and each new kind is looked at once:
+the words of all new kinds together are compared with the words that the expressions need, so the cost does not depend
+on how many expressions there are. Only lines of a kind that has all texts an expression needs are cleaned and searched.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LONGEST = 1 << 12
 _OVERLAP = 256
 _PARTS = 200
 """So many parts of a line that carriage returns divide are looked at, the last ones."""
-_SHAPE = 1 << 11
-"""Longer lines are not remembered."""
-_KNOWN = 60_000
-"""So many kinds of lines, and four times as many words, are remembered."""
+_KNOWN = 1 << 24
+"""So many bytes of shapes and kinds of lines are remembered."""
+_WORDS = 200_000
+"""So many words are remembered."""
 _TRIED = 150
 """After so many lines of one kind, only the first of each block is looked at."""
 _ENOUGH = 20
@@ -43,6 +43,8 @@ _WORD = 80
 """Longer words are compared with each wanted word; of others, all parts are looked up."""
 _WEAK = 12
 """So many lines of a block are looked at for weak expressions."""
+_WEAK_OF_ONE = 4
+"""So many of them may be of one kind."""
 
 
 class Hit(NamedTuple):
@@ -107,7 +109,22 @@ class Index:
         )
         self.longest = max(map(len, self.wanted), default=0)
         self.words = _any_of(self.wanted)
-        self.compiled: dict[str, re.Pattern[str]] = {}
+        self._compiled: dict[str, re.Pattern[str]] = {}
+
+    def pattern(self, expression: str) -> re.Pattern[str]:
+        """An expression, compiled when it is first needed: most never are."""
+        found = self._compiled.get(expression)
+        if found is None:
+            found = self._compiled[expression] = re.compile(expression)
+        return found
+
+    def inside(self, word: bytes) -> tuple[bytes, ...]:
+        """The wanted words in a word."""
+        if len(word) > _WORD:
+            return tuple(wanted for wanted in self.wanted if wanted in word)
+        size = len(word)
+        parts = {word[i:j] for i in range(size - 1) for j in range(i + 2, min(size, i + self.longest) + 1)}
+        return tuple(parts & self.wanted)
 
 
 def scan(chunks: Iterable[bytes], index: Index) -> Scan:
@@ -138,6 +155,17 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
+class _Kind:
+    """Lines that are alike: the expressions to try on each of them, and those to try on a few of each block."""
+
+    __slots__ = ("each", "few", "tried")
+
+    def __init__(self, each: tuple[str, ...], few: tuple[str, ...]) -> None:
+        self.each = each
+        self.few = few
+        self.tried = 0
+
+
 class _Search:
     """What is known while one log is read."""
 
@@ -147,14 +175,11 @@ class _Search:
         self.tail: deque[tuple[int, bytes]] = deque(maxlen=_TAIL)
         self._index = index
         self._weak = set(index.weak)
-        self._by_anchor = index.by_anchor
-        self._compiled = index.compiled
         self._seen_words: set[bytes] = set()
         self._hot_words: dict[bytes, tuple[bytes, ...]] = {}
-        self._seen: set[bytes] = set()
-        self._hot: dict[bytes, tuple[str, ...]] = {}
-        self._tried: dict[bytes, int] = {}
-        self._cool: dict[bytes, tuple[str, ...]] = {}
+        self._shapes: dict[bytes, _Kind | None] = {}
+        self._kinds: dict[bytes, _Kind | None] = {}
+        self._size = 0
         self._open = False
 
     def block(self, block: bytes) -> None:
@@ -170,127 +195,128 @@ class _Search:
             (self.number - i, line[-_LONGEST:]) for i, line in enumerate(lines[: -_TAIL - 1 : -1])
         )
         numbers: Sequence[int] = range(start, start + len(lines))
-        shapes = plain.translate(fragments.FOLD).split(b"\n")[: len(lines)]
+        shapes = fragments.fold(plain).split(b"\n")[: len(lines)]
         # In the order of the log, so that the same log always has the same answer.
-        kinds = dict.fromkeys(shapes)
-        if len(max(kinds, key=len, default=b"")) > _LONGEST:
+        distinct = dict.fromkeys(shapes)
+        if len(max(distinct, key=len, default=b"")) > _LONGEST:
             numbers, lines = _in_pieces(numbers, lines)
-            shapes = [line.translate(fragments.FOLD) for line in lines]
-            kinds = dict.fromkeys(shapes)
-        fresh = [kind for kind in kinds if kind not in self._seen]
+            shapes = [fragments.fold(line) for line in lines]
+            distinct = dict.fromkeys(shapes)
+        fresh = [shape for shape in distinct if shape not in self._shapes]
         if fresh:
             self._study(fresh)
-        if not self._hot.keys().isdisjoint(kinds):
-            for index in [i for i, shape in enumerate(shapes) if shape in self._hot]:
-                if wanted := self._hot.get(shapes[index]):
-                    self._line(numbers[index], lines[index], shapes[index], wanted)
-        if not self._cool.keys().isdisjoint(kinds):
-            for shape in itertools.islice((kind for kind in kinds if kind in self._cool), _WEAK):
-                index = shapes.index(shape)
-                self._line(numbers[index], lines[index], shape, self._cool[shape])
+        known = self._shapes
+        hot = {shape: kind for shape in distinct if (kind := known[shape])}
+        if hot:
+            for i in [i for i, shape in enumerate(shapes) if shape in hot]:
+                if hot[shapes[i]].each:
+                    self._each(numbers[i], lines[i], hot[shapes[i]])
+            for shape in _a_few(hot):
+                i = shapes.index(shape)
+                self._search(numbers[i], lines[i], hot[shape].few)
 
     def _study(self, fresh: list[bytes]) -> None:
-        """Find out which new kinds of lines an expression may match."""
-        found = self._candidates(fresh, _WEAK)
-        if len(self._seen) + len(fresh) > _KNOWN:
-            self._seen.clear()
-        if len(self._hot) + len(self._cool) > _KNOWN:
-            for known in (self._hot, self._cool, self._tried, self._seen):
-                known.clear()
-        for shape, wanted in found.items():
-            self._sort(shape, tuple(wanted))
-        self._seen.update(shape for shape in fresh if len(shape) < _SHAPE)
+        """Find out which new shapes of lines an expression may match."""
+        if self._size > _KNOWN:
+            self._shapes.clear()
+            self._kinds.clear()
+            self._size = 0
+        joined = b"\n".join(fresh)
+        self._size += len(joined)
+        names = fragments.HEX.sub(b"", joined).split(b"\n")
+        new = [name for name in dict.fromkeys(names) if name not in self._kinds]
+        self._kinds.update(dict.fromkeys(new))
+        for name, wanted in self._candidates(new, _WEAK).items():
+            few = tuple(one for one in wanted if one in self._weak)
+            self._kinds[name] = _Kind(tuple(one for one in wanted if one not in self._weak), few)
+        self._size += sum(map(len, new))
+        self._shapes.update(zip(fresh, map(self._kinds.__getitem__, names), strict=True))
 
-    def _candidates(self, shapes: list[bytes], weak: int) -> dict[bytes, dict[str, None]]:
-        """The expressions each kind of line may match; at most `weak` kinds for a word that only weak ones need."""
-        joined = b"\n".join(shapes)
+    def _candidates(self, names: list[bytes], weak: int) -> dict[bytes, dict[str, None]]:
+        """The expressions each kind of line may match; at most `weak` kinds for a text that only weak ones need."""
+        joined = b"\n".join(names)
         words = set(joined.translate(fragments.WORDS).split())
         self._learn(words - self._seen_words)
         present = {wanted for word in words & self._hot_words.keys() for wanted in self._hot_words[word]}
+        by_text: dict[bytes, list[tuple[Need, str]]] = {}
+        for anchor in sorted(present & self._index.by_anchor.keys()):
+            for one in self._index.by_anchor[anchor]:
+                if present.issuperset(one[0].words):
+                    by_text.setdefault(one[0].texts[0], []).append(one)
         found: dict[bytes, dict[str, None]] = {}
-        for anchor in sorted(present & self._by_anchor.keys()):
-            ways = [one for one in self._by_anchor[anchor] if present.issuperset(one[0].words)]
-            strong = not all(expression in self._weak for _, expression in ways)
-            lines = _lines_with(joined, anchor) if ways else ()
-            for shape in lines if strong else itertools.islice(lines, weak):
-                for way, expression in ways:
-                    if all(text in shape for text in way.texts):
-                        found.setdefault(shape, {})[expression] = None
+        for text, ways in by_text.items():
+            if text not in joined:
+                continue
+            here = [one for one in ways if all(other in joined for other in one[0].texts[1:])]
+            strong = not all(expression in self._weak for _, expression in here)
+            lines = _lines_with(joined, text) if here else ()
+            for name in lines if strong else itertools.islice(lines, weak):
+                for way, expression in here:
+                    if len(way.texts) == 1 or all(other in name for other in way.texts[1:]):
+                        found.setdefault(name, {})[expression] = None
         return found
 
     def _learn(self, words: set[bytes]) -> None:
         """Sort new words into those that hold a wanted one and others."""
-        if len(self._seen_words) > 4 * _KNOWN:
+        if len(self._seen_words) > _WORDS:
             self._seen_words.clear()
         self._seen_words |= words
         text = b"\n".join(words)
         for match in self._index.words.finditer(text):
             word = text[text.rfind(b"\n", 0, match.start()) + 1 : _end(text, match.end())]
             if word not in self._hot_words:
-                self._hot_words[word] = self._inside(word)
-
-    def _inside(self, word: bytes) -> tuple[bytes, ...]:
-        """The wanted words in a word."""
-        if len(word) > _WORD:
-            return tuple(wanted for wanted in self._index.wanted if wanted in word)
-        size = len(word)
-        parts = {
-            word[i:j] for i in range(size - 1) for j in range(i + 2, min(size, i + self._index.longest) + 1)
-        }
-        return tuple(parts & self._index.wanted)
-
-    def _sort(self, shape: bytes, expressions: tuple[str, ...]) -> None:
-        """Remember which expressions lines of this kind may match: those that need each line, and the weak ones."""
-        strong = tuple(one for one in expressions if one not in self._weak)
-        weak = tuple(one for one in expressions if one in self._weak)
-        if strong:
-            self._hot[shape] = strong
-        else:
-            self._hot.pop(shape, None)
-        if weak:
-            self._cool[shape] = weak
+                self._hot_words[word] = self._index.inside(word)
 
     def finish(self) -> None:
         """Look at the last lines for all expressions, whatever came before."""
-        found = self._candidates([raw.translate(fragments.FOLD) for _, raw in self.tail], _TAIL)
+        names = {raw: fragments.HEX.sub(b"", fragments.fold(raw)) for _, raw in self.tail}
+        found = self._candidates(list(dict.fromkeys(names.values())), _TAIL)
         for number, raw in sorted(self.tail):
-            shape = raw.translate(fragments.FOLD)
-            wanted = [one for one in found.get(shape, ()) if not self._has(one, number)]
+            wanted = [one for one in found.get(names[raw], ()) if not self._has(one, number)]
             if wanted:
-                self._line(number, raw, shape, tuple(wanted))
+                self._search(number, raw, wanted)
 
     def _has(self, expression: str, number: int) -> bool:
         return any(hit.number == number for hit in self.hits.get(expression, ()))
 
-    def _line(self, number: int, raw: bytes, shape: bytes, expressions: tuple[str, ...]) -> None:
-        parts = raw.strip(b"\r").split(b"\r") if b"\r" in raw else (raw,)
-        for part in parts[-_PARTS:]:
-            self._search(number, part, expressions)
-        tried = self._tried[shape] = self._tried.get(shape, 0) + len(parts)
-        tired = [one for one in expressions if one in self.hits and self.hits[one].count > self._limit(one)]
-        if tired and not self._weak.issuperset(tired):
-            self._weak |= set(tired)
-        if tried > _TRIED or not self._weak.isdisjoint(expressions):
-            self._cool[shape] = tuple(dict.fromkeys((*self._cool.get(shape, ()), *expressions)))
-            rest = tuple(one for one in expressions if one not in self._weak) if tried <= _TRIED else ()
-            if rest:
-                self._hot[shape] = rest
-            else:
-                self._hot.pop(shape, None)
+    def _each(self, number: int, raw: bytes, kind: _Kind) -> None:
+        """Try the expressions of a kind, and know when they have been tried often enough."""
+        kind.tried += self._search(number, raw, kind.each)
+        self._weak.update(
+            one for one in kind.each if one in self.hits and self.hits[one].count > self._limit(one)
+        )
+        if kind.tried > _TRIED or not self._weak.isdisjoint(kind.each):
+            rest = tuple(one for one in kind.each if kind.tried <= _TRIED and one not in self._weak)
+            kind.few = (*kind.few, *(one for one in kind.each if one not in rest))
+            kind.each = rest
 
     def _limit(self, expression: str) -> int:
         return _ENOUGH if expression in self._index.context else _MANY
 
-    def _search(self, number: int, raw: bytes, expressions: tuple[str, ...]) -> None:
-        line = clean(raw)
-        for expression in expressions:
-            pattern = self._compiled.get(expression)
-            if pattern is None:
-                pattern = self._compiled[expression] = re.compile(expression)
-            if match := pattern.search(line.text):
-                captures = {name: value for name, value in match.groupdict().items() if value}
-                hit = Hit(number, line.source, line.text, captures)
-                self.hits.setdefault(expression, Hits()).add(hit)
+    def _search(self, number: int, raw: bytes, expressions: Iterable[str]) -> int:
+        """Search a line, or the last parts of one that carriage returns divide; says how many."""
+        parts = raw.strip(b"\r").split(b"\r")[-_PARTS:] if b"\r" in raw else (raw,)
+        for part in parts:
+            line = clean(part)
+            for expression in expressions:
+                if match := self._index.pattern(expression).search(line.text):
+                    captures = {name: value for name, value in match.groupdict().items() if value}
+                    hit = Hit(number, line.source, line.text, captures)
+                    self.hits.setdefault(expression, Hits()).add(hit)
+        return len(parts)
+
+
+def _a_few(hot: Mapping[bytes, _Kind]) -> list[bytes]:
+    """Shapes to try the expressions on that are not tried on every line; a frequent kind does not take all places."""
+    taken: dict[_Kind, int] = {}
+    chosen = []
+    for shape, kind in hot.items():
+        if kind.few and taken.get(kind, 0) < _WEAK_OF_ONE:
+            taken[kind] = taken.get(kind, 0) + 1
+            chosen.append(shape)
+            if len(chosen) == _WEAK:
+                break
+    return chosen
 
 
 def _in_pieces(numbers: Sequence[int], lines: list[bytes]) -> tuple[list[int], list[bytes]]:
