@@ -8,7 +8,6 @@ on how many expressions there are. Only lines of a kind that has all texts an ex
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,8 +38,6 @@ _MANY = 500
 _KEPT = 60
 """So many places of one expression are kept: the first half, and the last ones."""
 _TAIL = 40
-_WORD = 80
-"""Longer words are compared with each wanted word; of others, all parts are looked up."""
 _WEAK = 12
 """So many lines of a block are looked at for weak expressions."""
 _WEAK_OF_ONE = 4
@@ -107,9 +104,12 @@ class Index:
         self.wanted = frozenset(
             {word for ways in self.by_anchor.values() for way, _ in ways for word in (*way.words, way.anchor)}
         )
-        self.longest = max(map(len, self.wanted), default=0)
-        self.words = _any_of(self.wanted)
+        self._parts = _by_beginning(self.wanted)
+        self._any = _any_of(self.wanted)
         self._compiled: dict[str, re.Pattern[str]] = {}
+        self._words: dict[bytes, tuple[bytes, ...]] = {}
+        self._kinds: dict[bytes, tuple[str, ...]] = {}
+        self._size = 0
 
     def pattern(self, expression: str) -> re.Pattern[str]:
         """An expression, compiled when it is first needed: most never are."""
@@ -118,13 +118,56 @@ class Index:
             found = self._compiled[expression] = re.compile(expression)
         return found
 
-    def inside(self, word: bytes) -> tuple[bytes, ...]:
-        """The wanted words in a word."""
-        if len(word) > _WORD:
-            return tuple(wanted for wanted in self.wanted if wanted in word)
-        size = len(word)
-        parts = {word[i:j] for i in range(size - 1) for j in range(i + 2, min(size, i + self.longest) + 1)}
-        return tuple(parts & self.wanted)
+    def candidates(self, names: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
+        """The expressions that each kind of line may match; it is remembered, as logs are like each other."""
+        new = [name for name in names if name not in self._kinds]
+        if self._size > _KNOWN:
+            self._kinds.clear()
+            self._size, new = 0, list(names)
+        if new:
+            self._size += sum(map(len, new))
+            self._kinds.update(dict.fromkeys(new, ()))
+            self._kinds.update({name: tuple(found) for name, found in self._study(new).items()})
+        return {name: self._kinds[name] for name in names}
+
+    def _study(self, names: list[bytes]) -> dict[bytes, dict[str, None]]:
+        joined = b"\n".join(names)
+        present = self._present(set(joined.translate(fragments.WORDS).split()))
+        by_text: dict[bytes, list[tuple[Need, str]]] = {}
+        for anchor in sorted(present & self.by_anchor.keys()):
+            for one in self.by_anchor[anchor]:
+                if present.issuperset(one[0].words):
+                    by_text.setdefault(one[0].texts[0], []).append(one)
+        found: dict[bytes, dict[str, None]] = {}
+        for text, ways in by_text.items():
+            if text not in joined:
+                continue
+            here = [one for one in ways if all(other in joined for other in one[0].texts[1:])]
+            for name in _lines_with(joined, text) if here else ():
+                for way, expression in here:
+                    if len(way.texts) == 1 or all(other in name for other in way.texts[1:]):
+                        found.setdefault(name, {})[expression] = None
+        return found
+
+    def _present(self, words: set[bytes]) -> set[bytes]:
+        """The wanted words in some words."""
+        if len(self._words) > _WORDS:
+            self._words.clear()
+        new = words - self._words.keys()
+        self._words.update(dict.fromkeys(new, ()))
+        text = b"\n".join(new)
+        for match in self._any.finditer(text):
+            word = text[text.rfind(b"\n", 0, match.start()) + 1 : _end(text, match.end())]
+            self._words[word] = self._words[word] or self._inside(word)
+        return {part for word in words for part in self._words[word]}
+
+    def _inside(self, word: bytes) -> tuple[bytes, ...]:
+        return tuple(
+            part
+            for i in range(len(word) - 1)
+            for part in self._parts.get(word[i : i + 2], ())
+            if word.startswith(part, i)
+        )
 
 
 def scan(chunks: Iterable[bytes], index: Index) -> Scan:
@@ -175,8 +218,6 @@ class _Search:
         self.tail: deque[tuple[int, bytes]] = deque(maxlen=_TAIL)
         self._index = index
         self._weak = set(index.weak)
-        self._seen_words: set[bytes] = set()
-        self._hot_words: dict[bytes, tuple[bytes, ...]] = {}
         self._shapes: dict[bytes, _Kind | None] = {}
         self._kinds: dict[bytes, _Kind | None] = {}
         self._size = 0
@@ -225,54 +266,19 @@ class _Search:
         self._size += len(joined)
         names = fragments.HEX.sub(b"", joined).split(b"\n")
         new = [name for name in dict.fromkeys(names) if name not in self._kinds]
-        self._kinds.update(dict.fromkeys(new))
-        for name, wanted in self._candidates(new, _WEAK).items():
-            few = tuple(one for one in wanted if one in self._weak)
-            self._kinds[name] = _Kind(tuple(one for one in wanted if one not in self._weak), few)
         self._size += sum(map(len, new))
+        for name, wanted in self._index.candidates(new).items():
+            few = tuple(one for one in wanted if one in self._weak)
+            each = tuple(one for one in wanted if one not in self._weak)
+            self._kinds[name] = _Kind(each, few) if wanted else None
         self._shapes.update(zip(fresh, map(self._kinds.__getitem__, names), strict=True))
-
-    def _candidates(self, names: list[bytes], weak: int) -> dict[bytes, dict[str, None]]:
-        """The expressions each kind of line may match; at most `weak` kinds for a text that only weak ones need."""
-        joined = b"\n".join(names)
-        words = set(joined.translate(fragments.WORDS).split())
-        self._learn(words - self._seen_words)
-        present = {wanted for word in words & self._hot_words.keys() for wanted in self._hot_words[word]}
-        by_text: dict[bytes, list[tuple[Need, str]]] = {}
-        for anchor in sorted(present & self._index.by_anchor.keys()):
-            for one in self._index.by_anchor[anchor]:
-                if present.issuperset(one[0].words):
-                    by_text.setdefault(one[0].texts[0], []).append(one)
-        found: dict[bytes, dict[str, None]] = {}
-        for text, ways in by_text.items():
-            if text not in joined:
-                continue
-            here = [one for one in ways if all(other in joined for other in one[0].texts[1:])]
-            strong = not all(expression in self._weak for _, expression in here)
-            lines = _lines_with(joined, text) if here else ()
-            for name in lines if strong else itertools.islice(lines, weak):
-                for way, expression in here:
-                    if len(way.texts) == 1 or all(other in name for other in way.texts[1:]):
-                        found.setdefault(name, {})[expression] = None
-        return found
-
-    def _learn(self, words: set[bytes]) -> None:
-        """Sort new words into those that hold a wanted one and others."""
-        if len(self._seen_words) > _WORDS:
-            self._seen_words.clear()
-        self._seen_words |= words
-        text = b"\n".join(words)
-        for match in self._index.words.finditer(text):
-            word = text[text.rfind(b"\n", 0, match.start()) + 1 : _end(text, match.end())]
-            if word not in self._hot_words:
-                self._hot_words[word] = self._index.inside(word)
 
     def finish(self) -> None:
         """Look at the last lines for all expressions, whatever came before."""
         names = {raw: fragments.HEX.sub(b"", fragments.fold(raw)) for _, raw in self.tail}
-        found = self._candidates(list(dict.fromkeys(names.values())), _TAIL)
+        found = self._index.candidates(list(dict.fromkeys(names.values())))
         for number, raw in sorted(self.tail):
-            wanted = [one for one in found.get(names[raw], ()) if not self._has(one, number)]
+            wanted = [one for one in found[names[raw]] if not self._has(one, number)]
             if wanted:
                 self._search(number, raw, wanted)
 
@@ -340,6 +346,14 @@ def _lines_with(text: bytes, word: bytes) -> Iterator[bytes]:
         end = _end(text, position)
         yield text[text.rfind(b"\n", 0, position) + 1 : end]
         position = text.find(word, end)
+
+
+def _by_beginning(words: Iterable[bytes]) -> dict[bytes, tuple[bytes, ...]]:
+    """Words by their first two letters."""
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    for word in sorted(words):
+        found[word[:2]] = (*found.get(word[:2], ()), word)
+    return found
 
 
 def _any_of(words: Iterable[bytes]) -> re.Pattern[bytes]:
