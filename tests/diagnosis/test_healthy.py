@@ -18,10 +18,7 @@ RECOVERED = {
     "curl-retries",
     "git-tag-fallback",
     "kubectl-version",
-    "make-ignored-errors",
     "pip-fallback-index",
-    "pytest-rerun",
-    "python-handled-traceback",
     "python-retry-connection",
     "shell-or-true",
     "shell-port-probe",
@@ -31,13 +28,6 @@ RECOVERED = {
 """A command failed and the script went on by another way. The text alone reads as that of the failure; only the exit
 status or the phases tell.
 """
-
-WRONG = {
-    "go-fine": "what a passing Go test logs is taken for a failure",
-    "torch-fine": "a count of zero is taken for the event that it counts",
-}
-"""Causes given where there is none, each to be taken out of here once it is not given any more."""
-
 
 def _name(path: Path) -> str:
     return path.name.split(".")[0]
@@ -65,13 +55,7 @@ def test_nor_has_a_build_whose_phases_all_succeeded(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(one, marks=pytest.mark.xfail(strict=True, reason=WRONG[_name(one)]))
-        if _name(one) in WRONG
-        else one
-        for one in LOGS
-        if _name(one) not in RECOVERED
-    ],
+    [one for one in LOGS if _name(one) not in RECOVERED],
     ids=_name,
 )
 def test_nor_has_its_text_when_nothing_else_is_known(path: Path) -> None:

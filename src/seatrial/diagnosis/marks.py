@@ -61,7 +61,13 @@ TELLING = (
 )  # fmt: skip
 """How much a line tells, and the expressions of such lines."""
 
-ALL = (ENTERING, ENDED, *EXITS, *FAILED, *SUCCEEDED)
+HANDLED = r"(?i)^falling back to |\(ignored\)$|\btrying again\b|\bcontinuing (?:without|anyway)\b"
+"""The program says that it goes on by another way after what it printed just before."""
+TEST_STARTS = r"^=== RUN\s"
+TEST_PASSED = r"^\s*--- PASS: "
+TEST_FAILED = r"^\s*--- FAIL: "
+
+ALL = (ENTERING, ENDED, *EXITS, *FAILED, *SUCCEEDED, HANDLED, TEST_STARTS, TEST_PASSED, TEST_FAILED)
 
 
 class Course(NamedTuple):
@@ -89,6 +95,8 @@ class Course(NamedTuple):
 
 
 _FINE = ("SUCCEEDED", "")
+_SOON = 3
+"""So many lines after a failure a program says that it goes on."""
 _END = 12
 """A log says how it ended in this many last lines."""
 
@@ -115,11 +123,29 @@ def _outcome(
     if exit_code is not None:
         return "failed" if exit_code else "succeeded"
     if states:
-        return "succeeded" if all(state in _FINE for state in states.values()) else "failed"
+        if not all(state in _FINE for state in states.values()):
+            return "failed"
+        # A failure after the last phase that is told of belongs to a phase whose end is not in the log.
+        last = max(hit.number for hit in hits.get(ENDED, ()))
+        return "failed" if any(number > last for number in failing) else "succeeded"
     fine = [number for number in _numbers(hits, SUCCEEDED) if number > total - _END]
     if fine and not any(number > fine[-1] - _END for number in failing):
         return "succeeded"
     return "failed" if failing else "unknown"
+
+
+def overcome(hits: dict[str, Hits], number: int) -> bool:
+    """Whether what a line says was got over: the program says so, or it is the output of a test that passed."""
+    if any(number < hit.number <= number + _SOON for hit in hits.get(HANDLED, ())):
+        return True
+    starts = [hit.number for hit in hits.get(TEST_STARTS, ()) if hit.number < number]
+    if not starts:
+        return False
+    passed, failed = (
+        min((hit.number for hit in hits.get(mark, ()) if hit.number > starts[-1]), default=0)
+        for mark in (TEST_PASSED, TEST_FAILED)
+    )
+    return number < passed and not (failed and failed < passed)
 
 
 def _numbers(hits: dict[str, Hits], patterns: tuple[str, ...]) -> list[int]:

@@ -28,6 +28,7 @@ class Needs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What must hold besides the pattern. Empty: nothing is asked.
 
     `earlier`, `later` and `absent` are regular expressions for one line anywhere before, after, and nowhere in the log.
+    `outcome`: how the log must have gone. Without it, a log that went well has no cause.
     """
 
     earlier: str = ""
@@ -35,6 +36,7 @@ class Needs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     absent: str = ""
     phase: tuple[str, ...] = ()
     exit_code: tuple[int, ...] = ()
+    outcome: tuple[Outcome, ...] = ()
 
 
 class Repair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from seatrial.diagnosis import marks
 from seatrial.diagnosis.model import CONFIDENCES, RANKS, Sequence
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def found(signatures: Iterable[Signature], hits: dict[str, Hits], course: Course
             continue
         places = sorted(_places(one, hits), key=lambda hit: hit.number)
         places = [hit for hit in places if _holds(one, hit, hits, course)]
+        places = [hit for hit in places if not marks.overcome(hits, hit.number)]
         if not places:
             continue
         first = _fullest(places)
@@ -92,15 +94,17 @@ def _holds(one: Signature, hit: Hit, hits: dict[str, Hits], course: Course) -> b
         return False
     if needs.later and not any(h.number > hit.number for h in hits.get(needs.later, ())):
         return False
+    if needs.outcome and course.outcome not in needs.outcome:
+        return False
     if needs.phase and course.phase(hit.number) not in needs.phase:
         return False
     return not needs.exit_code or not course.codes.isdisjoint(needs.exit_code)
 
 
 def rank(candidates: list[Found], course: Course) -> Ranked:
-    """Order the candidates; none is a cause of a log that went well."""
+    """Order the candidates; of a log that went well, only those that say so have a say."""
     if course.outcome == "succeeded":
-        return Ranked((), ())
+        candidates = [one for one in candidates if "succeeded" in one.signature.needs.outcome]
     first = {one.signature.id: one.hit for one in candidates}
     placed = sorted(candidates, key=lambda one: _key(one, first, course))
     if not placed:
