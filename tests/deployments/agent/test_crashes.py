@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seatrial.deployments.agent.order import EVENTS
 from support.places import Place
 from support.scenarios import GROUP, pack
 from support.waiting import until
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 
 FILES = "files:\n  - source: app\n    destination: <DEST>\n"
 APP = {"app/a.txt": "1", "app/d/b.txt": "1"}
-HOOKS = tuple(event for event in EVENTS if event not in ("DownloadBundle", "Install"))
+# One of the revision before, those on either side of the new files, one with traffic, and the last.
+HOOKS = ("ApplicationStop", "BeforeInstall", "AfterInstall", "BeforeAllowTraffic", "ValidateService")
 
 
 @pytest.fixture
@@ -157,20 +157,19 @@ def test_ctrl_c_stops_the_script_and_what_it_has_started(host: Host, place: Plac
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a small disk takes root")
-@pytest.mark.parametrize("full", ["root", "dest"])
-def test_a_full_disk_fails_the_deployment_and_the_next_one_works(full: str, host: Host, place: Place) -> None:
-    disk = host.root if full == "root" else host.dest
-    disk.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
-    try:
-        large = {"app/a.txt": "x" * 1_500_000, "app/d/b.txt": "1"}
-        said = finish(start(place, host, host.bundle("one", FILES, large), "--events", "ValidateService"))
-        assert said["result"] == "error"
-        assert "No space left on device" in f"{said['message']} {said['why']}"
-        assert "free space" in str(said["fix"])
-        works(host, place, "two")
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+def test_a_full_disk_fails_the_deployment_and_the_next_one_works(host: Host, place: Place) -> None:
+    large = host.bundle("one", FILES, {"app/a.txt": "x" * 1_500_000, "app/d/b.txt": "1"})
+    for disk in (host.root, host.dest):
+        disk.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
+        try:
+            said = finish(start(place, host, large, "--events", "ValidateService"))
+            assert said["result"] == "error"
+            assert "No space left on device" in f"{said['message']} {said['why']}"
+            assert "free space" in str(said["fix"])
+            works(host, place, f"after-{disk.name}")
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -182,11 +181,12 @@ def test_a_bundle_that_may_not_be_read(host: Host, place: Place) -> None:
     works(host, place, "two")
 
 
-@pytest.mark.parametrize("kind", ["zip", "tgz"])
-def test_a_bundle_that_is_damaged(kind: str, host: Host, place: Place) -> None:
-    packed = pack(host.bundle("one", FILES, APP), kind)
-    packed.write_bytes(packed.read_bytes()[:-60])
-    said = finish(start(place, host, packed, "--type", kind))
-    assert "The bundle is refused: it is damaged" in str(said["message"])
-    assert said["error_code"] == 5
+def test_a_bundle_that_is_damaged(host: Host, place: Place) -> None:
+    bundle = host.bundle("one", FILES, APP)
+    for kind in ("zip", "tgz"):
+        packed = pack(bundle, kind)
+        packed.write_bytes(packed.read_bytes()[:-60])
+        said = finish(start(place, host, packed, "--type", kind))
+        assert "The bundle is refused: it is damaged" in str(said["message"]), kind
+        assert said["error_code"] == 5
     works(host, place, "two")

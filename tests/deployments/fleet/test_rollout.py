@@ -167,7 +167,7 @@ def fleets(draw: st.DrawFn) -> tuple[list[Host], Configuration, set[str], dict[s
     return hosts, configuration, failing, lasting
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(fleets())
 def test_for_every_fleet(fleet: tuple[list[Host], Configuration, set[str], dict[str, float]]) -> None:
     hosts, configuration, failing, lasting = fleet
