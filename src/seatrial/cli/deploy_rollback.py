@@ -5,28 +5,12 @@ from __future__ import annotations
 import click
 
 from seatrial.cli.common import directory_option, json_option, note
+from seatrial.cli.deploy_run import carry_out, how_options
 
 
 @click.command(epilog="Example: seatrial deploy rollback web/production")
 @click.argument("group_name", metavar="APPLICATION/GROUP")
-@click.option(
-    "--config", "configuration", default="", metavar="NAME|HOST_COUNT=N|FLEET_PERCENT=N|FILE",
-    help="Another deployment configuration than the group's.",
-)  # fmt: skip
-@click.option(
-    "--file-exists-behavior",
-    "overwriting",
-    type=click.Choice(["DISALLOW", "OVERWRITE", "RETAIN"]),
-    default="DISALLOW",
-    show_default=True,
-    help="Files that are there and are not of the last deployment.",
-)
-@click.option(
-    "--allow",
-    multiple=True,
-    type=click.Choice(["symlinks", "traversal", "setuid", "duplicates"]),
-    help="Let through what a bundle is refused for. May be repeated.",
-)
+@how_options
 @json_option
 @directory_option
 def rollback(
@@ -34,7 +18,6 @@ def rollback(
 ) -> None:
     """Deploy to a group what was good before its latest deployment; this is a deployment of its own."""
     from seatrial import paths
-    from seatrial.cli.deploy_run import carry_out
     from seatrial.deployments import configurations, groups, starting
     from seatrial.deployments.starting import Wanted
     from seatrial.engine.journal import Journal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,12 +11,36 @@ from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.failure import explained, show_explained
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seatrial.deployments.groups import Group
     from seatrial.deployments.revisions import Revision
     from seatrial.deployments.starting import Wanted
     from seatrial.engine.journal import Journal
 
+F = TypeVar("F", bound="Callable[..., Any]")
 _SIGNS = {"Succeeded": "✓", "Failed": "✗", "Skipped": "-"}
+
+
+def how_options(function: F) -> F:
+    """How the revision is deployed: `configuration`, `overwriting` and `allow`."""
+    for option in (
+        click.option(
+            "--allow", multiple=True, type=click.Choice(["symlinks", "traversal", "setuid", "duplicates"]),
+            help="Let through what a bundle is refused for. May be repeated.",
+        ),
+        click.option(
+            "--file-exists-behavior", "overwriting", type=click.Choice(["DISALLOW", "OVERWRITE", "RETAIN"]),
+            default="DISALLOW", show_default=True,
+            help="Files that are there and are not of the last deployment.",
+        ),
+        click.option(
+            "--config", "configuration", default="", metavar="NAME|HOST_COUNT=N|FLEET_PERCENT=N|FILE",
+            help="Another deployment configuration than the group's.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
 
 
 @click.command(epilog="Example: seatrial deploy run ./app --group web/production --config HalfAtATime")
@@ -33,29 +57,12 @@ _SIGNS = {"Succeeded": "✓", "Failed": "✗", "Skipped": "-"}
 )
 @click.option("--version", default="", metavar="V", help="Commit, branch or tag of a repository.")
 @click.option(
-    "--config", "configuration", default="", metavar="NAME|HOST_COUNT=N|FLEET_PERCENT=N|FILE",
-    help="Another deployment configuration than the group's.",
-)  # fmt: skip
-@click.option(
     "--rollback-on",
     default="",
     metavar="failure,alarm,stop|none",
     help="When to roll back; default: the group's.",
 )
-@click.option(
-    "--file-exists-behavior",
-    "overwriting",
-    type=click.Choice(["DISALLOW", "OVERWRITE", "RETAIN"]),
-    default="DISALLOW",
-    show_default=True,
-    help="Files that are there and are not of the last deployment.",
-)
-@click.option(
-    "--allow",
-    multiple=True,
-    type=click.Choice(["symlinks", "traversal", "setuid", "duplicates"]),
-    help="Let through what a bundle is refused for. May be repeated.",
-)
+@how_options
 @click.option("--description", default="", metavar="TEXT", help="What this deployment is about.")
 @json_option
 @directory_option
