@@ -30,7 +30,7 @@ class Kept(NamedTuple):
 def keep(home: Path, location: str, kind: str, version: str = "") -> Kept:
     """Put a bundle into the store, where it is known by its content; what is there already stays.
 
-    `location` is a path, `s3://BUCKET/KEY` (with `?versionId=V`) or a repository, whose tree is kept at `version`.
+    `location` is a path, `s3://BUCKET/KEY` (with `?versionId=V&etag=E`) or a repository, whose tree is kept at `version`.
 
     Raises:
         SeatrialError: it is not to be had, cannot be read, or holds what is neither a file, a folder nor a link.
@@ -95,13 +95,12 @@ def _bring(location: str, kind: str, version: str, copy: Path) -> tuple[str, str
         remove_tree(copy / ".git")
         return url, commit
     if location.startswith("s3://"):
-        from seatrial.cloud import s3
+        from seatrial.deployments.agent.bundles import from_s3
 
-        place, _, asked = location.partition("?versionId=")
-        parsed = s3.parse(place)
-        parsed = s3.Place(parsed.bucket, parsed.key, asked or version)
-        s3.download(s3.client(), parsed, copy)
-        return place, parsed.version
+        if version and "versionId=" not in location:
+            location += ("&" if "?" in location else "?") + f"versionId={version}"
+        place, _ = from_s3(location, copy)
+        return f"s3://{place.bucket}/{place.key}", place.version
     if version:
         raise UsageError("a file or folder has no versions", fix="leave --version out, or say --type git")
     source = Path(location).absolute()

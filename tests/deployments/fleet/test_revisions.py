@@ -89,10 +89,14 @@ def test_an_object_of_s3_is_kept_though_it_changes_there(tmp_path: Path) -> None
     with s3_server():
         from seatrial.cloud import s3
 
-        s3.client().put_object(Bucket="sources", Key="app.zip", Body=b"one")
+        etag = s3.client().put_object(Bucket="sources", Key="app.zip", Body=b"one")["ETag"].strip('"')
         found = register(tmp_path, "s3://sources/app.zip", "zip")
         s3.client().put_object(Bucket="sources", Key="app.zip", Body=b"two")
         later = register(tmp_path, "s3://sources/app.zip", "zip")
+        with pytest.raises(SeatrialError, match="Expected deployment artifact bundle etag"):
+            register(tmp_path, f"s3://sources/app.zip?etag={etag}", "zip")
+        with pytest.raises(SeatrialError, match="no object in it"):
+            register(tmp_path, "s3://sources", "zip")
 
     assert found.id != later.id
     assert (tmp_path / "deployments/bundles" / found.digest / "bundle").read_bytes() == b"one"

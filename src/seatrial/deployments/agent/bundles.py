@@ -21,6 +21,7 @@ from seatrial.files import remove_tree
 from seatrial.unpacking import ArchiveError, Rules, untar, unzip
 
 if TYPE_CHECKING:
+    from seatrial.cloud.s3 import Place
     from seatrial.deployments.agent.diagnostics import Failed
     from seatrial.deployments.agent.order import Order
     from seatrial.deployments.agent.records import Places
@@ -85,11 +86,24 @@ def _from_git(order: Order, work: Path) -> dict[str, str]:
 
 
 def _from_s3(order: Order, places: Places) -> dict[str, str]:
+    place, etag = from_s3(order.bundle, places.bundle)
+    found = {"BUNDLE_BUCKET": place.bucket, "BUNDLE_KEY": place.key, "BUNDLE_ETAG": etag}
+    return found | ({"BUNDLE_VERSION": place.version} if place.version else {})
+
+
+def from_s3(where: str, into: Path) -> tuple[Place, str]:
+    """Fetch `s3://BUCKET/KEY`, with `?versionId=V&etag=E` where those are meant; returns the object and its etag.
+
+    Raises:
+        SeatrialError: there is no such object, it has another etag, or it cannot be read.
+    """
     from seatrial.cloud import s3, session
 
-    where, _, query = order.bundle.partition("?")
+    where, _, query = where.partition("?")
     asked = {name: values[0] for name, values in parse_qs(query).items()}
     place = s3.parse(where)
+    if not place.key:
+        raise unknown(f"{where} is a bucket, and no object in it", fix="name it as s3://BUCKET/KEY")
     place = s3.Place(place.bucket, place.key, asked.get("versionId", ""))
     client = s3.client()
     versioned = {"VersionId": place.version} if place.version else {}
@@ -103,9 +117,8 @@ def _from_s3(order: Order, places: Places) -> dict[str, str]:
             f"Expected deployment artifact bundle etag {wanted} but was actually {etag}",
             fix="deploy the object that is there now, or put the one that was meant back",
         )
-    s3.download(client, place, places.bundle, etag=etag)
-    found = {"BUNDLE_BUCKET": place.bucket, "BUNDLE_KEY": place.key, "BUNDLE_ETAG": etag}
-    return found | ({"BUNDLE_VERSION": place.version} if place.version else {})
+    s3.download(client, place, into, etag=etag)
+    return place, etag
 
 
 def _rules(order: Order) -> Rules:
