@@ -46,7 +46,17 @@ def unfit() -> str:
         return "this Python is a distribution's own, which installs packages elsewhere"
     if sys.implementation.name != "cpython":
         return "this Python is not CPython"
+    if "LD_LIBRARY_PATH" in os.environ and _fails_alone():
+        return "this Python starts only with LD_LIBRARY_PATH, which no image has"
     return ""
+
+
+def _fails_alone() -> bool:
+    env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    return (
+        subprocess.run([sys.executable, "-S", "-c", ""], env=env, capture_output=True, check=False).returncode
+        != 0
+    )
 
 
 def base(layout: Path, *, further: Sequence[bytes] = ()) -> Path:
