@@ -120,6 +120,17 @@ def test_a_cause_is_found_wherever_it_is_in_a_big_log_of_one_kind(own: Path) -> 
     assert (cause.evidence.line, cause.cause) == (100_001, "Tank last is empty.")
 
 
+@pytest.mark.parametrize("number", ["7", "1234567", "c0ffee12ab", "0f0f-beef"])
+def test_numbers_are_part_of_what_a_cause_is_told_by(tmp_path: Path, number: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(OWN.replace("tank (?P<name>\\w+) ran dry", f"tank {number} of (?P<name>\\w+) ran dry"))
+    other = "".join(f"tank {i:x} of 9 ran dry {i * 7919:x}\n" for i in range(40, 99))
+
+    found = explain(f"{other}tank {number} of c0de ran dry\n{other}", signatures=loading.read(file))
+
+    assert [(one.evidence.line, one.captures) for one in found.causes] == [(60, {"name": "c0de"})]
+
+
 def test_a_line_without_an_end_is_read_in_pieces(own: Path) -> None:
     def chunks() -> Iterator[bytes]:
         yield from itertools.repeat(b"lorem ipsum dolor " * 4000, 60)

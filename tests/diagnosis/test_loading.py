@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,9 @@ from seatrial.diagnosis import loading
 from seatrial.diagnosis.explain import explain
 from seatrial.errors import UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from seatrial.diagnosis.model import Signature
-
 SIGNATURES = loading.builtin()
+SERVICES = sorted({one.service for one in SIGNATURES})
+ROOT = Path(__file__).parents[2]
 GOOD = """\
 - id: disk-of-ours-full
   service: system
@@ -27,14 +25,30 @@ GOOD = """\
 """
 
 
-@pytest.mark.parametrize("one", SIGNATURES, ids=lambda one: one.id)
-def test_a_signature_explains_its_examples_and_nothing_near(one: Signature) -> None:
-    assert one.examples
-    assert one.counter_examples
-    for text in one.examples:
-        assert [cause.id for cause in explain(text).causes[:1]] == [one.id], text
-    for text in one.counter_examples:
-        assert not explain(text, signatures=(one,)).causes, text
+@pytest.mark.parametrize("service", SERVICES)
+def test_signatures_explain_their_examples_and_nothing_near(service: str) -> None:
+    wrong = []
+    for one in (one for one in SIGNATURES if one.service == service):
+        if not (one.examples and one.counter_examples):
+            wrong.append(f"{one.origin}: {one.id} has no example or no counter-example")
+        for text in one.examples:
+            found = [cause.id for cause in explain(text).causes]
+            if found[:1] != [one.id]:
+                wrong.append(f"{one.origin}: {one.id} is explained by {found}: {text}")
+        wrong += [
+            f"{one.origin}: {one.id} explains its counter-example: {text}"
+            for text in one.counter_examples
+            if explain(text, signatures=(one,)).causes
+        ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_reference_page_has_every_cause() -> None:
+    page = (ROOT / "docs" / "reference" / "signatures.md").read_text(encoding="utf-8")
+    current = runpy.run_path(str(ROOT / "scripts" / "signature_table.py"))["page"](page)
+
+    assert page == current, "run `python scripts/signature_table.py`"
 
 
 def test_what_follows_from_something_names_what_exists() -> None:

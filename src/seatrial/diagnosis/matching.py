@@ -35,6 +35,8 @@ _TRIED = 150
 _ENOUGH = 20
 _MANY = 500
 """After so many places, an expression is as weak as those that are only worth reading."""
+_VAIN = 1 << 20
+"""After so many letters that it was tried on and never matched, an expression is so, too: some are slow."""
 _KEPT = 60
 """So many places of one expression are kept: the first half, and the last ones."""
 _TAIL = 40
@@ -218,6 +220,7 @@ class _Search:
         self.tail: deque[tuple[int, bytes]] = deque(maxlen=_TAIL)
         self._index = index
         self._weak = set(index.weak)
+        self._vain: dict[str, int] = {}
         self._shapes: dict[bytes, _Kind | None] = {}
         self._kinds: dict[bytes, _Kind | None] = {}
         self._size = 0
@@ -288,16 +291,16 @@ class _Search:
     def _each(self, number: int, raw: bytes, kind: _Kind) -> None:
         """Try the expressions of a kind, and know when they have been tried often enough."""
         kind.tried += self._search(number, raw, kind.each)
-        self._weak.update(
-            one for one in kind.each if one in self.hits and self.hits[one].count > self._limit(one)
-        )
+        self._weak.update(one for one in kind.each if self._tired(one))
         if kind.tried > _TRIED or not self._weak.isdisjoint(kind.each):
             rest = tuple(one for one in kind.each if kind.tried <= _TRIED and one not in self._weak)
             kind.few = (*kind.few, *(one for one in kind.each if one not in rest))
             kind.each = rest
 
-    def _limit(self, expression: str) -> int:
-        return _ENOUGH if expression in self._index.context else _MANY
+    def _tired(self, expression: str) -> bool:
+        if expression not in self.hits:
+            return self._vain.get(expression, 0) > _VAIN
+        return self.hits[expression].count > (_ENOUGH if expression in self._index.context else _MANY)
 
     def _search(self, number: int, raw: bytes, expressions: Iterable[str]) -> int:
         """Search a line, or the last parts of one that carriage returns divide; says how many."""
@@ -309,6 +312,8 @@ class _Search:
                     captures = {name: value for name, value in match.groupdict().items() if value}
                     hit = Hit(number, line.source, line.text, captures)
                     self.hits.setdefault(expression, Hits()).add(hit)
+                elif expression not in self.hits:
+                    self._vain[expression] = self._vain.get(expression, 0) + len(line.text)
         return len(parts)
 
 
@@ -316,11 +321,13 @@ def _a_few(hot: Mapping[bytes, _Kind]) -> list[bytes]:
     """Shapes to try the expressions on that are not tried on every line; a frequent kind does not take all places."""
     taken: dict[_Kind, int] = {}
     chosen = []
+    size = 0
     for shape, kind in hot.items():
         if kind.few and taken.get(kind, 0) < _WEAK_OF_ONE:
             taken[kind] = taken.get(kind, 0) + 1
             chosen.append(shape)
-            if len(chosen) == _WEAK:
+            size += len(shape)
+            if len(chosen) == _WEAK or size > _LONGEST:
                 break
     return chosen
 
