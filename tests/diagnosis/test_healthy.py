@@ -29,6 +29,7 @@ RECOVERED = {
 status or the phases tell.
 """
 
+
 def _name(path: Path) -> str:
     return path.name.split(".")[0]
 

@@ -22,7 +22,7 @@ EXITS = (
 FAILED = (
     r"^Phase complete: [A-Z_]+ State: (?:FAILED|FAULT|TIMED_OUT|CLIENT_ERROR|STOPPED)",
     r"^Phase context status code: (?!\s)\w+_ERROR",
-    r"Command did not execute successfully",
+    r"Command did not (?:execute|exit) successfully",
     r"^(?:Error: )?Process completed with exit code [1-9]",
     r"^(?:BUILD FAILED|Build FAILED|FAILURE: Build failed)",
     r"^(?:Finished: FAILURE|Job failed|ERROR: Job failed)",
