@@ -46,17 +46,7 @@ def unfit() -> str:
         return "this Python is a distribution's own, which installs packages elsewhere"
     if sys.implementation.name != "cpython":
         return "this Python is not CPython"
-    if "LD_LIBRARY_PATH" in os.environ and _fails_alone():
-        return "this Python starts only with LD_LIBRARY_PATH, which no image has"
     return ""
-
-
-def _fails_alone() -> bool:
-    env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
-    return (
-        subprocess.run([sys.executable, "-S", "-c", ""], env=env, capture_output=True, check=False).returncode
-        != 0
-    )
 
 
 def base(layout: Path, *, further: Sequence[bytes] = ()) -> Path:
@@ -111,7 +101,10 @@ def _layer() -> bytes:
         shell = Path("/bin/sh").resolve()
         archive.add(shell, "bin/sh")
         for library in sorted(_libraries([program, shell, *standard.glob("lib-dynload/*.so")])):
-            archive.add(Path(library).resolve(), library.lstrip("/"))
+            # One from elsewhere is found here only where loaders look by themselves.
+            usual = library.startswith(("/lib", "/usr/lib"))
+            place = library.lstrip("/") if usual else f"usr/lib/{Path(library).name}"
+            archive.add(Path(library).resolve(), place)
     return raw.getvalue()
 
 
