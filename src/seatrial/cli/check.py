@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING
 import click
 
 from seatrial.cli.common import directory_option, json_option, note
-from seatrial.cli.findings import hint, prefix_of, print_diff, print_report, target_option
+from seatrial.cli.findings import (
+    apply_fixes,
+    check_options,
+    chosen_form,
+    fix_options,
+    format_option,
+    hint,
+    print_diff,
+    print_report,
+    target_option,
+)
 from seatrial.errors import ANSWER_IS_NO, DONE, UsageError
 from seatrial.reports.units import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from seatrial.checking.run import Options, Report
+    from seatrial.checking.run import Report
 
 
 @click.command(epilog="Example: seatrial check . --fix")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-@click.option("--fix", "apply", is_flag=True, help="Apply safe fixes, then report what is left.")
-@click.option("--unsafe", is_flag=True, help="With --fix or --diff: also fixes that can change behaviour.")
-@click.option("--diff", "show_diff", is_flag=True, help="Print what --fix would change, and write nothing.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "sarif", "junit"]),
-    help="How to print findings.  [default: text]",
-)
+@fix_options
+@format_option
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -61,10 +62,10 @@ def check(
     CloudFormation, Terraform, workflows and seatrial.yaml, recognised by what they say. Exits with 1 when there
     are errors; warnings and notes alone are 0.
     """
-    if as_json and form not in (None, "json"):
-        raise click.UsageError(f"--json and --format {form} exclude each other")
-    form = "json" if as_json else form or "text"
-    _refuse(apply=apply, unsafe=unsafe, show_diff=show_diff, form=form, write_baseline=write_baseline)
+    form = chosen_form(form, as_json=as_json)
+    check_options(apply=apply, unsafe=unsafe, show_diff=show_diff, form=form)
+    if write_baseline and (apply or show_diff):
+        raise click.UsageError("--write-baseline cannot be given together with --fix or --diff")
     from seatrial.checking import run
 
     wanted = paths or (Path(),)
@@ -79,21 +80,10 @@ def check(
         print_diff(report, unsafe=unsafe)
     else:
         if apply:
-            report = _fix(wanted, report, options, unsafe=unsafe)
+            report = apply_fixes(wanted, report, options, unsafe=unsafe)
         print_report(report, form)
         hint(report, form)
     return ANSWER_IS_NO if report.summary.error else DONE
-
-
-def _refuse(*, apply: bool, unsafe: bool, show_diff: bool, form: str, write_baseline: bool) -> None:
-    if unsafe and not (apply or show_diff):
-        raise click.UsageError("--unsafe needs --fix or --diff")
-    if apply and show_diff:
-        raise click.UsageError("--fix writes and --diff does not: give one of them")
-    if show_diff and form != "text":
-        raise click.UsageError(f"--diff prints a diff, not {form}")
-    if write_baseline and (apply or show_diff):
-        raise click.UsageError("--write-baseline cannot be given together with --fix or --diff")
 
 
 def _configured_baseline(root: Path) -> Path | None:
@@ -110,15 +100,3 @@ def _write_baseline(file: Path, report: Report) -> int:
     baseline.write(file, report.findings, report.sources)
     note(f"{file}: {counted(len(report.findings), 'finding')} known from now on")
     return DONE
-
-
-def _fix(paths: Sequence[Path], report: Report, options: Options, *, unsafe: bool) -> Report:
-    from seatrial.checking.fixing import Choice, fix
-
-    fixed = fix(paths, report, options, Choice(unsafe=unsafe))
-    for title in dict.fromkeys(fixed.applied):
-        note(f"fixed: {title}")
-    if fixed.changed:
-        prefix = prefix_of(report.root)
-        note(f"changed: {', '.join(prefix + path for path in fixed.changed)}")
-    return fixed.report

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seatrial.cli.common import directory_option, json_option, note
-from seatrial.cli.findings import hint, prefix_of, print_diff, print_report
+from seatrial.cli.common import directory_option, json_option
+from seatrial.cli.findings import (
+    apply_fixes,
+    check_options,
+    chosen_form,
+    fix_options,
+    format_option,
+    hint,
+    print_diff,
+    print_report,
+)
 from seatrial.errors import ANSWER_IS_NO, DONE, UsageError
 
 if TYPE_CHECKING:
     from typing import Literal
 
-    from seatrial.checking.run import Options, Report
 
 _NAMES = ("appspec.yml", "appspec.yaml", "appspec.json")
 
@@ -26,15 +34,8 @@ _NAMES = ("appspec.yml", "appspec.yaml", "appspec.json")
     type=click.Choice(["server", "lambda", "ecs"]),
     help="What the file is for; server is a host with Linux.  [default: by what the file says]",
 )
-@click.option("--fix", "apply", is_flag=True, help="Apply safe fixes, then report what is left.")
-@click.option("--unsafe", is_flag=True, help="With --fix or --diff: also fixes that can change behaviour.")
-@click.option("--diff", "show_diff", is_flag=True, help="Print what --fix would change, and write nothing.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "sarif", "junit"]),
-    help="How to print findings.  [default: text]",
-)
+@fix_options
+@format_option
 @json_option
 @directory_option
 def check(
@@ -53,8 +54,8 @@ def check(
     an error with AWS's own words. Scripts and sources are looked for where the file lies. Exits with 1 when there are
     errors; warnings and notes alone are 0.
     """
-    form = _form(form, as_json=as_json)
-    _refuse(apply=apply, unsafe=unsafe, show_diff=show_diff, form=form)
+    form = chosen_form(form, as_json=as_json)
+    check_options(apply=apply, unsafe=unsafe, show_diff=show_diff, form=form)
     from seatrial.checking import run
     from seatrial.checking.subject import Appspecs
 
@@ -65,25 +66,10 @@ def check(
         print_diff(report, unsafe=unsafe)
     else:
         if apply:
-            report = _fixed(path, report, options, unsafe=unsafe)
+            report = apply_fixes([path], report, options, unsafe=unsafe)
         print_report(report, form)
         hint(report, form)
     return ANSWER_IS_NO if report.summary.error else DONE
-
-
-def _form(form: str | None, *, as_json: bool) -> str:
-    if as_json and form not in (None, "json"):
-        raise click.UsageError(f"--json and --format {form} exclude each other")
-    return "json" if as_json else form or "text"
-
-
-def _refuse(*, apply: bool, unsafe: bool, show_diff: bool, form: str) -> None:
-    if unsafe and not (apply or show_diff):
-        raise click.UsageError("--unsafe needs --fix or --diff")
-    if apply and show_diff:
-        raise click.UsageError("--fix writes and --diff does not: give one of them")
-    if show_diff and form != "text":
-        raise click.UsageError(f"--diff prints a diff, not {form}")
 
 
 def _file(path: Path) -> Path:
@@ -100,15 +86,3 @@ def _file(path: Path) -> Path:
             fix="give the file that CodeDeploy is to read",
         )
     return found
-
-
-def _fixed(path: Path, report: Report, options: Options, *, unsafe: bool) -> Report:
-    from seatrial.checking.fixing import Choice, fix
-
-    fixed = fix([path], report, options, Choice(unsafe=unsafe))
-    for title in dict.fromkeys(fixed.applied):
-        note(f"fixed: {title}")
-    if fixed.changed:
-        prefix = prefix_of(report.root)
-        note(f"changed: {', '.join(prefix + one for one in fixed.changed)}")
-    return fixed.report

@@ -14,9 +14,9 @@ from seatrial.errors import UsageError
 from seatrial.reports.units import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from seatrial.checking.run import Report
+    from seatrial.checking.run import Options, Report
 
 F = TypeVar("F", bound="Callable[..., Any]")
 TARGET_KEYS = ("python", "platform", "gpu", "driver", "glibc", "cuda")
@@ -35,6 +35,57 @@ def read_target(_ctx: click.Context, _param: click.Parameter, given: tuple[str, 
     if not all(piece.isdigit() for piece in python.split(".")) or python.count(".") not in (1, 2):
         raise click.BadParameter(f"python={python} is not a version such as 3.11")
     return target
+
+
+def fix_options(function: F) -> F:
+    """`--fix`, `--unsafe` and `--diff` (parameters `apply`, `unsafe`, `show_diff`)."""
+    for option in (
+        click.option("--diff", "show_diff", is_flag=True, help="Print what --fix would change, and write nothing."),
+        click.option("--unsafe", is_flag=True, help="With --fix or --diff: also fixes that can change behaviour."),
+        click.option("--fix", "apply", is_flag=True, help="Apply safe fixes, then report what is left."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def format_option(function: F) -> F:
+    """`--format` (parameter `form`, None where it is not given)."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json", "sarif", "junit"]),
+        help="How to print findings.  [default: text]",
+    )(function)
+
+
+def chosen_form(form: str | None, *, as_json: bool) -> str:
+    """The format that `--format` and `--json` ask for together."""
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} exclude each other")
+    return "json" if as_json else form or "text"
+
+
+def check_options(*, apply: bool, unsafe: bool, show_diff: bool, form: str) -> None:
+    """Refuse options of fixing that contradict each other."""
+    if unsafe and not (apply or show_diff):
+        raise click.UsageError("--unsafe needs --fix or --diff")
+    if apply and show_diff:
+        raise click.UsageError("--fix writes and --diff does not: give one of them")
+    if show_diff and form != "text":
+        raise click.UsageError(f"--diff prints a diff, not {form}")
+
+
+def apply_fixes(paths: Sequence[Path], report: Report, options: Options, *, unsafe: bool) -> Report:
+    """Write fixes into the files, say which, and return what is left."""
+    from seatrial.checking.fixing import Choice, fix
+
+    fixed = fix(paths, report, options, Choice(unsafe=unsafe))
+    for title in dict.fromkeys(fixed.applied):
+        note(f"fixed: {title}")
+    if fixed.changed:
+        prefix = prefix_of(report.root)
+        note(f"changed: {', '.join(prefix + path for path in fixed.changed)}")
+    return fixed.report
 
 
 def target_option(words: str) -> Callable[[F], F]:

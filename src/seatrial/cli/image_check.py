@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from seatrial.cli.common import directory_option, json_option
-from seatrial.cli.findings import hint, need_files, print_report, target_option
+from seatrial.cli.findings import format_option, hint, need_files, print_report, target_option
 from seatrial.errors import ANSWER_IS_NO, DONE
 
 
@@ -16,12 +16,7 @@ from seatrial.errors import ANSWER_IS_NO, DONE
 @target_option("What the image runs on: {keys}. gpu takes names and AWS instance types.")
 @click.option("--offline", is_flag=True, help="Do not resolve: judge from the files and the facts alone.")
 @click.option("--refresh", is_flag=True, help="Ask the index again instead of using answers of the last day.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "sarif", "junit"]),
-    help="How to print findings.  [default: text]",
-)
+@format_option
 @json_option
 @directory_option
 def check(
