@@ -35,6 +35,13 @@ class Case(msgspec.Struct, frozen=True):
     log: str
 
 
+class _Sets(dict[str, list[Verdict]]):
+    """A test that fails prints its arguments, and what is set aside must not be read there."""
+
+    def __repr__(self) -> str:
+        return f"<{sum(map(len, self.values()))} verdicts>"
+
+
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, list[Verdict]]:
     folder = os.environ.get("SEATRIAL_CASES")
@@ -47,7 +54,7 @@ def verdicts() -> dict[str, list[Verdict]]:
     ]
     expected = labels()
     assert {one.id for one in cases} == set(expected)
-    sets: dict[str, list[Verdict]] = {"train": [], "held": []}
+    sets = _Sets({"train": [], "held": []})
     for one in cases:
         label = expected[one.id]
         sets[label.set].append(explained(one.id, one.service, label, in_a_build(one.id, one.log)))
