@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,17 @@ def test_a_run_that_nobody_resumes_is_torn_down_by_its_warden(place: Engine) -> 
     journal = place.journal()
     data = describe(journal, journal.find("latest"))
     assert (data["status"], data["held"]) == ("stopped", [])
+
+
+def test_a_warden_ends_with_the_state_folder(place: Engine) -> None:
+    process = place.start_plan("long")
+    until((place.traces / "hidden").exists, "hidden is there")
+    warden = identity.read(next((place.home / "runs").glob("*/warden.json")))
+    assert warden is not None
+    kill(process)
+    assert identity.of(warden.pid) == warden
+    shutil.rmtree(place.home)
+    until(lambda: identity.of(warden.pid) is None, "the warden ended")
 
 
 def test_without_a_warden_a_service_still_ends_at_its_deadline(place: Engine) -> None:

@@ -58,16 +58,18 @@ def watch(home: Path, run_id: str) -> None:
             abandoned = _abandoned(journal, run_id, folder / "lock")
         finally:
             journal.close()
+        if not folder.is_dir():  # somebody has removed the state folder
+            return
         if abandoned:
             _cancel(home, run_id)
             return
 
 
 def _abandoned(journal: Journal, run_id: str, lock: Path) -> bool:
-    """Wait until someone takes the run over (False) or its time is up (True)."""
+    """Wait until someone takes the run over or its folder is gone (False), or its time is up (True)."""
     deadline = time.monotonic() + journal.plan(run_id).abandon_after
     while time.monotonic() < deadline:
-        if locks.is_locked(lock):
+        if not lock.parent.is_dir() or locks.is_locked(lock):
             return False
         time.sleep(min(_LOOK, max(0.001, deadline - time.monotonic())))
     return True

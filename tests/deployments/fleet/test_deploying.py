@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 
 from seatrial.deployments.hosts import asking
 from seatrial.deployments.hosts.model import Place
+from seatrial.engine import identity
 from seatrial.errors import MissingToolError
 from support.fleet import GROUP, Fleet, statuses
 from support.waiting import until
@@ -219,3 +221,17 @@ def test_an_alarm_stops_a_deployment_and_rolls_back(fleet: Fleet) -> None:
 
     by_hand = fleet.run("rollback", GROUP, "--json")
     assert by_hand.returncode == 2, "there is no other good revision"
+
+
+@pytest.mark.parametrize("isolation", ["processes", "namespaces"])
+def test_a_host_ends_with_the_state_folder(fleet: Fleet, isolation: str, request: pytest.FixtureRequest) -> None:
+    if isolation == "namespaces":
+        request.getfixturevalue("namespaces")
+    fleet.create(1, isolation=isolation)
+    assert fleet.run("groups", "up", GROUP).returncode == 0
+    place = fleet.place("a")
+    who = identity.read(place.folder / "process.json")
+    assert who is not None
+    assert identity.of(who.pid) == who
+    shutil.rmtree(fleet.home)
+    until(lambda: identity.of(who.pid) is None, "the host ended")

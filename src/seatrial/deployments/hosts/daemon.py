@@ -147,6 +147,8 @@ class _Daemon:
                     else:
                         self._hear(key.fileobj, selector)  # type: ignore[arg-type]
                 self._reap()
+                if not self.place.folder.is_dir():  # nobody could ask any more, nor end it
+                    return
 
     def _hear(self, connection: socket.socket, selector: Any) -> None:
         try:
