@@ -173,8 +173,9 @@ def show(name: str, as_json: bool) -> None:
 
 @groups.command(epilog="Example: seatrial deploy groups delete web/test")
 @click.argument("name", metavar="APPLICATION/GROUP")
+@json_option
 @directory_option
-def delete(name: str) -> None:
+def delete(name: str, as_json: bool) -> None:
     """Forget a group, end its hosts that are in no other, and remove what these have written.
 
     The folders of their agents, and the records of its deployments, stay.
@@ -193,32 +194,41 @@ def delete(name: str) -> None:
         raise SeatrialError(
             f"{active.id} is being deployed to {name}", fix=f"`seatrial deploy stop {active.id}` first"
         )
-    for place in kept.delete(home, group):
+    gone = kept.delete(home, group)
+    for place in gone:
         asking.remove(place)
-    note(f"{name} is gone")
+    if as_json:
+        print_json({"group": name, "hosts": [place.name for place in gone]})
+    else:
+        note(f"{name} is gone")
 
 
 @groups.command(epilog="Example: seatrial deploy groups up web/test")
 @click.argument("name", metavar="APPLICATION/GROUP")
+@json_option
 @directory_option
-def up(name: str) -> None:
+def up(name: str, as_json: bool) -> None:
     """Start the hosts of a group that are not up. A deployment does this, too."""
     from seatrial import paths
     from seatrial.deployments import groups as kept
     from seatrial.deployments.hosts import asking
 
     home = paths.home()
-    for place in kept.members(home, kept.load(home, name)):
+    group = kept.load(home, name)
+    for place in kept.members(home, group):
         asking.start(place)
         public = asking.ping(place)["public"]
         shared = f"; shares {', '.join(public)} with this machine" if public else ""
         note(f"{place.name} is up{shared}")
+    if as_json:
+        print_json(_data(home, group))
 
 
 @groups.command(epilog="Example: seatrial deploy groups down web/test")
 @click.argument("name", metavar="APPLICATION/GROUP")
+@json_option
 @directory_option
-def down(name: str) -> None:
+def down(name: str, as_json: bool) -> None:
     """End the hosts of a group with all that runs there; what they have written stays.
 
     Hosts without namespaces leave their services running.
@@ -228,8 +238,11 @@ def down(name: str) -> None:
     from seatrial.deployments.hosts import asking
 
     home = paths.home()
-    for place in kept.members(home, kept.load(home, name)):
+    group = kept.load(home, name)
+    for place in kept.members(home, group):
         note(f"{place.name} {'is down' if asking.down(place) else 'was down'}")
+    if as_json:
+        print_json(_data(home, group))
 
 
 @groups.command(

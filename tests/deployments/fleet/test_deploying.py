@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -235,3 +235,17 @@ def test_a_host_ends_with_the_state_folder(fleet: Fleet, isolation: str, request
     assert identity.of(who.pid) == who
     shutil.rmtree(fleet.home)
     until(lambda: identity.of(who.pid) is None, "the host ended")
+
+
+def test_hosts_are_started_ended_and_forgotten_by_commands_that_print_data(fleet: Fleet) -> None:
+    fleet.create(2)
+
+    def said(verb: str) -> Any:
+        done = fleet.run("groups", verb, GROUP, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert [host["up"] for host in said("up")["hosts"]] == [True, True]
+    assert [host["up"] for host in said("down")["hosts"]] == [False, False]
+    assert said("delete") == {"group": GROUP, "hosts": ["a", "b"]}
+    assert fleet.run("groups", "show", GROUP).returncode != 0
