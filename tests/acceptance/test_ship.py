@@ -174,8 +174,8 @@ def test_killed_at_every_named_point_in_turn_the_same_command_completes(cold: Sh
     }
     while ahead:
         crash = ",".join(f"{point}:{number}" for point, number in ahead.items())
-        code, _, err = cold.ship(SEATRIAL_CRASH=crash, SEATRIAL_POINTS=str(trace))
-        assert code == -signal.SIGKILL, f"{sorted(ahead)} were not passed: {err}"
+        code, out, err = cold.ship(SEATRIAL_CRASH=crash, SEATRIAL_POINTS=str(trace))
+        assert code == -signal.SIGKILL, f"{sorted(ahead)} were not passed: {err}{out}"
         passed = Counter(trace.read_text().split())
         died = {point for point, number in ahead.items() if passed[point] >= number}
         assert died, "it died somewhere else"

@@ -143,7 +143,7 @@ def _time(text: str, time: str) -> float:
 
 
 def _check(strategy: Strategy) -> None:
-    shifting = sum(step.seconds for step in strategy.steps[:-1])
+    shifting = sum(step.seconds for step in strategy.steps[:-1] if step.share)
     if shifting > LONGEST:
         raise UsageError(
             f"{strategy.name!r} takes {shifting / 60:g} minutes",
