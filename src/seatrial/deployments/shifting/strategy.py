@@ -48,9 +48,10 @@ class Strategy(msgspec.Struct, frozen=True):
 
     def share(self, elapsed: float) -> float:
         """Percent of the traffic that the new version has after `elapsed` seconds when nothing holds it up."""
+        end = 0.0
         for step in self.steps:
-            elapsed -= step.seconds
-            if elapsed < 0:
+            end += step.seconds  # in the order of `seconds`, so that its end is exactly the end
+            if elapsed < end:
                 return step.share
         return self.steps[-1].share
 
