@@ -224,7 +224,9 @@ def test_an_alarm_stops_a_deployment_and_rolls_back(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("isolation", ["processes", "namespaces"])
-def test_a_host_ends_with_the_state_folder(fleet: Fleet, isolation: str, request: pytest.FixtureRequest) -> None:
+def test_a_host_ends_with_the_state_folder(
+    fleet: Fleet, isolation: str, request: pytest.FixtureRequest
+) -> None:
     if isolation == "namespaces":
         request.getfixturevalue("namespaces")
     fleet.create(1, isolation=isolation)
