@@ -285,7 +285,8 @@ def test_memory_is_limited_for_all_processes_together(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     launch = Launch(total_memory=64 << 20, cpus=0.5, network="none")
-    if backend in ("bwrap", "runc") and cgroups.problem(memory=True, cpus=True):
+    without = backend in ("bwrap", "runc") and cgroups.problem(memory=True, cpus=True)
+    if without or (backend == "podman" and os.geteuid() != 0 and cgroups.version() != "2"):
         assert len(runtime.remarks(launch, backend)) == 2
         return
     assert runtime.remarks(launch, backend) == ()

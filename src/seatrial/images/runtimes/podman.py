@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial.images.runtimes import engine
+from seatrial.images.runtimes import cgroups, engine
 from seatrial.processes import missing
 
 if TYPE_CHECKING:
@@ -45,8 +45,16 @@ def ready(root: Root, command: Sequence[str], launch: Launch, *, interactive: bo
 
 
 def remarks(launch: Launch) -> tuple[str, ...]:
-    """What will not hold as asked."""
-    return engine.remarks(TITLE, launch)
+    """What will not hold as asked. Podman's own warning about limits that it ignores is easily missed."""
+    said = engine.remarks(TITLE, launch)
+    if os.geteuid() == 0 or cgroups.version() == "2":
+        return said
+    why = f"{TITLE} sets no limits without root on control groups of version 1"
+    if launch.total_memory:
+        said += (f"memory is not limited: {why}",)
+    if launch.cpus:
+        said += (f"processors are not limited: {why}",)
+    return said
 
 
 def _limits() -> list[str]:
