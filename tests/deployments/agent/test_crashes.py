@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from seatrial.deployments.agent.order import EVENTS
 from support.places import Place
 from support.scenarios import GROUP, pack
 from support.waiting import until
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
 FILES = "files:\n  - source: app\n    destination: <DEST>\n"
 APP = {"app/a.txt": "1", "app/d/b.txt": "1"}
-# One of the revision before, those on either side of the new files, one with traffic, and the last.
-HOOKS = ("ApplicationStop", "BeforeInstall", "AfterInstall", "BeforeAllowTraffic", "ValidateService")
+HOOKS = tuple(event for event in EVENTS if event not in ("DownloadBundle", "Install"))
 
 
 @pytest.fixture
