@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from seatrial.builds.rules.moving import moved_to_top, moved_up
 from seatrial.builds.rules.refused import nearest_phase
 from seatrial.builds.rules.schema import HOMES, PHASES, TOP, Level, levels
 from seatrial.findings import Fix, Rule
+from seatrial.sources.names import is_same, likeness, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 _OTHER_TOOLS = {"eb_codebuild_settings": "the command line of Elastic Beanstalk"}
-_CLOSE, _SAFE = 0.75, 0.88
+_SAFE = 0.88
 _FREE = re.compile(r"(?:x-|\.|comment|description|note|anchors|definitions)", re.IGNORECASE)
 
 
@@ -80,7 +80,7 @@ def _unknown(look: Look, level: Level, name: str, key: Node, value: Node) -> Fin
     where = level.path or "the top level"
     near = nearest(name, level.known)
     if near and near not in children(level.node):
-        safe = _plain(name) == _plain(near) or _alike(name, near) >= _SAFE
+        safe = is_same(name, near) or likeness(name, near) >= _SAFE
         return look.at(
             "unknown-key", "warning", key,
             f"CodeBuild ignores the key {name!r} in {where}; it knows {near!r}", source=SPEC,
@@ -99,24 +99,6 @@ def _unknown(look: Look, level: Level, name: str, key: Node, value: Node) -> Fin
         "unknown-key", "warning", key, f"CodeBuild ignores the key {name!r} in {where}{twice}",
         cause=f"known here: {', '.join(level.known)}", source=SPEC,
     )  # fmt: skip
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """The known key that looks most like `name`; empty where none does."""
-    plain = _plain(name)
-    for one in known:
-        if _plain(one) == plain:
-            return one
-    close = max(known, key=lambda one: _alike(name, one))
-    return close if _alike(name, close) >= _CLOSE else ""
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower()).removesuffix("s")
-
-
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def _home(name: str, level: Level) -> str:

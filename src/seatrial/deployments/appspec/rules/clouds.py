@@ -9,9 +9,9 @@ from seatrial.deployments.appspec.ecs import PROPERTIES as ECS_PROPERTIES
 from seatrial.deployments.appspec.lambdas import PROPERTIES as LAMBDA_PROPERTIES
 from seatrial.deployments.appspec.model import Lambda
 from seatrial.deployments.appspec.refusals import SPEC, STRUCTURE
-from seatrial.deployments.appspec.rules.keys import nearest
 from seatrial.deployments.appspec.walking import entries, is_placeholder, word
 from seatrial.findings import Rule
+from seatrial.sources.names import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

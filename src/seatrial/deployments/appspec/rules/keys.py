@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from typing import TYPE_CHECKING
 
 from seatrial.deployments.appspec.model import RESERVED_EVENTS, SERVER_HOOKS, Server
@@ -11,6 +9,7 @@ from seatrial.deployments.appspec.refusals import SPEC, STRUCTURE
 from seatrial.deployments.appspec.ruby import value_of
 from seatrial.deployments.appspec.rules.look import lines_of, shifted
 from seatrial.findings import Fix, Rule
+from seatrial.sources.names import is_same, likeness, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +60,7 @@ _SCRIPT = ("location", "timeout", "runas", "sudo")
 _PERMISSION = ("object", "pattern", "except", "owner", "group", "mode", "acls", "context", "type")
 _CONTEXT = ("name", "type", "range")
 _SECTIONS = ("files", "permissions", "hooks", "file_exists_behavior")
-_CLOSE, _SAFE = 0.75, 0.85
+_SAFE = 0.85
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -94,7 +93,7 @@ def _level(look: Look, node: Node, known: tuple[str, ...], where: str) -> Iterat
 def _unknown(look: Look, key: Node, known: tuple[str, ...], where: str, present: set[str]) -> Finding | None:
     near = nearest(key.text, known)
     if near and near not in present:
-        safe = _plain(near) == _plain(key.text) or _alike(near, key.text) >= _SAFE
+        safe = is_same(near, key.text) or likeness(near, key.text) >= _SAFE
         # With the right name it may be refused: then it is the user who has to look.
         fix = look.replace(key, near, f"rename {key.text} to {near}", safe=safe)
         return look.at(
@@ -118,24 +117,6 @@ _USED_INSTEAD = {
     ("files", "file_exists_behavior"): "it stands at the top level and is for all files",
     ("the top level", "Resources"): "`Resources` is for Lambda and ECS; a file for hosts has `files`",
 }
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """The known name that looks most like `name`; empty where none does."""
-    plain = _plain(name)
-    for one in known:
-        if _plain(one) == plain:
-            return one
-    close = max(known, key=lambda one: _alike(name, one))
-    return close if _alike(name, close) >= _CLOSE else ""
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower()).removesuffix("s")
-
-
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def _misplaced(look: Look, key: Node, value: Node, where: str) -> Finding | None:
@@ -201,7 +182,7 @@ def _event(look: Look, key: Node) -> Finding:
             key,
             near,
             f"rename {key.text} to {near}",
-            safe=_plain(near) == _plain(key.text) or _alike(near, key.text) >= _SAFE,
+            safe=is_same(near, key.text) or likeness(near, key.text) >= _SAFE,
         )
         if key.text.startswith(("Before", "After")) and not near.startswith(key.text[:5]):
             fix = None
