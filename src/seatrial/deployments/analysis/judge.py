@@ -139,22 +139,18 @@ def _together(pairs: Sequence[_Pair]) -> _Pair:
 
 
 def _sum(windows: Sequence[Window]) -> Window:
-    if len(windows) == 1:
-        return windows[0]
+    """One window for all; its latencies are in order, since every comparison wants them so."""
     return Window(
         start=windows[0].start,
         requests=sum(window.requests for window in windows),
         errors=sum(window.errors for window in windows),
-        latencies=tuple(value for window in windows for value in window.latencies),
+        latencies=tuple(sorted(value for window in windows for value in window.latencies)),
     )
 
 
 def _changes(pairs: Sequence[_Pair], of: Callable[[Sequence[float]], float]) -> list[float]:
     """The logarithm of new by old, batch by batch."""
-    return [
-        math.log(max(of(sorted(pair.new.latencies)), 1e-9) / max(of(sorted(pair.old.latencies)), 1e-9))
-        for pair in pairs
-    ]
+    return [math.log(max(of(pair.new.latencies), 1e-9) / max(of(pair.old.latencies), 1e-9)) for pair in pairs]
 
 
 def _median(ordered: Sequence[float]) -> float:
@@ -262,7 +258,7 @@ def _how_often(strata: Sequence[Stratum], usual: float, confidence: float) -> Es
 
 
 def _multiples(window: Window) -> list[float]:
-    usual = _median(sorted(window.latencies)) or 1e-9
+    usual = _median(window.latencies) or 1e-9
     return [value / usual for value in window.latencies]
 
 
