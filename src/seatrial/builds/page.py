@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from html import escape
-from string import Template
 from typing import TYPE_CHECKING
+
+from seatrial.reports import frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --text: #1c2024; --quiet: #5d6673; --line: #d9dee5;
-  --fail: #b3261e; --pass: #146c2e; --skip: #6b5b00; --tint: #eef1f5; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1d2126; --text: #e6e9ee; --quiet: #9aa4b2;
-  --line: #343b45; --fail: #ff9d94; --pass: #7fd699; --skip: #e0c65a; --tint: #272d35; } }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: var(--ground); color: var(--text); }
+_STYLE = """\
 main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem; }
-header p { margin: 0; color: var(--quiet); }
-.verdict { display: inline-block; font-weight: 700; padding: 0 .6rem; border-radius: 1rem; border: 2px solid currentColor; margin-left: .5rem; }
+h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem; }
 .good, .SUCCEEDED { color: var(--pass); } .bad, .FAILED, .ERROR { color: var(--fail); } .SKIPPED, .UNKNOWN, .INCOMPLETE { color: var(--skip); }
 .wide { overflow-x: auto; margin: 1rem 0; } .wide svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line); font-size: 14px; }
@@ -43,28 +29,13 @@ pre { font: 13px/1.5 ui-monospace, monospace; overflow-wrap: anywhere; white-spa
 .note { color: var(--quiet); } .bar { display: inline-block; width: 8rem; height: .6rem; background: var(--tint); border: 1px solid var(--line); vertical-align: baseline; }
 .bar i { display: block; height: 100%; background: var(--pass); }
 details { margin: .6rem 0; } summary { cursor: pointer; color: var(--quiet); }
-</style>
-</head>
-<body>
-<main>
-<header><h1>$title <span class="verdict $verdict">$said</span></h1>
-<p>$summary</p></header>
-$body
-</main>
-</body>
-</html>
-""")
+"""
 
 
 def page(title: str, *, said: str, good: bool, summary: str, body: str) -> str:
     """A whole page. `body` is HTML; the other texts are escaped here."""
-    return _PAGE.substitute(
-        title=escape(title),
-        said=escape(said),
-        verdict="good" if good else "bad",
-        summary=escape(summary),
-        body=body,
-    )
+    verdict = "good" if good else "bad"
+    return frame.page(title, verdict=verdict, said=said, summary=escape(summary), style=_STYLE, body=body)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

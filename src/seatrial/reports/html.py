@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from html import escape
-from string import Template
 from typing import TYPE_CHECKING, NamedTuple
+
+from seatrial.reports import frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --text: #1c2024; --quiet: #5d6673; --line: #d9dee5;
-  --fail: #b3261e; --pass: #146c2e; --skip: #6b5b00; --gone: #fce8e6; --come: #e2f4e6; --tint: #eef1f5; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1d2126; --text: #e6e9ee; --quiet: #9aa4b2;
-  --line: #343b45; --fail: #ff9d94; --pass: #7fd699; --skip: #e0c65a; --gone: #4a2322; --come: #173a23; --tint: #272d35; } }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: var(--ground); color: var(--text); }
+_STYLE = """\
 main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .25rem; }
-header p { margin: 0; color: var(--quiet); }
-.verdict { display: inline-block; font-weight: 700; padding: 0 .6rem; border-radius: 1rem; border: 2px solid currentColor; margin-left: .5rem; }
 .verdict.pass, .mark.pass { color: var(--pass); } .verdict.fail, .mark.fail { color: var(--fail); } .mark.skip { color: var(--skip); }
 code, pre { font: 13px/1.5 ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
 fieldset { border: 0; margin: 1rem 0; padding: 0; }
@@ -52,20 +37,7 @@ fieldset:has(#only-skip:checked) ~ .checks > :not(.skip) { display: none; }
 .edit pre { margin: 0; padding: .1rem .6rem; } .gone { background: var(--gone); } .come { background: var(--come); }
 details { margin-top: .4rem; } summary { cursor: pointer; color: var(--quiet); } details pre { margin: .3rem 0 0; }
 @media print { fieldset { display: none; } body { background: none; } }
-</style>
-</head>
-<body>
-<main>
-<header><h1>$title <span class="verdict $verdict">$said</span></h1>
-<p>$summary</p></header>
-$filters
-<ul class="checks">
-$checks
-</ul>
-</main>
-</body>
-</html>
-""")
+"""
 _MARKS = {"pass": "✓ pass", "fail": "✗ fail", "skip": "skipped"}
 _SAID = {"pass": "✓ passed", "fail": "✗ failed"}
 _LABELS = (("all", "All"), ("fail", "Failed"), ("pass", "Passed"), ("skip", "Skipped"))
@@ -89,13 +61,14 @@ def image_tests_page(digest: str, verdict: str, level: str, seconds: str, rows: 
     remembered = sum(bool(row.ran) for row in rows)
     before = f" · {remembered} of {len(rows)} answered from memory" if remembered else ""
     summary = f"level {escape(level)} · {escape(seconds)} s{before}<br><code>{escape(digest)}</code>"
-    return _PAGE.substitute(
-        title="Image test",
-        verdict=escape(verdict),
-        said=escape(_SAID.get(verdict, verdict)),
+    checks = "\n".join(map(_row, rows))
+    return frame.page(
+        "Image test",
+        verdict=verdict,
+        said=_SAID.get(verdict, verdict),
         summary=summary,
-        filters=_filters(rows),
-        checks="\n".join(map(_row, rows)),
+        style=_STYLE,
+        body=f'{_filters(rows)}\n<ul class="checks">\n{checks}\n</ul>',
     )
 
 
