@@ -9,6 +9,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -129,9 +130,10 @@ def test_c_code_is_compiled_on_the_same_suite_and_is_the_same_twice(
     if shutil.which("mmdebstrap") is None:
         pytest.skip("mmdebstrap is not installed: a Debian system to build in cannot be made")
     monkeypatch.setenv("SEATRIAL_CACHE", str(debian_base().parent.parent))
-    files, built = compiled(), []
+    # The cache outlives the tests, so each run has to bring something that was not built before.
+    files, built = {**compiled(), "unique.txt": uuid4().hex}, []
     for number in range(2):
-        folder = write(tmp_path / f"{number}", {**files, "unique.txt": str(tmp_path)})
+        folder = write(tmp_path / f"{number}", files)
         with building(Path("debian:bookworm"), refresh=bool(number)) as build:
             built.append(build(of_folder(folder)))
     assert built[0] == built[1]
@@ -158,7 +160,7 @@ def test_the_second_attempt_has_a_compiler_where_the_first_missed_one(
     }
     lines: list[str] = []
     with building(Path("debian:bookworm"), lines=lines) as build:
-        built = build(of_folder(write(tmp_path / "p", {**files, "unique.txt": str(tmp_path)})))
+        built = build(of_folder(write(tmp_path / "p", {**files, "unique.txt": uuid4().hex})))
     assert built.wheel.filename == "demo-1.0-cp311-cp311-linux_x86_64.whl"
     assert any("again, with a compiler" in line for line in lines)
 
