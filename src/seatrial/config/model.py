@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, field
 
 from seatrial.config.checks import Checks
+from seatrial.config.deploying import Deploy
 from seatrial.config.scalars import (  # noqa: TC001 - msgspec reads the annotations
     FileName,
     FolderName,
@@ -410,11 +411,18 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An image that runs and answers requests."""
+    """An image that runs and answers requests, or a program of this folder that does."""
 
     image: Annotated[
         str | None, Meta(description="Name of the image under `images`. Default: the only one there is.")
     ] = None
+    command: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="Program and arguments that `seatrial deploy run` starts in a copy of this folder, instead of an "
+            "image; it must listen on 127.0.0.1 on the port that the variable PORT names."
+        ),
+    ] = ()
     port: Annotated[
         Port, Meta(description="Port that the service listens on; it is told by the variable PORT as well.")
     ] = 8080
@@ -435,8 +443,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(description="Requests sent through the load balancer and what they must answer."),
     ] = ()
     lifetime: Annotated[
-        Seconds, Meta(description="Seconds after which the service ends by itself, whoever forgot it.")
+        Seconds,
+        Meta(
+            description="Seconds after which a service that `seatrial ship` started ends by itself, whoever forgot it."
+        ),
     ] = 3600.0
+    deploy: Annotated[Deploy, Meta(description="How `seatrial deploy run` has a new version take over.")] = (
+        Deploy()
+    )
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
+
+from seatrial.config.deploying import Limits
+
+__all__ = ["Comparison", "Decision", "Judgement", "Limits", "State", "Window"]
 
 Decision = Literal["promote", "hold", "roll back"]
 State = Literal["pass", "unclear", "fail"]
@@ -23,50 +26,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     latencies: tuple[float, ...] = ()
     values: dict[str, float] = {}
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the new version may be worse by, and what it may never be. Shares and increases are fractions."""
-
-    latency_increase: Annotated[
-        float, Meta(gt=0, description="By which fraction the typical latency may rise.")
-    ] = 0.10
-    tail_increase: Annotated[
-        float,
-        Meta(
-            gt=0,
-            description="By which fraction requests may become more frequent that are slower than the old version's p95.",
-        ),
-    ] = 0.5
-    spread_increase: Annotated[
-        float, Meta(gt=0, description="By which fraction the spread (interquartile range) may rise.")
-    ] = 0.5
-    error_increase: Annotated[
-        float, Meta(gt=0, lt=1, description="By how much the share of failed requests may rise.")
-    ] = 0.005
-    value_increase: Annotated[
-        float, Meta(gt=0, description="By which fraction further metrics may rise.")
-    ] = 0.10
-    max_errors: (
-        Annotated[float, Meta(gt=0, lt=1, description="The share of failed requests that is never accepted.")]
-        | None
-    ) = None
-    max_latency: (
-        Annotated[float, Meta(gt=0, description="The p99 latency in seconds that is never accepted.")] | None
-    ) = None
-    lower_is_worse: Annotated[
-        tuple[str, ...], Meta(description="Further metrics of which less is worse.")
-    ] = ()
-    required: Annotated[
-        tuple[str, ...], Meta(description="Further metrics without which the new version fails.")
-    ] = ()
-    min_requests: Annotated[int, Meta(ge=1, description="Requests that each version must have answered.")] = (
-        500
-    )
-    min_batches: Annotated[int, Meta(ge=8, description="Stretches of time that must be comparable.")] = 10
-    confidence: Annotated[
-        float, Meta(gt=0.5, lt=1, description="Of each comparison, two-sided, over all looks together.")
-    ] = 0.98
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,43 @@
+"""What a load balancer's log says of one answer, and what a deployment knows of one second."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One request as the client saw it. `at` is when it was answered, in seconds since the epoch.
+
+    `slot` and `port` say which instance answered last ('' and 0: none did), `seconds` how long the client waited,
+    `retries` how often it was sent again. `status` is 0 where the client went away before.
+    """
+
+    at: float
+    slot: str
+    port: int
+    status: int
+    seconds: float
+    method: str = ""
+    retries: int = 0
+
+
+class Arm(msgspec.Struct, kw_only=True):
+    """What one revision did in one second. `errors` are answers with 5xx and requests without an answer; `refused`
+    those with 4xx. `latencies` are seconds, of all requests, in no order; `values` are further metrics.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    refused: int = 0
+    latencies: list[float] = []
+    values: dict[str, float] = {}
+
+
+class Second(msgspec.Struct, kw_only=True):
+    """One second: `at` is its beginning in whole seconds since the epoch, `arms` are by revision; '' is traffic that no
+    instance answered. `share` is the new version's percentage that was asked for then.
+    """
+
+    at: int
+    arms: dict[str, Arm] = {}
+    share: float = 0.0
