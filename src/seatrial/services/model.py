@@ -7,12 +7,14 @@ absent, so that whoever was killed, the next one finds out where things are and 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from seatrial.engine.identity import Identity
+from seatrial.engine.identity import Identity  # noqa: TC001 - msgspec reads the annotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WANTED = "wanted.json"
 ACTUAL = "actual.json"
