@@ -233,3 +233,17 @@ class TestWithoutAFile:
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no such folder"):
             load(tmp_path / "absent", environ={})
+
+
+def test_null_takes_the_analysis_away_and_says_nothing_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "seatrial.yaml").write_text(
+        "services: {a: {deploy: {analysis: null, strategy: null}}, b: {}}\n"
+    )
+
+    services = load(tmp_path, environ={}).services
+
+    assert services["a"].deploy.analysis is None
+    assert services["a"].deploy.strategy == services["b"].deploy.strategy != ""
+    assert services["b"].deploy.analysis is not None
+    shown = {one.key: one for one in explain(tmp_path, environ={})}["services.a.deploy.analysis"]
+    assert (shown.value, shown.source) == (None, "seatrial.yaml:1:35")

@@ -21,6 +21,8 @@ GOOD = [
     "images: {api: {base: {debian: noble, packages: [git, libgomp1]}, env: {A: 1, B: true, C: 1.5, D: x}}}",
     "images: {api: {base: {oci: base}, ports: [8080, 9090], user: 1000, push: {to: [r/x], tags: [1.10, v2]}}}",
     "services: {api: {verify: [{request: a.json, expect: b.json, tolerance: 0.1}, {path: /ping}], lifetime: 60}}",
+    "services: {api: {deploy: {analysis: null, strategy: 'linear:10%:1m', alarms: {slow: {metric: p99, above: 2}}}}}",
+    "services: {api: {command: [python3, serve.py], deploy: {hooks: {AfterInstall: [{script: [./check]}]}}}}",
     "check: {disable: [a/b], exclude: ['*.md'], baseline: known.json}",
     "ship: {image: api, timeouts: {push: 5}}",
 ]
@@ -37,6 +39,8 @@ BAD = [
     "images: {api: {requirements: ['']}}",
     "services: {api: {port: '8080'}}",
     "services: {api: {stop_timeout: 0}}",
+    "services: {api: {deploy: {shadow: {share: 101}}}}",
+    "services: {api: {deploy: {hooks: {AfterAll: []}}}}",
     "images: {api: {test: {level: some}}}",
     "check: {disable: 5}",
 ]
@@ -84,7 +88,12 @@ def _keys(shape: dict[str, Any], definitions: dict[str, Any], path: tuple[str, .
     keys = []
     for name, setting in shape["properties"].items():
         inner = setting.get("additionalProperties") or setting.get("items") or setting
-        reference = inner.get("$ref", "") if isinstance(inner, dict) else ""
+        either = (
+            [inner, *inner.get("anyOf", ())]
+            if isinstance(inner, dict) and {"type": "null"} in inner.get("anyOf", ())
+            else [inner]
+        )
+        reference = next((one["$ref"] for one in either if isinstance(one, dict) and "$ref" in one), "")
         if reference and name not in ("inference", "verify"):
             middle = (name, "NAME") if setting.get("type") == "object" else (name,)
             keys += _keys(definitions[reference.rpartition("/")[2]], definitions, (*path, *middle))

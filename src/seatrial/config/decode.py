@@ -124,7 +124,10 @@ class _Decoder:
                 self.unknown(name, fields, node, key)
                 continue
             if isinstance(value, Scalar) and value.kind == "null" and not value.loose:
-                continue  # a key without a value keeps its default
+                if removable(fields[name.text]):
+                    values[name.text] = None
+                    self.origins[*key, name.text] = value.place
+                continue  # any other key without a value keeps its default
             values[name.text] = self.read(value, fields[name.text].type, (*key, name.text))
         return INVALID if INVALID in values.values() else self.whole(kind, values, node, key)
 
@@ -216,6 +219,16 @@ class _Decoder:
         if "exists" in extra:
             self.references.append(Reference(extra["exists"], str(value), node.place, key))
         return value
+
+
+def removable(field: inspect.Field) -> bool:
+    """Whether null takes away what a setting has by default, instead of saying nothing."""
+    kind = _plain(field.type)
+    return (
+        isinstance(field.default, msgspec.Struct)
+        and isinstance(kind, inspect.UnionType)
+        and kind.includes_none
+    )
 
 
 def _meant(node: Node, kind: inspect.StructType) -> set[str]:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import inspect
 
 from seatrial.config import model
-from seatrial.config.decode import SHORTHANDS
+from seatrial.config.decode import SHORTHANDS, removable
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -29,6 +29,9 @@ def _struct(kind: inspect.StructType, definitions: dict[str, Any]) -> dict[str, 
     properties = {}
     for one in kind.fields:
         described = _type(one.type, definitions)
+        if removable(one):
+            reference, words = {"$ref": described.pop("$ref")}, described
+            described = {"anyOf": [reference, {"type": "null"}], **words}
         default = _default(one)
         properties[one.encode_name] = described if default is None else {**described, "default": default}
     shape = {
