@@ -77,6 +77,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     `tested` is the revision that the test listener and the test header reach ('' none); `shadow` is the revision that
     copies of `shadow_share` percent of the requests go to. `down` asks the keeper to end everything and itself.
+    `retire` are revisions that are no longer needed from a moment on, in seconds since the epoch: the keeper drains
+    and removes them then, whoever has long gone.
     """
 
     number: int
@@ -88,6 +90,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     shadow: str = ""
     shadow_share: float = 0.0
     shadow_methods: tuple[str, ...] = ()
+    retire: dict[str, float] = {}
     down: bool = False
 
 
