@@ -20,6 +20,7 @@ from seatrial.deployments.rollout import Host, State, Status
 from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from seatrial.deployments.revisions import Revision
@@ -207,7 +208,7 @@ def create(
     return save(
         home,
         Deployment(
-            id=_new_id(home),
+            id=new_id(lambda one: path(home, one).exists()),
             application=group.application,
             group=group.name,
             revision=revision.id,
@@ -300,8 +301,9 @@ def settle(journal: Journal, home: Path, deployment: Deployment, now: float) -> 
 _MOMENTS = 30
 
 
-def _new_id(home: Path) -> str:
+def new_id(taken: Callable[[str], bool]) -> str:
+    """An id that is not taken, formed like CodeDeploy's."""
     while True:
         identifier = "d-" + "".join(secrets.choice(_ALPHABET) for _ in range(9))
-        if not path(home, identifier).exists():
+        if not taken(identifier):
             return identifier
