@@ -9,7 +9,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One request as the client saw it. `at` is when it was answered, in seconds since the epoch.
 
     `slot` and `port` say which instance answered last ('' and 0: none did), `seconds` how long the client waited,
-    `retries` how often it was sent again. `status` is 0 where the client went away before.
+    `retries` how often it was sent again. `status` is 0 where the client went away before; `cut` says that the answer
+    began and never came to its end, which no status tells.
     """
 
     at: float
@@ -19,6 +20,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     method: str = ""
     retries: int = 0
+    cut: bool = False
 
 
 class Arm(msgspec.Struct, kw_only=True):
