@@ -2,29 +2,78 @@
 
 A proxy has fixed slots. A slot is empty, or holds one back end with a weight; traffic is split by weight among
 the slots that are `ready`. `drain` finishes what is in flight and takes nothing new; `maint` takes nothing.
+
+Whichever program it is, its driver is a module with the functions of `Driver`. The program's standard output is the
+access log, opened for appending: one line per request of the usual port as `deployments.observing.log` reads it,
+none for health checks, for copies, and for requests to the revision under test.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from seatrial.errors import SeatrialError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from seatrial.clock import Clock
 
 Mode = Literal["ready", "drain", "maint"]
 MOST_WEIGHT = 256
 _ROUNDING = 1e-9
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How the proxy treats traffic; times are in seconds.
+
+    `health` is the path that must answer 200, asked every `interval` (faster while a slot is out); `fall` misses take
+    a slot out, `rise` hits bring it back; an answer may take `health_timeout`. `response_timeout` is for one answer.
+    GETs that met a dead back end go to another; POSTs do so only with `retry_posts`, because they may have had an
+    effect. `sticky` keeps a client on its slot by a cookie of that name, until the slot has weight 0. `drain_limit`
+    ends a graceful stop (SIGUSR1) that does not end by itself. With `test_port` a second listener, and on the usual
+    port requests with the header `test_header`, reach the slots that are `tested`. `access_log` writes one.
+    """
+
+    health: str = "/ping"
+    interval: float = 0.5
+    rise: int = 1
+    fall: int = 2
+    health_timeout: float = 2.0
+    connect_timeout: float = 5.0
+    response_timeout: float = 60.0
+    queue_timeout: float = 10.0
+    retry_posts: bool = False
+    sticky: str = ""
+    drain_limit: float = 30.0
+    test_port: int = 0
+    test_header: str = ""
+    access_log: bool = False
+
+
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """What one slot should be. `port` 0 means empty; `weight` is 0 to 256, relative to the other slots'."""
+    """What one slot should be. `port` 0 means empty; `weight` is 0 to 256, relative to the other slots'.
+
+    `tested` slots are reached by the test listener, whatever their weight. `shadow` slots get copies.
+    """
 
     name: str
     host: str = "127.0.0.1"
     port: int = 0
     weight: int = 0
     mode: Mode = "maint"
+    tested: bool = False
+    shadow: bool = False
+
+
+class Mirror(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests are copied to the slots that are `shadow`: percent of those with one of the methods."""
+
+    share: float = 0.0
+    methods: tuple[str, ...] = ()
 
 
 class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +113,45 @@ class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     ok: int
     failed: int
+
+
+class Driver(Protocol):
+    """What the module of a load balancer offers. `folder` is its own folder, which is 0700 and kept."""
+
+    def find(self) -> str:
+        """The program's path; MissingToolError says how to get it."""
+        ...
+
+    def prepare(
+        self, folder: Path, port: int, slots: Sequence[str], options: Options, filled: Iterable[Slot] = ()
+    ) -> None:
+        """Write all that the program needs; once started it serves the `filled` slots from its first request on.
+
+        Called before every start, so that a restarted program has its slots and weights back at once.
+        """
+        ...
+
+    def check(self, folder: Path) -> None:
+        """Let the program judge what was prepared."""
+        ...
+
+    def argv(self, folder: Path, *, program: str) -> list[str]:
+        """The command that runs in the foreground; SIGUSR1 stops it gracefully, SIGTERM at once."""
+        ...
+
+    def apply(self, folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> None:
+        """Bring a running proxy's slots into the wanted state; slots that are not named stay as they are."""
+        ...
+
+    def status(self, folder: Path) -> ProxyStatus:
+        """Ask a running proxy."""
+        ...
+
+    def wait_started(
+        self, folder: Path, *, deadline: float, clock: Clock, alive: Callable[[], str | None]
+    ) -> None:
+        """Wait until it answers; `alive` returns None while its process lives, else its last words."""
+        ...
 
 
 def weights(shares: dict[str, float]) -> dict[str, int]:
