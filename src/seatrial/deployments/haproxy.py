@@ -1,4 +1,4 @@
-"""HAProxy 2.6 with fixed slots: configuration, command line, run-time commands and statistics as plain values.
+"""HAProxy 2.6 with fixed slots: command line, run-time commands and statistics as plain values.
 
 Fixed slots because 2.6 refuses `cookie` on `add server`. One process without a master: a killed worker takes
 the master with it anyway, so whoever supervises the process starts it again and replays slots and weights.
@@ -14,61 +14,58 @@ import re
 import socket
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
-from seatrial.deployments.proxy import MOST_WEIGHT, ProxyStatus, Slot, SlotStatus
-from seatrial.errors import SeatrialError
+from seatrial.deployments.haproxy_config import BACKEND, CONFIG, SOCKET, TESTED, config, word
+from seatrial.deployments.proxy import MOST_WEIGHT, Options, ProxyStatus, Slot, SlotStatus
+from seatrial.errors import SeatrialError, UsageError
+from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from seatrial.clock import Clock
+    from seatrial.deployments.proxy import Mirror
 
-BACKEND = "slots"
-FRONTEND = "traffic"
-CONFIG = "haproxy.cfg"
-SOCKET = "control.sock"
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How the proxy treats traffic; times are in seconds.
-
-    `health` is the path that must answer 200, asked every `interval`; `fall` misses take a slot out, `rise`
-    hits bring it back; an answer may take `health_timeout`. `response_timeout` is for one answer. GETs that met a dead back end go to another;
-    POSTs do so only with `retry_posts`, because they may have had an effect. `sticky` keeps a client on its
-    slot by a cookie of that name. `drain_limit` ends a graceful stop (SIGUSR1) that does not end by itself.
-    """
-
-    health: str = "/ping"
-    interval: float = 0.5
-    rise: int = 1
-    fall: int = 2
-    health_timeout: float = 2.0
-    connect_timeout: float = 5.0
-    response_timeout: float = 60.0
-    queue_timeout: float = 10.0
-    retry_posts: bool = False
-    sticky: str = ""
-    drain_limit: float = 30.0
+__all__ = [
+    "CONFIG",
+    "Options",
+    "apply",
+    "argv",
+    "check",
+    "commands",
+    "config",
+    "find",
+    "parse_stat",
+    "prepare",
+    "send",
+    "status",
+    "wait_drained",
+    "wait_started",
+    "wait_up",
+]
 
 
-def config(port: int, slots: Sequence[str], *, options: Options | None = None) -> str:
-    """The configuration: a listener on 127.0.0.1:`port` and one disabled server line per slot name.
+def find() -> str:
+    """The program's path.
 
     Raises:
-        SeatrialError: a slot name or the health path would change the meaning of the file.
+        MissingToolError: HAProxy is not installed.
     """
-    chosen = options or Options()
-    for name in slots:
-        _word(name, "slot name", r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-    _word(chosen.health, "health path", r"/[A-Za-z0-9/_.~%-]*")
-    _word(chosen.sticky, "cookie name", r"[A-Za-z0-9_-]{0,64}")
-    if not slots or len(set(slots)) != len(slots):
-        raise SeatrialError(
-            "a proxy needs at least one slot, and no two of one name", why=f"given: {list(slots)}"
-        )
-    return "\n".join([*_globals(chosen), *_frontend(port, chosen), *_backend(slots, chosen)]) + "\n"
+    from seatrial import processes
+
+    return processes.find("haproxy")
+
+
+def prepare(
+    folder: Path, port: int, slots: Sequence[str], options: Options, filled: Iterable[Slot] = ()
+) -> None:
+    """Write the configuration with which the next start serves the `filled` slots at once.
+
+    Raises:
+        SeatrialError: it cannot be written, or something in it would change its meaning.
+    """
+    text = config(port, slots, options=options, filled=filled)
+    write_atomic(folder / CONFIG, text, mode=0o600)
 
 
 def argv(folder: Path, *, program: str = "haproxy") -> list[str]:
@@ -86,9 +83,9 @@ def check(folder: Path) -> None:
         SeatrialError: HAProxy refuses it; says line and reason.
         MissingToolError: HAProxy is not installed.
     """
-    from seatrial.processes import find, run
+    from seatrial.processes import run
 
-    done = run([find("haproxy"), "-c", "-C", str(folder), "-f", CONFIG], timeout=30)
+    done = run([find(), "-c", "-C", str(folder), "-f", CONFIG], timeout=30)
     if done.code == 0:
         return
     alerts = re.findall(r"\[ALERT\]\s+\(\d+\) : (.*)", done.stderr) or [done.stderr.strip()]
@@ -120,16 +117,26 @@ def commands(slots: Iterable[Slot], current: ProxyStatus | None = None) -> list[
     for slot in ordered:
         if not 0 <= slot.weight <= MOST_WEIGHT:
             raise SeatrialError(f"weight {slot.weight} of slot {slot.name} is not within 0 and {MOST_WEIGHT}")
-        server = f"{BACKEND}/{_word(slot.name, 'slot name', r'[A-Za-z][A-Za-z0-9_-]{0,31}')}"
-        host = _word(slot.host, "address", r"[0-9a-fA-F.:]+")
+        name = word(slot.name, "slot name", r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+        server, tested = f"{BACKEND}/{name}", f"{TESTED}/{name}"
+        host = word(slot.host, "address", r"[0-9a-fA-F.:]+")
         now = known.get(slot.name)
+        testing = now is not None and now.testable
+        was = now is not None and now.tested
         if slot.mode == "maint" or not slot.port:
-            emptied += [f"set server {server} state maint", f"set server {server} weight 0"]
-        elif now is None or now.mode == "maint" or (now.host, now.port) != (host, slot.port):
+            if now is None or now.mode != "maint" or now.weight:
+                emptied += [f"set server {server} state maint", f"set server {server} weight 0"]
+            emptied += [f"set server {tested} state maint"] if was else []
+            continue
+        if now is None or now.mode == "maint" or (now.host, now.port) != (host, slot.port):
             filled += _fill(server, host, slot)
+            filled += [f"set server {tested} addr {host} port {slot.port}"] if testing else []
         else:
             shifted += [f"set server {server} weight {slot.weight}"]
             emptied += [f"set server {server} state {slot.mode}"] if slot.mode != now.mode else []
+        if testing and slot.tested != was:
+            state = "ready" if slot.tested else "maint"
+            (shifted if slot.tested else emptied).append(f"set server {tested} state {state}")
     return [*filled, *shifted, *emptied]
 
 
@@ -170,12 +177,17 @@ def send(folder: Path, command: str, *, timeout: float = 5.0) -> str:
         os.close(descriptor)
 
 
-def apply(folder: Path, slots: Iterable[Slot]) -> None:
+def apply(folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> None:
     """Bring a running proxy's slots into the wanted state: filling, shifting, draining, and replay after a restart.
 
     Raises:
         SeatrialError: the proxy does not answer or refuses a command.
+        UsageError: requests are to be copied, which HAProxy cannot do.
     """
+    if mirror is not None and mirror.share:
+        raise UsageError(
+            "HAProxy copies no requests", fix="say `driver: envoy` for the service, or leave `shadow` out"
+        )
     lines = commands(slots, status(folder))
     if not lines:
         return
@@ -275,8 +287,12 @@ def _wait(
 def parse_stat(text: str) -> ProxyStatus:
     """Read what `show stat` prints (CSV with `# ` before the header)."""
     rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
+    servers = [row for row in rows if row["type"] == "2"]
+    tested = {row["svname"]: row for row in servers if row["pxname"] == TESTED}
     slots = {
-        row["svname"]: _slot_status(row) for row in rows if row["type"] == "2" and row["pxname"] == BACKEND
+        row["svname"]: _slot_status(row, tested.get(row["svname"]))
+        for row in servers
+        if row["pxname"] == BACKEND
     }
     front = next((row for row in rows if row["svname"] == "FRONTEND"), {})
     return ProxyStatus(
@@ -287,7 +303,7 @@ def parse_stat(text: str) -> ProxyStatus:
     )
 
 
-def _slot_status(row: dict[str, str]) -> SlotStatus:
+def _slot_status(row: dict[str, str], tested: dict[str, str] | None) -> SlotStatus:
     host, _, port = row["addr"].rpartition(":")
     state = row["status"]
     mode: Literal["ready", "drain", "maint"] = (
@@ -303,8 +319,9 @@ def _slot_status(row: dict[str, str]) -> SlotStatus:
         healthy=passed and (state.startswith("UP") or (mode == "drain")),
         up=state.startswith("UP"),
         check=" ".join(filter(None, (row["check_status"], row["check_code"], row["last_chk"]))),
-        queue=_number(row, "qcur"),
-        sessions=_number(row, "scur"),
+        # What the test listener sends has to end as well before the instance may.
+        queue=_number(row, "qcur") + _number(tested or {}, "qcur"),
+        sessions=_number(row, "scur") + _number(tested or {}, "scur"),
         requests=_number(row, "req_tot"),
         ok=_number(row, "hrsp_2xx"),
         client_errors=_number(row, "hrsp_4xx"),
@@ -313,76 +330,10 @@ def _slot_status(row: dict[str, str]) -> SlotStatus:
         retries=_number(row, "wretr"),
         redispatches=_number(row, "wredis"),
         response_ms=_number(row, "rtime"),
+        testable=tested is not None,
+        tested=tested is not None and tested["status"] != "MAINT",
     )
 
 
 def _number(row: dict[str, str], column: str) -> int:
     return int(row.get(column) or 0)
-
-
-def _globals(options: Options) -> list[str]:
-    return [
-        "global",
-        "  log stderr format raw local0 notice",
-        f"  stats socket unix@{SOCKET} mode 600 level admin",
-        "  stats timeout 10s",
-        f"  hard-stop-after {_ms(options.drain_limit)}",
-        "",
-        "defaults",
-        "  mode http",
-        "  log global",
-        f"  timeout connect {_ms(options.connect_timeout)}",
-        f"  timeout client {_ms(options.response_timeout)}",
-        f"  timeout server {_ms(options.response_timeout)}",
-        # Without it an answer may take no longer than the interval, and a busy moment looks like a death.
-        f"  timeout check {_ms(options.health_timeout)}",
-        f"  timeout queue {_ms(options.queue_timeout)}",
-        "  timeout http-keep-alive 60s",
-        "  option dontlog-normal",
-        "  option redispatch 1",
-        "  retries 2",
-        "  retry-on conn-failure empty-response",
-        # A kept connection that the back end closes just then would cost a request that must not be repeated.
-        "  option http-server-close",
-        "  http-reuse never",
-        "",
-    ]
-
-
-def _frontend(port: int, options: Options) -> list[str]:
-    lines = [f"frontend {FRONTEND}", f"  bind 127.0.0.1:{port}"]
-    if options.retry_posts:
-        lines.append("  option http-buffer-request")  # a body can only be sent again when it is still there
-    else:
-        lines.append("  http-request disable-l7-retry unless { method GET HEAD OPTIONS }")
-    return [*lines, f"  default_backend {BACKEND}", ""]
-
-
-def _backend(slots: Sequence[str], options: Options) -> list[str]:
-    lines = [
-        f"backend {BACKEND}",
-        "  balance roundrobin",
-        "  option httpchk",
-        f"  http-check send meth GET uri {options.health}",
-        "  http-check expect status 200",
-    ]
-    if options.sticky:
-        lines.append(f"  cookie {options.sticky} insert indirect nocache")
-    for name in slots:
-        cookie = f" cookie {name}" if options.sticky else ""
-        # The address is a placeholder: nothing is sent to a server in maintenance.
-        lines.append(
-            f"  server {name} 127.0.0.1:1 check inter {_ms(options.interval)} fall {options.fall} "
-            f"rise {options.rise} weight 0 disabled{cookie}"
-        )
-    return lines
-
-
-def _ms(seconds: float) -> str:
-    return f"{max(1, round(seconds * 1000))}ms"
-
-
-def _word(text: str, what: str, pattern: str) -> str:
-    if not re.fullmatch(pattern, text):
-        raise SeatrialError(f"{text[:80]!r} is not a {what} that HAProxy can be given")
-    return text

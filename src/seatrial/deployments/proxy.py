@@ -83,7 +83,8 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     the proxy gives the slot its share: a few misses may be needed to go down. `queue` and `sessions` count requests waiting and in flight now; the other counters run
     since the proxy started: `requests` given to the slot, answers by class, `errors` without a usable answer
     (`errors` are also in `failed`, what clients were told with 5xx), `retries` and `redispatches` to other slots.
-    Times are averages over the last 1024 requests in milliseconds.
+    Times are averages over the last 1024 requests in milliseconds. `testable` says whether there is a test listener,
+    `tested` whether it reaches the slot.
     """
 
     name: str
@@ -104,6 +105,8 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     redispatches: int
     response_ms: int
+    testable: bool = False
+    tested: bool = False
 
 
 class ProxyStatus(msgspec.Struct, frozen=True, kw_only=True):
