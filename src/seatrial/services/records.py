@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seatrial.engine.journal import Journal
 
 Ask = Literal["promote", "hold", "continue", "roll back"]
+_SHORT = 36
 ASKS: tuple[Ask, ...] = ("promote", "hold", "continue", "roll back")
 
 
@@ -89,6 +90,12 @@ class ServiceDeployment(msgspec.Struct, frozen=True, kw_only=True):
     def part(self, service: str) -> Part:
         """What it does to a service."""
         return next(part for part in self.parts if part.service == service)
+
+    def short(self, part: Part) -> str:
+        """A name for a part that fits into the name of a step, and no other part has."""
+        if len(part.service) <= _SHORT:
+            return part.service
+        return f"{part.service[: _SHORT - 4]}-{self.parts.index(part) + 1}"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

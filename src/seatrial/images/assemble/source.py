@@ -43,12 +43,9 @@ def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[t
     import pathspec
 
     include = [_pattern(one) for one in include]
-    ignored = matcher([*DEFAULT_EXCLUDES, *_dockerignore(root)])
     out = pathspec.GitIgnoreSpec.from_lines(exclude)
     there = [
-        (relative, place)
-        for relative, place in _walk(root, ignored)
-        if not out.match_file(_named(relative, place))
+        (relative, place) for relative, place in content(root) if not out.match_file(_named(relative, place))
     ]
     for pattern in include:
         one = pathspec.GitIgnoreSpec.from_lines([pattern.removeprefix("!")])
@@ -67,6 +64,16 @@ def select(root: Path, include: Sequence[str], exclude: Sequence[str]) -> list[t
             if parent.name:
                 chosen.setdefault(parent.as_posix(), root / parent)
     return sorted(chosen.items())
+
+
+def content(root: Path) -> Iterator[tuple[str, Path]]:
+    """What a folder holds of its own, as (relative path, place): all but what .dockerignore names, version control,
+    caches and virtual environments.
+
+    Raises:
+        SeatrialError: a folder cannot be read.
+    """
+    return _walk(root, matcher([*DEFAULT_EXCLUDES, *_dockerignore(root)]))
 
 
 def _pattern(text: str) -> str:
