@@ -34,7 +34,8 @@ def explain(
     known = loading.builtin() if signatures is None else tuple(signatures)
     context = context or Context()
     scan = matching.scan(_chunks(stream), _index(known))
-    course = marks.course(scan.hits, scan.total, context.exit_code)
+    last = next((line for _, line in reversed(scan.tail) if line.strip()), b"")
+    course = marks.course(scan.hits, scan.total, context.exit_code, lines.clean(last).text)
     ranked = ranking.rank(ranking.found(known, scan.hits, course), course)
     mask = Mask(context.secrets)
 

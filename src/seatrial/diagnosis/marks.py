@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ SUCCEEDED = (
     r"^found 0 vulnerabilities",
     r"^Test Suites: \d+ passed, \d+ total",
 )
+CLOSING = re.compile(
+    r"(?i)^(?!.*\b(?:not?|never|nothing|without|cannot|can't|couldn't|fail\w*|error\w*|unable|refused|denied|aborted|killed|invalid|missing|"
+    r"time(?:d|out)|waiting|until|before|unless|to|must|should|expected)\b)"
+    r"(?:.{0,60}\b)?(?:done|ok|success|successful|successfully|succeeded|passed|ready|healthy|connected|complete|completed|"
+    r"finished|saved|built|rendered|deployed|installed|published|uploaded|pushed)[.!]?$"
+)
+"""A last line by which a program says in its own words that it went well."""
 TELLING = (
     (5, r"^[A-Za-z_][\w.]*(?:Error|Exception|Fault|Denied)\b(?:: |$)"),
     (5, r"^(?:\S+: )?(?i:fatal|panic|fatal error|critical)\b[: ]"),
@@ -101,8 +109,8 @@ _END = 12
 """A log says how it ended in this many last lines."""
 
 
-def course(hits: dict[str, Hits], total: int, exit_code: int | None) -> Course:
-    """How a log went, from its marks and what is known besides."""
+def course(hits: dict[str, Hits], total: int, exit_code: int | None, last: str = "") -> Course:
+    """How a log went, from its marks, its `last` line and what is known besides."""
     phases = tuple((hit.number, hit.captures["phase"]) for hit in hits.get(ENTERING, ()))
     states: dict[str, str] = {}
     for hit in hits.get(ENDED, ()):
@@ -112,13 +120,18 @@ def course(hits: dict[str, Hits], total: int, exit_code: int | None) -> Course:
     )
     failing = _numbers(hits, FAILED)
     worst = exit_code if exit_code is not None else next((code for _, code in codes if code), None)
-    outcome = _outcome(hits, total, exit_code, failing, states)
+    outcome = _outcome(hits, total, exit_code, failing, states, last)
     known = frozenset((*(code for _, code in codes), *(() if exit_code is None else (exit_code,))))
     return Course(outcome, phases, states, failing[0] if failing else None, worst, known)
 
 
 def _outcome(
-    hits: dict[str, Hits], total: int, exit_code: int | None, failing: list[int], states: dict[str, str]
+    hits: dict[str, Hits],
+    total: int,
+    exit_code: int | None,
+    failing: list[int],
+    states: dict[str, str],
+    last: str,
 ) -> Outcome:
     if exit_code is not None:
         return "failed" if exit_code else "succeeded"
@@ -126,9 +139,10 @@ def _outcome(
         if not all(state in _FINE for state in states.values()):
             return "failed"
         # A failure after the last phase that is told of belongs to a phase whose end is not in the log.
-        last = max(hit.number for hit in hits.get(ENDED, ()))
-        return "failed" if any(number > last for number in failing) else "succeeded"
+        told = max(hit.number for hit in hits.get(ENDED, ()))
+        return "failed" if any(number > told for number in failing) else "succeeded"
     fine = [number for number in _numbers(hits, SUCCEEDED) if number > total - _END]
+    fine += [total] if CLOSING.search(last) else []
     if fine and not any(number > fine[-1] - _END for number in failing):
         return "succeeded"
     return "failed" if failing else "unknown"
