@@ -23,9 +23,13 @@ _MICRO = 1e-6
 
 
 def histogram(seconds: Iterable[float]) -> list[int]:
-    """The buckets of latencies in seconds. What is shorter than a microsecond counts as one."""
-    log, floor, width = math.log, math.floor, _LOG
-    return flat(Counter(floor(log(max(value * 1e6, 1.0)) / width) for value in seconds))
+    """The buckets of latencies in seconds."""
+    return flat(Counter(bucket(value) for value in seconds))
+
+
+def bucket(seconds: float) -> int:
+    """The number of the bucket of a latency. What is shorter than a microsecond counts as one."""
+    return int(math.log(seconds * 1e6) / _LOG) if seconds > _MICRO else 0
 
 
 def flat(counts: dict[int, int]) -> list[int]:

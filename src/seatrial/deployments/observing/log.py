@@ -74,19 +74,29 @@ class Tail:
         while found := self.piece():
             yield from found[1]
 
-    def piece(self, until: int | None = None) -> tuple[Position, list[Answer]] | None:
-        """Whole lines of the next piece and where it began; None at the end. Nothing at or after byte `until` is read."""
+    def piece(self, until: Position | None = None) -> tuple[Position, list[Answer]] | None:
+        """Whole lines of the next piece and where it began; None at the end, or where `until` is reached."""
         while self._open():
             began = self.position
-            most = PIECE if until is None else min(PIECE, until - began.offset)
+            last = until is not None and until.file == began.file
+            most = min(PIECE, until.offset - began.offset) if until and last else PIECE
             data = os.pread(self._file, most, began.offset) if most > 0 else b""
             whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == PIECE else 0)
             if whole:
                 self.position = began._replace(offset=began.offset + whole)
                 return began, self._decoded(data[:whole])
-            if until is not None or not self._next():
+            if last or not self._next():
                 return None
         return None
+
+    def skip(self) -> Position:
+        """Go to the end of what has been written, and say where that is."""
+        if self._open():
+            size = os.fstat(self._file).st_size
+            # The last line may be half written.
+            back = os.pread(self._file, min(size, PIECE), max(0, size - PIECE))
+            self.position = self.position._replace(offset=size - len(back) + back.rfind(b"\n") + 1)
+        return self.position
 
     def _open(self) -> bool:
         if self._file >= 0:

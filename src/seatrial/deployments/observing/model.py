@@ -25,7 +25,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool = False
 
 
-class Arm(msgspec.Struct, kw_only=True):
+class Arm(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one revision did in one second. `errors` are answers with 5xx, answers that broke off and requests without
     an answer; `refused` those with 4xx. `buckets` are all requests' latencies as `observing.latencies` packs them: make
     them with `latencies.histogram(seconds)`, read them by `latencies`. `values` are further metrics.
@@ -47,7 +47,7 @@ class Arm(msgspec.Struct, kw_only=True):
         return quantile(self.buckets, share)
 
 
-class Part(msgspec.Struct, kw_only=True):
+class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The requests of a second that arrived while `share` percent were asked for, which they are `since` then."""
 
     share: float
@@ -55,7 +55,7 @@ class Part(msgspec.Struct, kw_only=True):
     requests: dict[str, int] = {}
 
 
-class Second(msgspec.Struct, kw_only=True):
+class Second(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One second: `at` is its beginning in whole seconds since the epoch, `arms` are by revision; '' is traffic that no
     instance answered. `share` is the new version's percentage that was asked for at its end. `parts` are the requests
     by the share at their arrival: more than one where it changed.
