@@ -28,7 +28,7 @@ _STYLE = """
 .dp .old{fill:var(--oldfill)} .dp .new{fill:var(--newfill)} .dp .other{fill:var(--other)} .dp .none{fill:var(--fail)} .dp .hatch{stroke:var(--new);stroke-width:1;opacity:.55}
 .dp .asked{fill:none;stroke:var(--text);stroke-width:1.4;stroke-dasharray:5 3} .dp path.lo{fill:none;stroke:var(--old);stroke-dasharray:4 3} .dp path.ln{fill:none;stroke:var(--new)}
 .dp .p50{stroke-width:2.4} .dp .er{stroke-width:1.8} .dp .p95{stroke-width:1.2} .dp text.to{fill:var(--old)} .dp text.tn{fill:var(--new)} .dp .badge{fill:var(--ground);stroke:var(--quiet)}
-.dp .promote,.dp .Succeeded{fill:var(--good)} .dp .bad,.dp .Failed{fill:var(--fail)} .dp .hold,.dp .Stopped{fill:var(--wait)}
+.dp .good,.dp .Succeeded{fill:var(--good)} .dp .bad,.dp .Failed{fill:var(--fail)} .dp .wait,.dp .Stopped{fill:var(--wait)}
 """
 _MOST_MARKS = 40
 
@@ -155,7 +155,10 @@ def _chart(one: Chart, picture: Picture, scale: _Scale, y: float) -> tuple[float
 
 def _traffic(one: Chart, picture: Picture, scale: _Scale, y: float) -> list[str]:
     """Whose requests were answered by whom, stacked, from the new version at the bottom; and what was asked for."""
-    parts = [_panel("share of requests", y, _TRAFFIC, ((0, "0 %"), (0.5, "50 %"), (1, "100 %")))]
+    whole = sum(point.requests for point in one.points)
+    most = max(point.requests for point in one.points) / picture.stretch
+    words = f"share of {whole:,} requests, at most {most:,.0f} per second"
+    parts = [_panel(words, y, _TRAFFIC, ((0, "0 %"), (0.5, "50 %"), (1, "100 %")))]
     order: tuple[Version, ...] = ("new", "old", "other", "none")
     floor = dict.fromkeys(range(len(one.points)), 0.0)
     for version in order:
@@ -295,7 +298,7 @@ def _listed(picture: Picture, y: float) -> tuple[list[str], float]:
         parts.append(_text(38, y, str(number), "s b", anchor="end"))
         parts.append(_text(_LEFT + 38, y, tick(one.at), "q s", anchor="end"))
         words = clip(f"{_about(one.service)}{one.text}", _WIDTH - _LEFT - 64, 6.0)
-        parts.append(_text(_LEFT + 48, y, words, f"s {escape(one.kind)}"))
+        parts.append(_text(_LEFT + 48, y, words, f"s {one.tone}"))
         y += _LINE
     if len(picture.marks) > len(shown):
         parts.append(_text(_LEFT + 48, y, f"and {len(picture.marks) - len(shown)} more", "q s"))

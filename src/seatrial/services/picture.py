@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import latencies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from seatrial.deployments.observing.model import Arm, Second
+    from seatrial.services.records import Event, ServiceDeployment
 
 Version = Literal["old", "new", "other", "none"]
 """Whose traffic: the version that was there, the one that comes, any other one, or nobody's: no instance answered."""
+Tone = Literal["", "good", "wait", "bad"]
+"""What an event means for the new version."""
+_UNMARKED = ("created", "stage", "hook")
+"""Events that are left to the phases."""
 _STRETCHES = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MOST = 240
 """Stretches that a picture has at most."""
@@ -76,16 +82,17 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     text: str
     service: str = ""
+    tone: Tone = ""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment over time. `began` is in seconds since the epoch, `seconds` how long it took, `stretch` how long the
-    time of a point is.
+    """A deployment over time. `began` is in whole seconds since the epoch, `seconds` how long it took, `stretch` how
+    many seconds a point is about.
     """
 
     title: str
     status: str
-    began: float
+    began: int
     seconds: float
     stretch: int
     running: bool = False
@@ -94,32 +101,91 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[Mark, ...] = ()
 
 
+def of(
+    deployment: ServiceDeployment,
+    events: Iterable[Event],
+    seconds: Mapping[str, Iterable[Second]],
+    phases: Iterable[tuple[str, str, float, float]],
+    *,
+    until: float,
+) -> Picture:
+    """The picture of a deployment up to a moment. `seconds` are by service; `phases` have a name, a status, and when
+    they began and ended, in seconds since the epoch.
+    """
+    began = math.floor(deployment.created)
+    took = max(1.0, until - began)
+    stretch = stretch_of(took)
+    charts = tuple(
+        chart(
+            part.service,
+            (part.before, part.after),
+            seconds.get(part.service, ()),
+            began=began,
+            stretch=stretch,
+        )
+        for part in deployment.parts
+    )
+    undoes = f" undoes {deployment.rollback_of}" if deployment.rollback_of else f" by {deployment.strategy}"
+    return Picture(
+        title=f"{deployment.id}: {deployment.label}{undoes}",
+        status=deployment.status,
+        began=began,
+        seconds=round(took, 3),
+        stretch=stretch,
+        running=deployment.status not in ENDED,
+        charts=charts,
+        phases=tuple(
+            Phase(name=name, status=status, at=round(start - began, 3), until=round(end - began, 3))
+            for name, status, start, end in phases
+        ),
+        marks=tuple(
+            Mark(
+                at=round(max(0.0, one.at - began), 3),
+                kind=one.kind,
+                tone=_tone(one),
+                text=one.text,
+                service=one.service,
+            )
+            for one in sorted(events, key=lambda one: one.at)
+            if one.kind not in _UNMARKED
+        ),
+    )
+
+
 def stretch_of(seconds: float) -> int:
     """How many seconds a point of a picture of so many seconds is about."""
     return next((one for one in _STRETCHES if seconds / one <= _MOST), math.ceil(seconds / _MOST))
 
 
 def chart(
-    service: str, versions: tuple[str, str], seconds: Iterable[Second], *, began: float, stretch: int
+    service: str, versions: tuple[str, str], seconds: Iterable[Second], *, began: int, stretch: int
 ) -> Chart:
-    """The chart of a service; `versions` are the ids of the old and the new one, `seconds` in any order."""
+    """The chart of a service; `versions` are the ids of the old and the new one, `seconds` in any order. Those before
+    `began` are left out.
+    """
     old, new = versions
     found: defaultdict[int, _Stretch] = defaultdict(_Stretch)
     whole = _Stretch()
-    first = math.floor(began)
     for one in seconds:
         arms = [(_version(revision, old, new), arm) for revision, arm in one.arms.items()]
-        if not any(arm.requests for _, arm in arms):
+        if one.at < began or not any(arm.requests for _, arm in arms):
             continue
-        place = found[(one.at - first) // stretch]
+        place = found[(one.at - began) // stretch]
         place.ask(one)
         for version, arm in arms:
             place.count(version, arm)
             whole.count(version, arm)
-    points = tuple(
-        found[number].point(max(0.0, number * stretch - (began - first))) for number in sorted(found)
-    )
+    points = tuple(found[number].point(number * stretch) for number in sorted(found))
     return Chart(service=service, old=old, new=new, points=points, totals=whole.measured())
+
+
+def _tone(event: Event) -> Tone:
+    if event.kind == "verdict":
+        tones: dict[str, Tone] = {"promote": "good", "hold": "wait", "roll back": "bad"}
+        return tones.get(str(event.data.get("decision", "")), "")
+    if event.kind == "ended":
+        return "good" if event.data.get("status") == "Succeeded" else "bad"
+    return "bad" if event.kind in ("alarm", "health", "rollback") else "wait" if event.kind == "held" else ""
 
 
 def _version(revision: str, old: str, new: str) -> Version:
