@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from seatrial.reports import frame
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _STYLE = """\
 main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
@@ -36,10 +32,3 @@ def page(title: str, *, said: str, good: bool, summary: str, body: str) -> str:
     """A whole page. `body` is HTML; the other texts are escaped here."""
     verdict = "good" if good else "bad"
     return frame.page(title, verdict=verdict, said=said, summary=escape(summary), style=_STYLE, body=body)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts, which are escaped."""
-    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from seatrial.builds import page, timeline
+from seatrial.reports import frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,14 +51,14 @@ def svg(found: Timeline) -> str:
 
 def html(found: Timeline) -> str:
     """A page with the picture, and all phases and commands as tables."""
-    phases = page.table(
+    phases = frame.table(
         ("Phase", "Status", "Start", "Took", "Context"),
         [
             (one.name, timeline.said(found, one), _when(one.offset), timeline.took(one.duration), one.context)
             for one in found.phases
         ],
     )  # fmt: skip
-    commands = page.table(
+    commands = frame.table(
         ("Phase", "Command", "Start", "Took"),
         [
             (phase.name, one.command, _when(one.offset), timeline.took(one.duration))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from html import escape
 from string import Template
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -47,3 +51,10 @@ def page(title: str, *, verdict: str, said: str, summary: str, style: str, body:
         style=style,
         body=body,
     )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts, which are escaped; it scrolls in itself where it is wider than the page."""
+    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from seatrial.builds import page as pages
 from seatrial.builds.test_reports.model import percent
 from seatrial.builds.test_reports.render import failed, headline
+from seatrial.reports import frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,4 +98,4 @@ def _trend(points: Sequence[Point]) -> str:
         )
         for point in points
     ]
-    return "<h3>Earlier builds</h3>" + pages.table(("Run", "Status", "Rate", "Of", "Took"), rows)
+    return "<h3>Earlier builds</h3>" + frame.table(("Run", "Status", "Rate", "Of", "Took"), rows)
