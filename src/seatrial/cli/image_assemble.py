@@ -118,6 +118,17 @@ class EngineName(click.Choice[str]):
 )
 @click.option("--bytecode/--no-bytecode", default=None, help="Compile Python files ahead (the default).")
 @click.option(
+    "--lazy/--no-lazy",
+    default=None,
+    help="Write layers as eStargz: containerd with stargz-snapshotter starts the image before it is pulled.",
+)
+@click.option(
+    "--first-files",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="With --lazy: what the program opens while it starts, one path on each line; it is fetched first.",
+)
+@click.option(
     "--smoke/--no-smoke",
     default=None,
     help="Start the image for a moment and import what it is for before it goes anywhere (the default), or not.",
@@ -206,11 +217,18 @@ def with_options(folder: Path, image: Image, options: dict[str, Any]) -> ImageSp
     """The image that DIR's settings describe, with what the command line says instead."""
     import msgspec
 
+    from seatrial.errors import UsageError
     from seatrial.images.assemble.spec import from_config
 
-    said = ("base", "platforms", "extras", "groups", "project", "find_links", "offline", "build", "bytecode")
+    said = (
+        "base", "platforms", "extras", "groups", "project", "find_links", "offline", "build", "bytecode", "lazy",
+        "first_files",
+    )  # fmt: skip
     changes = {key: options[key] for key in said if options.get(key) not in (None, (), "")}
-    return msgspec.structs.replace(from_config(folder, image), **changes)
+    spec = msgspec.structs.replace(from_config(folder, image), **changes)
+    if options.get("first_files") and not spec.lazy:
+        raise UsageError("--first-files says what is fetched first of a lazy image", fix="give --lazy too")
+    return spec
 
 
 def _wanted(chosen: str, image: Image, options: dict[str, Any]) -> Wanted:

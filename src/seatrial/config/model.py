@@ -393,6 +393,18 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         bool,
         Meta(description="Compile Python files with the image's own interpreter, so that it starts faster."),
     ] = True
+    lazy: Annotated[
+        bool,
+        Meta(
+            description="Write layers as eStargz: containerd with stargz-snapshotter starts the image before it is pulled."
+        ),
+    ] = False
+    first_files: Annotated[
+        FileName | None,
+        Meta(
+            description="With lazy: a file that lists what the program opens while it starts, one path on each line."
+        ),
+    ] = None
     platform: Annotated[
         Platform | Annotated[tuple[Platform, ...], Meta(min_length=1)],
         Meta(

@@ -22,6 +22,7 @@ from seatrial.images.assemble.source_layer import read_source
 from seatrial.images.assemble.spec import Assembled, AssembledImage, AssembledLayer, ImageSpec
 from seatrial.images.assemble.store import StoredLayer, Use, has_layer, using
 from seatrial.images.assemble.tar import EPOCH
+from seatrial.images.lazy.first import read_first
 from seatrial.images.outputs import account, layout, parts, records
 from seatrial.images.outputs.layout import check_output
 from seatrial.images.system.processors import is_foreign
@@ -267,6 +268,9 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
         owner = (user.uid, user.gid) if spec.owner == "user" else (0, 0)
         plan = layers.plan_source(files, *owner, mtime)
         found.append(parts.source_part(plan, files, workdir, owner, mtime))
+    if spec.lazy:
+        first = read_first(spec.root / spec.first_files) if spec.first_files else ()
+        found = [parts.lazily(part, first) for part in found]
     former = records.former(spec, out)
     notes = [*prepared.base.notes, *prepared.resolution.notes, *decided.notes]
     return Decided(spec, prepared, base, user, found, notes, former, mtime)

@@ -28,11 +28,15 @@ _STORED_LIMIT = 0xFFFF
 
 
 class WrittenLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """Digests (`sha256:…`) of the compressed and the plain layer, and the compressed size in bytes."""
+    """Digests (`sha256:…`) of the compressed and the plain layer, and the compressed size in bytes.
+
+    `annotations` are what a manifest has to say of it.
+    """
 
     digest: str
     diff_id: str
     size: int
+    annotations: dict[str, str] = {}
 
 
 class Lane:

@@ -22,6 +22,7 @@ from seatrial.images.assemble.known import keep, open_wheel
 from seatrial.images.assemble.layer import LayerWriter, WrittenLayer
 from seatrial.images.assemble.source_layer import SourceFile, write_source
 from seatrial.images.assemble.store import StoredLayer, Use, stored_layer
+from seatrial.images.lazy.writer import FORMAT, LazyWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,12 +36,16 @@ _TURN = 0.0003  # seconds, instead of 0.005
 
 
 class LayerPlan(NamedTuple):
-    """One layer to be: `what` is in it, its `key`, the wheels it is made of, and how to write it."""
+    """One layer to be: `what` is in it, its `key`, the wheels it is made of, and how to write it.
+
+    `first` are the files that come first in a layer that is pulled lazily; None for an ordinary layer.
+    """
 
     what: str
     key: str
     wheels: tuple[LockedWheel, ...]
     write: Callable[[LayerWriter], Installed]
+    first: frozenset[str] | None = None
 
 
 def plan_wheels(wheels: tuple[LockedWheel, ...], scheme: Scheme) -> LayerPlan:
@@ -121,6 +126,11 @@ def plan_source(files: Sequence[SourceFile], uid: int, gid: int, mtime: int) -> 
     return LayerPlan("source", key, (), lambda out: write_source(out, files, uid, gid, mtime))
 
 
+def lazily(plan: LayerPlan, first: Sequence[str]) -> LayerPlan:
+    """The same layer, written so that its files can be fetched one by one; those of `first` come first."""
+    return plan._replace(key=_key("lazy", FORMAT, plan.key, sorted(set(first))), first=frozenset(first))
+
+
 def build(
     plans: Sequence[LayerPlan],
     use: Use,
@@ -182,8 +192,9 @@ def _build_one(
     interrupted: threading.Event,
 ) -> StoredLayer:
     def write(out: IO[bytes]) -> tuple[WrittenLayer, Installed]:
-        with LayerWriter(cast("IO[bytes]", _Interruptible(out, interrupted))) as writer:
-            installed = plan.write(writer)
+        stream = cast("IO[bytes]", _Interruptible(out, interrupted))
+        with LayerWriter(stream) if plan.first is None else LazyWriter(stream, first=plan.first) as writer:
+            installed = plan.write(cast("LayerWriter", writer))
             return writer.finish(), installed
 
     layer = stored_layer(use, plan.key, write, point=point)

@@ -42,6 +42,7 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     `source`, `exclude`: patterns of .gitignore; an empty `source` puts no source into the image.
     `user`: a name (made with uid 10001 when the base lacks it), `uid` or `uid:gid`.
     `owner`: who owns the source, `root` or `user`.
+    `lazy`: its layers are eStargz; `first_files`: a file that lists what is fetched ahead of all else (`lazy.first`).
     """
 
     root: Path
@@ -68,6 +69,8 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = ()
     labels: dict[str, str] = {}
     bytecode: bool = True
+    lazy: bool = False
+    first_files: str = ""
     platforms: tuple[str, ...] = ("linux/amd64",)
 
     @property
@@ -101,6 +104,8 @@ def from_config(root: Path, image: Image) -> ImageSpec:
         ports=image.ports,
         labels=image.labels,
         bytecode=image.bytecode,
+        lazy=image.lazy,
+        first_files=image.first_files or "",
         owner=image.owner,
         platforms=(image.platform,) if isinstance(image.platform, str) else image.platform,
     )

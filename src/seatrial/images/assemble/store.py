@@ -149,11 +149,15 @@ def publish(made: Path, entry: Path) -> bool:
 
 
 class StoredLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer in the cache, with the files it holds (see `install.Installed`); `folder` has its `blob`."""
+    """A layer in the cache, with the files it holds (see `install.Installed`); `folder` has its `blob`.
+
+    `annotations` are what a manifest has to say of it.
+    """
 
     digest: str
     diff_id: str
     size: int
+    annotations: dict[str, str] = {}
     files: dict[str, str] = {}
     disputed: tuple[str, ...] = ()
     folder: str = ""
@@ -185,6 +189,7 @@ def stored_layer(
             digest=written.digest,
             diff_id=written.diff_id,
             size=written.size,
+            annotations=written.annotations,
             files=installed.files,
             disputed=installed.disputed,
         )

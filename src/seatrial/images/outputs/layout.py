@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from seatrial import paths
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
+from seatrial.images.lazy.toc import ANNOTATIONS
 from seatrial.images.outputs.names import index_notes
 from seatrial.locks import locked
 
@@ -44,9 +45,10 @@ def describe(made: Made) -> Described:
     described = oci.Manifest(
         config=_descriptor(config, oci.CONFIG),
         layers=(
-            *(oci.Descriptor(oci.LAYER_GZIP if "gzip" in d.media_type else d.media_type, d.digest, d.size)
+            *(oci.Descriptor(oci.LAYER_GZIP if "gzip" in d.media_type else d.media_type, d.digest, d.size,
+                             {key: d.annotations[key] for key in ANNOTATIONS if key in d.annotations})
               for d in made.base.manifest.layers),
-            *(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for layer in made.layers),
+            *(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size, layer.annotations) for layer in made.layers),
         ),
     )  # fmt: skip
     manifest = oci.encode(described)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from seatrial.images.assemble import groups
+import msgspec
+
+from seatrial.images.assemble import groups, layers
 from seatrial.images.outputs.records import LayerRecord, hashed
 from seatrial.reports.units import counted, size
 
@@ -79,6 +81,13 @@ def source_part(
     }  # fmt: skip
     why = f"{counted(len(hashes), 'file')} of the project; last, as they change most"
     return _part("source", plan, why, facts=facts)._replace(files=hashes)
+
+
+def lazily(part: Part, first: Sequence[str]) -> Part:
+    """The same part as a layer that can be pulled lazily; the files of `first` come first in it."""
+    plan = layers.lazily(part.plan, first)
+    facts = {**part.record.facts, "lazy pulling": f"on {hashed(sorted(set(first)))[:8]}" if first else "on"}
+    return part._replace(plan=plan, record=msgspec.structs.replace(part.record, key=plan.key, facts=facts))
 
 
 def _part(
