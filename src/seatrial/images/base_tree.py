@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -15,11 +15,12 @@ from seatrial.images.runtimes import tar
 from seatrial.images.unpack import verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from seatrial.images.layout import Image
 
+Kinded = TypeVar("Kinded", bound=tuple[Any, ...])
 _CAPTURED = ("/etc/passwd", "/etc/group", "/etc/os-release", "/usr/lib/os-release")
 _RECORDS = (".dist-info/RECORD", ".egg-info/installed-files.txt")
 _CAPTURE_LIMIT, _CAPTURE_TOTAL = 32 << 20, 256 << 20
@@ -61,7 +62,8 @@ def read_tree(layout: Path, image: Image) -> Tree:
     known: dict[str, tuple[str, bytes]] = {}
     for layer, diff_id in zip(image.manifest.layers, diff_ids(image), strict=True):
         with verified(blob_path(layout, layer.digest), layer, diff_id) as stream:
-            known = _over(known, _read_layer(stream))
+            found = _read_layer(stream)
+            known = lay_over(known, found.added, found.deleted, found.opaque, ("folder", b""))
         if len(known) > _MAX_NAMES or sum(map(len, known)) > _MAX_NAME_BYTES:
             raise SeatrialError(
                 f"the base has more than {_MAX_NAMES} files", where=image.digest, why="it looks like a bomb"
@@ -113,22 +115,30 @@ def _capture(stream: tar.TarStream, member: tar.Member, path: str) -> bytes:
     return b"".join(stream.content())
 
 
-def _over(known: dict[str, tuple[str, bytes]], found: _Found) -> dict[str, tuple[str, bytes]]:
-    """The tree with one more layer on top. What is no folder hides all that was below its path."""
-    gone = found.deleted | {path for path, (kind, _) in found.added.items() if kind != "folder"}
-    hidden = {path for path in gone | found.opaque if known.get(path, ("", b""))[0] == "folder"}
+def lay_over(
+    known: dict[str, Kinded], added: dict[str, Kinded], deleted: set[str], opaque: set[str], folder: Kinded
+) -> dict[str, Kinded]:
+    """The tree with one more layer on top; each value begins with its kind, and `folder` is a folder nobody described.
+
+    What is no folder hides all that was below its path.
+
+    Raises:
+        SeatrialError: the folders are nested so deep that it looks like an attack.
+    """
+    gone = deleted | {path for path, value in added.items() if value[0] != "folder"}
+    hidden = {path for path in gone | opaque if path in known and known[path][0] == "folder"}
     for path in gone:
         known.pop(path, None)
     if hidden:
         known = {path: value for path, value in known.items() if not any(f in hidden for f in _above(path))}
-    known.update(found.added)
+    known.update(added)
     implied = 0
-    for path in found.added:
-        for folder in _above(path):
-            if folder in known and known[folder][0] != "file":
+    for path in added:
+        for above in _above(path):
+            if above in known and known[above][0] != "file":
                 break
-            known[folder] = ("folder", b"")  # engines make the folders that an archive leaves out
-            implied += len(folder)
+            known[above] = folder  # engines make the folders that an archive leaves out
+            implied += len(above)
         if implied > _MAX_NAME_BYTES:
             raise SeatrialError("the layer's folders are nested too deep", why="it looks like a bomb")
     return known
@@ -145,6 +155,15 @@ def resolve(tree: Tree, path: str) -> str:
     Raises:
         SeatrialError: the links go in a circle.
     """
+    return follow(tree.links, path)
+
+
+def follow(links: Mapping[str, str], path: str) -> str:
+    """As `resolve`; `links` has the target of each symbolic link by its absolute path.
+
+    Raises:
+        SeatrialError: the links go in a circle.
+    """
     waiting, done, followed = path.strip("/").split("/"), "", 0
     while waiting:
         part = waiting.pop(0)
@@ -153,7 +172,7 @@ def resolve(tree: Tree, path: str) -> str:
         if part == "..":
             done = posixpath.dirname(done).rstrip("/")
             continue
-        target = tree.links.get(f"{done}/{part}")
+        target = links.get(f"{done}/{part}")
         if target is None:
             done = f"{done}/{part}"
             continue
