@@ -167,7 +167,7 @@ def chart(
     found: defaultdict[int, _Stretch] = defaultdict(_Stretch)
     whole = _Stretch()
     for one in seconds:
-        arms = [(_version(revision, old, new), arm) for revision, arm in one.arms.items()]
+        arms = [(version_of(revision, old, new), arm) for revision, arm in one.arms.items()]
         if one.at < began or not any(arm.requests for _, arm in arms):
             continue
         place = found[(one.at - began) // stretch]
@@ -188,7 +188,8 @@ def _tone(event: Event) -> Tone:
     return "bad" if event.kind in ("alarm", "health", "rollback") else "wait" if event.kind == "held" else ""
 
 
-def _version(revision: str, old: str, new: str) -> Version:
+def version_of(revision: str, old: str, new: str) -> Version:
+    """Whose traffic that of a revision is; '' is the revision of requests that no instance answered."""
     if not revision:
         return "none"
     if revision == new:
