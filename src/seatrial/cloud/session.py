@@ -54,7 +54,7 @@ def _rebuild(what: str, where: str | None, why: str | None, fix: str | None, cod
 
 
 def client(service: str, region: str, *, fips: bool = False) -> Any:
-    """A boto3 client. It repeats by itself what AWS asks to repeat.
+    """A boto3 client. It repeats by itself what AWS asks to repeat. Without a `region` it has that of the settings.
 
     Raises:
         MissingToolError: boto3 is not installed.
@@ -67,7 +67,7 @@ def client(service: str, region: str, *, fips: bool = False) -> Any:
     except ModuleNotFoundError as error:
         raise MissingToolError(
             "boto3 is not installed",
-            why=f"it is what asks AWS ({service} in {region})",
+            why=f"it is what asks AWS ({service}{f' in {region}' if region else ''})",
             fix="pip install 'seatrial[aws]'",
         ) from error
     from seatrial import __version__
@@ -82,9 +82,11 @@ def client(service: str, region: str, *, fips: bool = False) -> Any:
     # botocore reads AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE; the third usual variable is ours to hand over.
     trusted = None if os.environ.get("AWS_CA_BUNDLE") else os.environ.get("SSL_CERT_FILE") or None
     try:
-        return boto3.session.Session().client(service, region_name=region, config=settings, verify=trusted)
+        return boto3.session.Session().client(
+            service, region_name=region or None, config=settings, verify=trusted
+        )
     except errors.BotoCoreError as error:
-        raise _without_answer(error, f"{service} in {region}") from error
+        raise _without_answer(error, f"{service} in {region or 'the usual region'}") from error
 
 
 def ask(call: Callable[..., dict[str, Any]], action: str, where: str, **wanted: Any) -> dict[str, Any]:

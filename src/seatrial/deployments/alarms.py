@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from seatrial import processes
 from seatrial.deployments import groups, records
 from seatrial.deployments.groups import Group
-from seatrial.deployments.hosts import asking
+from seatrial.deployments.hosts import asking, probe
 from seatrial.deployments.hosts import model as hosts
 from seatrial.errors import MissingToolError, SeatrialError
 
@@ -36,19 +36,26 @@ def ringing(home: Path, deployment: Deployment, good: Sequence[str]) -> str:
 
 
 def _rings(home: Path, alarm: Alarm, good: Sequence[str]) -> bool:
-    argv = list(alarm.argv) or [sys.executable, "-m", "seatrial.deployments.hosts.probe", alarm.url]
     if not alarm.on_hosts:
-        return _fails_here(argv)
+        return not (ends_well(alarm.argv) if alarm.argv else probe.ask(alarm.url))[0]
+    argv = list(alarm.argv) or [sys.executable, "-m", "seatrial.deployments.hosts.probe", alarm.url]
     return any(_fails_on(home, name, argv) for name in good)
 
 
-def _fails_here(argv: list[str]) -> bool:
+def ends_well(argv: Sequence[str], *, cwd: Path | None = None) -> tuple[bool, str]:
+    """Whether a program ends with 0, and how it ended. One that does not end in time is no good news.
+
+    Raises:
+        MissingToolError: there is no such program.
+    """
     try:
-        return processes.run(argv, timeout=_PATIENCE).code != 0
+        done = processes.run(argv, cwd=cwd, timeout=_PATIENCE)
     except MissingToolError:
         raise
-    except SeatrialError:
-        return True  # one that does not answer is no good news
+    except SeatrialError as error:
+        return False, error.what
+    last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+    return done.code == 0, f"{argv[0]} ended with {done.code}" + (f": {last[:200]}" if last else "")
 
 
 def _fails_on(home: Path, name: str, argv: list[str]) -> bool:

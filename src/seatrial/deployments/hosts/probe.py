@@ -9,18 +9,23 @@ _PATIENCE = 5.0
 
 def main(url: str) -> int:
     """0 when `url` answers with a status from 200 to 299."""
+    good, said = ask(url)
+    sys.stderr.write(f"{said}\n")
+    return 0 if good else 1
+
+
+def ask(url: str) -> tuple[bool, str]:
+    """Whether `url` answers with a status from 200 to 299, and what it said. One that does not answer is no good news."""
     from seatrial.clock import SystemClock
     from seatrial.errors import SeatrialError
-    from seatrial.transport import Retry, connect, send
+    from seatrial.transport import Retry, connect, place, send
 
     try:
         with connect(clock=SystemClock(), retry=Retry(attempts=1), timeout=_PATIENCE) as link:
             status = send(link, "GET", url, limit=1 << 20).status_code
     except SeatrialError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stderr.write(f"{url}: {status}\n")
-    return 0 if status // 100 == 2 else 1  # noqa: PLR2004 - the class of answers that are good
+        return False, ": ".join(filter(None, (error.where, error.what, error.why)))
+    return status // 100 == 2, f"{place(url)}: {status}"  # noqa: PLR2004 - the class of answers that are good
 
 
 if __name__ == "__main__":
