@@ -18,7 +18,7 @@ import msgspec
 from seatrial.deployments import envoy_config
 from seatrial.deployments.envoy_admin import ask, read_status
 from seatrial.deployments.envoy_config import CONFIG, ROUTES, SHADOW, SLOTS, SOCKET, TESTED
-from seatrial.deployments.proxy import Mirror, Options, ProxyStatus, Slot
+from seatrial.deployments.proxy import Mirror, Options, Slot  # noqa: TC001 - msgspec reads the annotations
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.files import write_atomic
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from seatrial.clock import Clock
+    from seatrial.deployments.proxy import ProxyStatus
 
 __all__ = [
     "CONFIG",
@@ -102,7 +103,7 @@ def prepare(
     content = envoy_config.bootstrap(port, slots, options)
     write_atomic(folder / CONFIG, msgspec.json.format(msgspec.json.encode(content), indent=1), mode=0o600)
     known = {slot.name: slot for slot in filled}
-    _write(folder, State(port=port, slots=tuple(slots), options=options, filled=known), None)
+    _write(folder, State(port=port, slots=tuple(slots), options=options, filled=known))
 
 
 def check(folder: Path) -> None:
@@ -157,7 +158,7 @@ def apply(folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> 
             f"the load balancer has no slot {unknown[0]}", where=str(folder), why=f"it has {before.slots}"
         )
     state = msgspec.structs.replace(before, filled=filled, mirror=mirror)
-    _await_change(folder, state, _counted(folder), _write(folder, state, before))
+    _await_change(folder, _counted(folder), _write(folder, state))
 
 
 def status(folder: Path) -> ProxyStatus:
@@ -223,15 +224,16 @@ def _state(folder: Path) -> State:
         ) from error
 
 
-def _write(folder: Path, state: State, before: State | None) -> list[str]:
-    """Write what is other than before, and say which files that were."""
-    now, then = _files(state), _files(before) if before else {}
-    changed = [name for name, content in now.items() if content != then.get(name)]
-    # The state first: after a crash in between, the next change writes the files anew because it compares with them.
-    for name in changed:
-        write_atomic(folder / f"{name}.json", msgspec.json.encode(now[name]), mode=0o600)
-    if state != before:
-        write_atomic(folder / STATE, msgspec.json.encode(state), mode=0o600)
+def _write(folder: Path, state: State) -> list[str]:
+    """Write what is other than what is there, and say which files that were."""
+    write_atomic(folder / STATE, msgspec.json.encode(state), mode=0o600)
+    changed = []
+    for name, content in _files(state).items():
+        path, data = folder / f"{name}.json", msgspec.json.encode(content)
+        # Compared with the file itself: whoever was killed between two files, the next change puts them right.
+        if not path.exists() or path.read_bytes() != data:
+            write_atomic(path, data, mode=0o600)
+            changed.append(name)
     return changed
 
 
@@ -253,9 +255,7 @@ def _counted(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def _await_change(
-    folder: Path, state: State, before: dict[str, tuple[int, int]], changed: Sequence[str]
-) -> None:
+def _await_change(folder: Path, before: dict[str, tuple[int, int]], changed: Sequence[str]) -> None:
     import time
 
     deadline = time.monotonic() + _PATIENCE
