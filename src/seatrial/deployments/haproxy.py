@@ -11,7 +11,9 @@ from __future__ import annotations
 import csv
 import os
 import re
+import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from seatrial.deployments.haproxy_config import BACKEND, CONFIG, SOCKET, TESTED, config, word
@@ -35,6 +37,7 @@ __all__ = [
     "commands",
     "config",
     "find",
+    "finish",
     "parse_stat",
     "prepare",
     "send",
@@ -74,6 +77,12 @@ def argv(folder: Path, *, program: str = "haproxy") -> list[str]:
     Give `program` by `processes.find`: the PATH of an ordinary user often lacks its folder.
     """
     return [program, "-db", "-C", str(folder), "-f", CONFIG]
+
+
+def finish(folder: Path, pid: int) -> None:  # noqa: ARG001 - other load balancers are asked in their folder
+    """Begin to end a running HAProxy: it closes its listeners, answers what it has, and ends."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)
 
 
 def check(folder: Path) -> None:

@@ -10,6 +10,8 @@ none for health checks, for copies, and for requests to the revision under test.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -17,7 +19,7 @@ import msgspec
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from seatrial.clock import Clock
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Mode = Literal["ready", "drain", "maint"]
 MOST_WEIGHT = 256
 _ROUNDING = 1e-9
+_TRIED = 100
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +142,11 @@ class Driver(Protocol):
         ...
 
     def argv(self, folder: Path, *, program: str) -> list[str]:
-        """The command that runs in the foreground; SIGUSR1 stops it gracefully, SIGTERM at once."""
+        """The command that runs in the foreground; SIGTERM ends it at once."""
+        ...
+
+    def finish(self, folder: Path, pid: int) -> None:
+        """Begin to end the running program: it accepts nothing new, answers what it has, and ends."""
         ...
 
     def apply(self, folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> None:
@@ -175,3 +182,62 @@ def weights(shares: dict[str, float]) -> dict[str, int]:
         return {name: round(percent) for name, percent in percents.items()}
     factor = MOST_WEIGHT / max(percents.values())
     return {name: round(percent * factor) for name, percent in percents.items()}
+
+
+def apportioned(shares: Mapping[str, float], slots: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """A weight for each slot, so that each group of slots gets its share of the traffic in all.
+
+    `shares` maps groups to numbers that sum to something above 0, `slots` says which slots a group has. The weights
+    are exact, and equal within a group, where whole numbers up to 256 allow it; else as near as they can be: some
+    slots of a group may then have less than others, or nothing, but a group that has a share always has one with a
+    weight.
+
+    Raises:
+        SeatrialError: a share is negative, all are 0, or a group with a share has no slots.
+    """
+    if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
+        raise SeatrialError(
+            "shares of the traffic must be 0 or more, and one above 0", why=f"given: {shares}"
+        )
+    parts = {group: Fraction(str(share)) for group, share in shares.items() if share}
+    total = sum(parts.values())
+    parts = {group: part / total for group, part in parts.items()}
+    for group in parts:
+        if not slots.get(group):
+            raise SeatrialError(f"{group} has no slot that could take its share of the traffic")
+    sizes = {group: len(slots[group]) for group in parts}
+    wholes = _exact(parts, sizes) or _nearest(parts, sizes)
+    found = {slot: 0 for group in slots for slot in slots[group]}
+    for group, whole in wholes.items():
+        each, more = divmod(whole, sizes[group])
+        found |= {slot: each + (number < more) for number, slot in enumerate(slots[group])}
+    return found
+
+
+def _exact(parts: Mapping[str, Fraction], sizes: Mapping[str, int]) -> dict[str, int] | None:
+    each = {group: part / sizes[group] for group, part in parts.items()}
+    scale = Fraction(
+        math.lcm(*(one.denominator for one in each.values())),
+        math.gcd(*(one.numerator for one in each.values())),
+    )
+    if max(each.values()) * scale > MOST_WEIGHT:
+        return None
+    return {group: int(one * scale) * sizes[group] for group, one in each.items()}
+
+
+def _nearest(parts: Mapping[str, Fraction], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Of the sums of weights that fit, the one whose split is nearest."""
+    most = min(int(MOST_WEIGHT * sizes[group] / part) for group, part in parts.items())
+
+    def split(total: int) -> dict[str, int]:
+        return {
+            group: min(max(1, round(part * total)), MOST_WEIGHT * sizes[group])
+            for group, part in parts.items()
+        }
+
+    def error(total: int) -> float:
+        found = split(total)
+        whole = sum(found.values())
+        return max(abs(found[group] / whole - float(part)) for group, part in parts.items())
+
+    return split(min(range(most, max(0, most - _TRIED), -1), key=error))
