@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +49,7 @@ STATE = "state.json"
 VARIABLE = "SEATRIAL_ENVOY"
 _PATIENCE = 5.0
 _PAUSE = 0.001
+_GLANCE = 0.02
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,21 +203,28 @@ def wait_started(
         clock.sleep(0.01)
 
 
-def finish(folder: Path, *, deadline: float, clock: Clock) -> None:
-    """Close the listeners, let requests in flight be answered until the deadline, and end Envoy.
+def finish(folder: Path, process: int) -> None:
+    """Take no more connections, and have the process end when it has answered what it has; returns at once.
 
-    Raises:
-        SeatrialError: it does not answer.
+    Whoever waits for its end decides for how long: Envoy itself would wait for any answer.
     """
-    ask(folder, "/drain_listeners", method="POST")
-    while clock.now() < deadline:
-        counters = msgspec.json.decode(
-            ask(folder, r"/stats?format=json&filter=^http\..*downstream_rq_active$")
-        )
-        if not any(one.get("value") for one in counters["stats"]):
-            break
-        clock.sleep(0.02)
-    ask(folder, "/quitquitquit", method="POST")
+    try:
+        ask(folder, "/drain_listeners", method="POST")
+    except SeatrialError:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGTERM)
+        return
+    threading.Thread(target=_quit_when_idle, args=(folder,), daemon=True).start()
+
+
+def _quit_when_idle(folder: Path) -> None:
+    with suppress(SeatrialError):  # it has ended
+        while True:
+            answer = ask(folder, r"/stats?format=json&filter=^http\..*downstream_rq_active$")
+            if not any(one.get("value") for one in msgspec.json.decode(answer)["stats"]):
+                break
+            time.sleep(_GLANCE)
+        ask(folder, "/quitquitquit", method="POST")
 
 
 def _state(folder: Path) -> State:
@@ -256,8 +268,6 @@ def _counted(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _await_change(folder: Path, before: dict[str, tuple[int, int]], changed: Sequence[str]) -> None:
-    import time
-
     deadline = time.monotonic() + _PATIENCE
     waiting = list(changed)
     while waiting:

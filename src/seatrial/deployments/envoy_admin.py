@@ -123,7 +123,7 @@ def _slot_status(
         redispatches=lost,
         response_ms=round(medians.get(f"{zone}_time", 0)),
         testable=bool(options.test_port),
-        tested=bool(others[0]),
+        tested=_weight(others[0], Slot(name=name)) > 0,
     )
 
 

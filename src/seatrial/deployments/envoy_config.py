@@ -82,16 +82,17 @@ def bootstrap(port: int, slots: Sequence[str], options: Options) -> dict[str, An
 
 
 def endpoints(cluster: str, slots: Iterable[Slot]) -> dict[str, Any]:
-    """The file that says which instances a cluster has: its weights, or those of one round for the other clusters.
+    """The file that says which instances a cluster has: with their weights, or equal for those tested or copied to.
 
-    Envoy knows no weight 0. Such an instance is `DRAINING`: it is checked, finishes what it has and gets nothing.
+    Envoy knows no weight 0. Such an instance is `DRAINING`: it is checked, finishes what it has and gets nothing. So
+    every instance is in every cluster, and what is in flight is known until its slot is empty.
     """
-    chosen = [slot for slot in slots if _member(cluster, slot)]
+    present = [slot for slot in slots if slot.port and slot.mode != "maint"]
     return _resource(
         {
             "@type": _TYPE + "config.endpoint.v3.ClusterLoadAssignment",
             "cluster_name": cluster,
-            "endpoints": [_endpoint(slot, 1 if cluster != SLOTS else slot.weight) for slot in chosen],
+            "endpoints": [_endpoint(slot, _weight(cluster, slot)) for slot in present],
         }
     )
 
@@ -129,23 +130,22 @@ def word(text: str, what: str, pattern: str) -> str:
     return text
 
 
-def _member(cluster: str, slot: Slot) -> bool:
-    if not slot.port or slot.mode == "maint":
-        return False
-    return cluster == SLOTS or (slot.tested if cluster == TESTED else slot.shadow)
+def _weight(cluster: str, slot: Slot) -> int:
+    if slot.mode != "ready":
+        return 0
+    return slot.weight if cluster == SLOTS else int(slot.tested if cluster == TESTED else slot.shadow)
 
 
 def _endpoint(slot: Slot, weight: int) -> dict[str, Any]:
     if not 0 <= weight <= MOST_WEIGHT:
         raise SeatrialError(f"weight {weight} of slot {slot.name} is not within 0 and {MOST_WEIGHT}")
     host = word(slot.host, "address", r"[0-9a-fA-F.:]+")
-    drains = not weight or slot.mode == "drain"
     return {
         "locality": {"zone": word(slot.name, "slot name", r"[A-Za-z][A-Za-z0-9_-]{0,31}")},
         "lb_endpoints": [
             {
                 "endpoint": {"address": {"socket_address": {"address": host, "port_value": slot.port}}},
-                "health_status": "DRAINING" if drains else "HEALTHY",
+                "health_status": "HEALTHY" if weight else "DRAINING",
                 "load_balancing_weight": max(weight, 1),
                 "metadata": {"filter_metadata": {"seatrial": {"slot": slot.name}}},
             }
