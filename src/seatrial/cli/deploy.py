@@ -19,15 +19,41 @@ class DeployGroup(LazyGroup):
             "agent",
             "Deploy a bundle on this host as CodeDeploy's agent would.",
         ),
-        "run": ("seatrial.cli.deploy_run", "run", "Deploy a revision to the hosts of a group."),
-        "show": ("seatrial.cli.deploy_show", "show", "Show a deployment: its hosts, events and times."),
+        "run": (
+            "seatrial.cli.deploy_run",
+            "run",
+            "Deploy a new version of services, or a revision to a group of hosts.",
+        ),
+        "watch": (
+            "seatrial.cli.deploy_watch",
+            "watch",
+            "Follow a deployment of services: both versions side by side.",
+        ),
+        "promote": ("seatrial.cli.deploy_ask", "promote", "Give the new version all the traffic now."),
+        "hold": ("seatrial.cli.deploy_ask", "hold", "Leave the traffic split as it is."),
+        "continue": ("seatrial.cli.deploy_ask", "go_on", "Go on with a deployment that is held."),
+        "rollback": (
+            "seatrial.cli.deploy_rollback",
+            "rollback",
+            "Bring back what was good before, also after a promotion.",
+        ),
+        "stop": ("seatrial.cli.deploy_stop", "stop", "Stop a deployment."),
+        "show": (
+            "seatrial.cli.deploy_show",
+            "show",
+            "Show a deployment: hosts and events, or traffic as text, picture or page.",
+        ),
         "list": ("seatrial.cli.deploy_list", "list_deployments", "List deployments, newest first."),
-        "stop": ("seatrial.cli.deploy_stop", "stop", "Stop a deployment, and roll back if asked."),
-        "rollback": ("seatrial.cli.deploy_rollback", "rollback", "Deploy the last good revision again."),
+        "services": (
+            "seatrial.cli.deploy_services",
+            "services",
+            "Show the services of this machine and their traffic.",
+        ),
+        "down": ("seatrial.cli.deploy_services", "down", "End services and their load balancers."),
         "groups": ("seatrial.cli.deploy_groups", "groups", "Define and show groups of hosts."),
     }
 
 
-@click.group(cls=DeployGroup, epilog="Example: seatrial deploy check appspec.yml")
+@click.group(cls=DeployGroup, epilog="Example: seatrial deploy run . --strategy canary:10%:5m")
 def deploy() -> None:
-    """Check application specifications, and deploy bundles to hosts."""
+    """Deploy services behind a load balancer and bundles to hosts; check application specifications."""

@@ -57,7 +57,7 @@ def data(journal: Journal, one: ServiceDeployment, *, whole: bool = True, now: f
         shift = records.shift_of(journal.home, one.id)
         shown["shift"] = msgspec.to_builtins(shift) if shift else None
         shown["outputs"] = journal.outputs(one.run) if one.run else {}
-        shown["events"] = [_event(event) for event in records.events(journal.home, one.id)]
+        shown["events"] = [event(found) for found in records.events(journal.home, one.id)]
         shown["picture"] = msgspec.to_builtins(picture(journal, one, now))
     return shown
 
@@ -155,13 +155,14 @@ def _part(part: records.Part) -> dict[str, Any]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def event(one: Event) -> dict[str, Any]:
+    """An event as JSON."""
     return {
-        "at": iso(event.at),
-        "kind": event.kind,
-        "service": event.service or None,
-        "text": event.text,
-        "data": event.data,
+        "kind": one.kind,
+        "at": iso(one.at),
+        "service": one.service or None,
+        "text": one.text,
+        "data": one.data,
     }
 
 
