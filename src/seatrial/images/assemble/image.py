@@ -22,6 +22,7 @@ from seatrial.images.assemble.source_layer import read_source
 from seatrial.images.assemble.spec import Assembled, AssembledImage, AssembledLayer, ImageSpec
 from seatrial.images.assemble.store import StoredLayer, Use, has_layer, using
 from seatrial.images.assemble.tar import EPOCH
+from seatrial.images.lazy.base import lazy_base
 from seatrial.images.lazy.first import read_first
 from seatrial.images.outputs import account, layout, parts, records
 from seatrial.images.outputs.layout import check_output
@@ -225,6 +226,10 @@ def _decide(
                 one, use, insecure=insecure, refresh=refresh, refresh_base=refresh_base, say=say, point=point
             )
             prepared = _with_sizes(prepared, spec, use, point)
+            if one.lazy:
+                say(f"writing {spec.base} so that it can be pulled lazily")
+                base = lazy_base(prepared.base, use, _first(one), threads=threads, point=point)
+                prepared = prepared._replace(base=base)
             found.append(_decide_one(one, prepared, out, threads, mtime))
         except SeatrialError as error:
             if len(platforms) > 1:
@@ -269,11 +274,14 @@ def _decide_one(spec: ImageSpec, prepared: Prepared, out: Path, threads: int, mt
         plan = layers.plan_source(files, *owner, mtime)
         found.append(parts.source_part(plan, files, workdir, owner, mtime))
     if spec.lazy:
-        first = read_first(spec.root / spec.first_files) if spec.first_files else ()
-        found = [parts.lazily(part, first) for part in found]
+        found = [parts.lazily(part, _first(spec)) for part in found]
     former = records.former(spec, out)
     notes = [*prepared.base.notes, *prepared.resolution.notes, *decided.notes]
     return Decided(spec, prepared, base, user, found, notes, former, mtime)
+
+
+def _first(spec: ImageSpec) -> tuple[str, ...]:
+    return read_first(spec.root / spec.first_files) if spec.first_files else ()
 
 
 def _make_layers(

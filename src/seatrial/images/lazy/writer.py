@@ -35,6 +35,10 @@ _ELSEWHERE = 64 << 10  # bytes from which packing on another thread is worth it
 _WAITING = 256
 
 
+class NotLazyError(SeatrialError):
+    """A layer that is pulled lazily cannot hold this entry."""
+
+
 class LazyWriter:
     """Writes one layer to `out`, as `LayerWriter` does.
 
@@ -158,7 +162,7 @@ class LazyWriter:
         """An entry of any kind with its tar header as it is; `pieces` are the content of a file.
 
         Raises:
-            SeatrialError: the table cannot hold its name, or it has the name of a file of the format itself.
+            NotLazyError: the table cannot hold its name, or it has the name of a file of the format itself.
         """
         self._begin(row, header)
         for piece in pieces:
@@ -267,13 +271,13 @@ def _check_name(row: Row) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise SeatrialError(
+            raise NotLazyError(
                 "this name is not UTF-8, so a layer that is pulled lazily cannot hold it",
                 where=text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
                 fix="rename the file, exclude it, or assemble without --lazy",
             ) from error
     if row.name.strip("/").removeprefix("./") in OWN_NAMES:
-        raise SeatrialError(
+        raise NotLazyError(
             f"a layer that is pulled lazily has its own file {row.name}", where=row.name,
             fix="rename the file, exclude it, or assemble without --lazy",
         )  # fmt: skip

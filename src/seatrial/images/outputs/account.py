@@ -104,6 +104,7 @@ def _base_rows(image: Decided) -> list[AssembledLayer]:
         if not step.get("empty_layer")
     ]
     total = len(image.base.manifest.layers)
+    how = "written again so that it can be pulled lazily" if image.spec.lazy else "taken over as it is"
     # What was put on top of the base here has a name of its own.
     names = [f"base {image.spec.base}"] * (total - len(base.added)) + [*base.added]
     for number, layer in enumerate(image.base.manifest.layers, 1):
@@ -119,7 +120,7 @@ def _base_rows(image: Decided) -> list[AssembledLayer]:
                 size=layer.size,
                 what=names[number - 1],
                 reused=not base.made_now,
-                why=f"{which}, taken over as it is{by}",
+                why=f"{which}, {how}{by}",
                 reason=base_reason(base, image.former),
             )
         )
