@@ -12,24 +12,39 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import msgspec
+
 from seatrial.deployments.analysis.judge import judge
+from seatrial.deployments.observing.latencies import histogram, values
 from support.traffic import Arm, Traffic, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from seatrial.deployments.analysis.model import Window
 
 
 class Kind(NamedTuple):
-    """Shifts of one kind; of `never`, at most the share `most` may come out."""
+    """Shifts of one kind; of `never`, at most the share `most` may come out. `packed` traffic has been in a timeline."""
 
     name: str
     traffic: Traffic
     never: str
     most: float
+    packed: bool = False
 
 
 SLOWER = Arm(latency=0.06)
+
+
+def _ticks(old: float, new: float) -> Traffic:
+    return Traffic(old=Arm(latency=old, tick=0.001), new=Arm(latency=new, tick=0.001))
+
+
 KINDS = (
     Kind("identical", Traffic(), "roll back", 0.02),
     Kind("identical, both slow at times", Traffic(common=0.4), "roll back", 0.02),
@@ -44,30 +59,62 @@ KINDS = (
     Kind("20 % slower, a tenth of the traffic", Traffic(old=Arm(rate=90), new=Arm(rate=10, latency=0.06)), "promote", 0.05),
     Kind("20 % slower, each wanders by 5 %", Traffic(old=Arm(drift=0.05), new=Arm(drift=0.05, latency=0.06)), "promote", 0.05),
     Kind("heavier tail, equal mean", Traffic(new=Arm(latency=0.0435, slow=0.05)), "promote", 0.05),
+    Kind("identical, from the timeline", Traffic(), "roll back", 0.02, packed=True),
+    Kind("20 % slower, from the timeline", Traffic(new=SLOWER), "promote", 0.05, packed=True),
+    Kind("identical 2 ms, whole milliseconds", _ticks(0.002, 0.002), "roll back", 0.02),
+    Kind("identical 3 ms, whole milliseconds", _ticks(0.003, 0.003), "roll back", 0.02),
+    Kind("identical 5 ms, whole milliseconds", _ticks(0.005, 0.005), "roll back", 0.02),
+    Kind("2.4 ms after 2 ms, whole milliseconds", _ticks(0.002, 0.0024), "roll back", 0.02),
+    Kind("4 ms after 2 ms, whole milliseconds", _ticks(0.002, 0.004), "promote", 0.05),
+    Kind("7 ms after 5 ms, whole milliseconds", _ticks(0.005, 0.007), "promote", 0.05),
+    Kind("24 ms after 20 ms, whole milliseconds", _ticks(0.02, 0.024), "promote", 0.05),
     Kind("1 % fail", Traffic(new=Arm(errors=0.01)), "promote", 0.05),
 )  # fmt: skip
 
 
+SIZES = (13, 25, 60, 125, 250)
+"""Windows of 40 requests of each version."""
+
+
 def main() -> int:
     shifts = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    bad = 0
-    print(f"{'':38}{'promote':>9}{'hold':>9}{'roll back':>11}   ms")
-    for kind in KINDS:
-        found: Counter[str] = Counter()
-        seconds = 0.0
-        for seed in range(shifts):
-            arms = generate(kind.traffic, seed)
-            began = time.process_time()
-            found[judge(*arms).decision] += 1
-            seconds += time.process_time() - began
-        shares = [found[name] / shifts for name in ("promote", "hold", "roll back")]
-        wrong = found[kind.never] / shifts > kind.most
-        bad += wrong
-        print(
-            f"{kind.name:38}{shares[0]:9.1%}{shares[1]:9.1%}{shares[2]:11.1%}{seconds / shifts * 1000:5.0f}"
-            + (f"   more than {kind.most:.0%} {kind.never}" if wrong else "")
-        )
+    print(f"{'':42}{'promote':>9}{'hold':>9}{'roll back':>11}   ms")
+    bad = sum(_wrong(kind, shifts) for kind in KINDS)
+    for windows in SIZES:
+        about = f"{windows * 40:,} requests each"
+        bad += _wrong(Kind(f"identical, {about}", Traffic(windows=windows), "roll back", 0.02), shifts)
+        slower = Traffic(windows=windows, new=SLOWER)
+        bad += _wrong(Kind(f"20 % slower, {about}", slower, "promote", 0.05), shifts)
     return 1 if bad else 0
+
+
+def _wrong(kind: Kind, shifts: int) -> bool:
+    """Print how the shifts of a kind came out, and say whether too many were wrong."""
+    found: Counter[str] = Counter()
+    seconds = 0.0
+    for seed in range(shifts):
+        old, new = generate(kind.traffic, seed)
+        if kind.packed:
+            old, new = _packed(old), _packed(new)
+        began = time.process_time()
+        found[judge(old, new).decision] += 1
+        seconds += time.process_time() - began
+    shares = [found[name] / shifts for name in ("promote", "hold", "roll back")]
+    wrong = found[kind.never] / shifts > kind.most
+    print(
+        f"{kind.name:42}{shares[0]:9.1%}{shares[1]:9.1%}{shares[2]:11.1%}{seconds / shifts * 1000:5.0f}"
+        + (f"   more than {kind.most:.0%} {kind.never}" if wrong else ""),
+        flush=True,
+    )
+    return wrong
+
+
+def _packed(windows: Iterable[Window]) -> list[Window]:
+    """As a timeline gives them back."""
+    return [
+        msgspec.structs.replace(window, latencies=tuple(values(histogram(window.latencies))))
+        for window in windows
+    ]
 
 
 if __name__ == "__main__":

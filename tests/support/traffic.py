@@ -16,7 +16,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Of the requests a share `errors` fails and a share `slow` takes `slower` times as long. `drift` is how far the
     version's own speed wanders (standard deviation of the logarithm per window). In every tenth window `burst_errors`
-    more requests fail. Only one window in `every` has requests. `values` are means of further metrics.
+    more requests fail. Only one window in `every` has requests. `values` are means of further metrics. Latencies are
+    measured by a clock that ticks every `tick` seconds (0: all the time).
     """
 
     rate: float = 40
@@ -29,6 +30,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     burst_errors: float = 0.0
     values: dict[str, float] = {}
     every: int = 1
+    tick: float = 0.0
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +82,9 @@ def _windows(chance: random.Random, arm: Arm, pace: list[float], rates: list[flo
                 start=start,
                 requests=count,
                 errors=sum(chance.random() < share for _ in range(count)),
-                latencies=tuple(_latency(chance, arm) * math.exp(speed) for _ in range(count)),
+                latencies=tuple(
+                    _measured(chance, arm, _latency(chance, arm) * math.exp(speed)) for _ in range(count)
+                ),
                 values={name: chance.gauss(mean, abs(mean) / 10) for name, mean in arm.values.items()},
             )
         )
@@ -90,6 +94,11 @@ def _windows(chance: random.Random, arm: Arm, pace: list[float], rates: list[flo
 def _latency(chance: random.Random, arm: Arm) -> float:
     usual = arm.latency * math.exp(chance.gauss(0, arm.spread))
     return usual * arm.slower if chance.random() < arm.slow else usual
+
+
+def _measured(chance: random.Random, arm: Arm, latency: float) -> float:
+    """How many ticks there were while it lasted."""
+    return math.floor(latency / arm.tick + chance.random()) * arm.tick if arm.tick else latency
 
 
 def traffic(data: dict[str, Any]) -> Traffic:

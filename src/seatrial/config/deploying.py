@@ -28,6 +28,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     latency_increase: Annotated[
         float, Meta(gt=0, description="By which fraction the typical latency may rise.")
     ] = 0.10
+    latency_least: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds by which latencies must differ to count at all, whatever fraction that is.",
+        ),
+    ] = 0.001
     tail_increase: Annotated[
         float,
         Meta(

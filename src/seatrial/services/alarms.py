@@ -7,7 +7,6 @@ without enough requests is off, and says so.
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING
 
@@ -143,27 +142,18 @@ def _value(alarm: Alarm, stretch: Stretch) -> tuple[float | None, str]:
     if metric == "requests":
         return float(requests), ""
     if metric not in OWN:
-        value = stretch.values.get(metric)
-        return value, "it was not measured"
-    least = _LEAST
-    if metric in _QUANTILES:
-        least = max(_LEAST, math.ceil(1 / (1 - _QUANTILES[metric]) - 1e-6))
+        return stretch.values.get(metric), "it was not measured"
+    least = max(_LEAST, round(1 / (1 - _QUANTILES.get(metric, 0.0))))
     if requests < least:
         return None, f"{requests} of at least {least} requests"
-    if metric == "errors":
-        # One failure among few requests is a large share and says little.
-        alone = stretch.errors == 1 and alarm.above is not None and requests * alarm.above < 1
-        return (
-            (None, f"1 of {requests} requests failed, too few to tell")
-            if alone
-            else (
-                stretch.errors / requests,
-                "",
-            )
-        )
-    if metric == "latency":
-        return latencies.mean(stretch.buckets), ""
-    return latencies.quantile(stretch.buckets, _QUANTILES[metric]), ""
+    if metric != "errors":
+        share = _QUANTILES.get(metric)
+        buckets = stretch.buckets
+        return latencies.mean(buckets) if share is None else latencies.quantile(buckets, share), ""
+    # One failure among few requests is a large share and says little.
+    if stretch.errors == 1 and alarm.above is not None and requests * alarm.above < 1:
+        return None, f"1 of {requests} requests failed, too few to tell"
+    return stretch.errors / requests, ""
 
 
 def _shown(alarm: Alarm, value: float) -> str:

@@ -8,13 +8,18 @@ independent, intervals are widened by as much.
 A metric fails when it is certain to be worse (the interval excludes no change) and worse by more than is allowed; it
 passes when the interval excludes more than is allowed; else it is unclear. One that fails rolls back, all that pass
 promote, anything else holds.
+
+A load balancer's clock may tick in milliseconds. Equal latencies are taken as spread over their tick therefore, and
+what is closer than `latency_least` is no difference, whatever fraction of a short latency that is.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from bisect import bisect_right
+from typing import TYPE_CHECKING
 
+from seatrial.deployments.analysis.batches import batches
 from seatrial.deployments.analysis.model import Comparison, Judgement, Limits, Window
 from seatrial.deployments.analysis.statistics import (
     Estimate,
@@ -29,23 +34,14 @@ from seatrial.deployments.analysis.statistics import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from seatrial.deployments.analysis.batches import Pair
     from seatrial.deployments.analysis.model import State
 
-PER_BATCH = 25
-"""Requests of each arm in a batch: fewer do not give a quartile."""
-_MOST_BATCHES = 24
-"""Few long batches are more alike than many short ones, and hardly tell less."""
 _CERTAIN = 0.25
 """The part of an estimated change that its interval must exclude. Source: Kayenta's Mann-Whitney classifier."""
+_NOTHING = 1e-9
 _GROSS = 3.0
 """Times what is allowed: so much worse is no drift."""
-
-
-class _Pair(NamedTuple):
-    """The same stretch of time in both arms."""
-
-    old: Window
-    new: Window
 
 
 def judge(
@@ -56,7 +52,7 @@ def judge(
     old, new = list(baseline), list(canary)
     confidence = 1 - (1 - limits.confidence) / looks
     requests = (sum(w.requests for w in old), sum(w.requests for w in new))
-    pairs = _batches(_pairs(old, new))
+    pairs = batches(old, new, limits.latency_least)
     comparisons = [*_absolute(new, limits, confidence)]
     if min(requests) >= limits.min_requests and len(pairs) >= limits.min_batches:
         comparisons += [
@@ -106,51 +102,12 @@ def _missing(requests: tuple[int, int], batches: int, limits: Limits) -> str:
     return f"{batches} of at least {limits.min_batches} independent stretches of time can be compared"
 
 
-# Windows and batches
-
-
-def _pairs(old: Sequence[Window], new: Sequence[Window]) -> list[_Pair]:
-    known = {window.start: window for window in new}
-    return [_Pair(window, known[window.start]) for window in old if window.start in known]
-
-
-def _batches(pairs: Sequence[_Pair]) -> list[_Pair]:
-    """Put neighbours together until all are large enough, and few enough."""
-    filled = _filled(pairs)
-    size = math.ceil(len(filled) / _MOST_BATCHES) or 1
-    return [_together(filled[i : i + size]) for i in range(0, len(filled), size)]
-
-
-def _filled(pairs: Sequence[_Pair]) -> list[_Pair]:
-    found: list[_Pair] = []
-    waiting: list[_Pair] = []
-    for pair in pairs:
-        waiting.append(pair)
-        if all(sum(len(getattr(p, arm).latencies) for p in waiting) >= PER_BATCH for arm in ("old", "new")):
-            found.append(_together(waiting))
-            waiting = []
-    if waiting and found:
-        found[-1] = _together([found[-1], *waiting])
-    return found
-
-
-def _together(pairs: Sequence[_Pair]) -> _Pair:
-    return _Pair(*(_sum([getattr(pair, arm) for pair in pairs]) for arm in ("old", "new")))
-
-
-def _sum(windows: Sequence[Window]) -> Window:
-    """One window for all; its latencies are in order, since every comparison wants them so."""
-    return Window(
-        start=windows[0].start,
-        requests=sum(window.requests for window in windows),
-        errors=sum(window.errors for window in windows),
-        latencies=tuple(sorted(value for window in windows for value in window.latencies)),
-    )
-
-
-def _changes(pairs: Sequence[_Pair], of: Callable[[Sequence[float]], float]) -> list[float]:
+def _changes(pairs: Sequence[Pair], of: Callable[[Sequence[float]], float]) -> list[float]:
     """The logarithm of new by old, batch by batch."""
-    return [math.log(max(of(pair.new.latencies), 1e-9) / max(of(pair.old.latencies), 1e-9)) for pair in pairs]
+    return [
+        math.log(max(of(pair.new.latencies), _NOTHING) / max(of(pair.old.latencies), _NOTHING))
+        for pair in pairs
+    ]
 
 
 def _median(ordered: Sequence[float]) -> float:
@@ -161,14 +118,14 @@ def _quartiles(ordered: Sequence[float]) -> float:
     return quantile(ordered, 0.75) - quantile(ordered, 0.25)
 
 
-def _all(pairs: Sequence[_Pair], arm: str) -> list[float]:
+def _all(pairs: Sequence[Pair], arm: str) -> list[float]:
     return sorted(value for pair in pairs for value in getattr(pair, arm).latencies)
 
 
 # Metrics
 
 
-def _errors(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Comparison:
+def _errors(pairs: Sequence[Pair], limits: Limits, confidence: float) -> Comparison:
     """The share of failed requests; events are compared within each batch, so that common failures cancel."""
     strata = [Stratum(p.new.errors, p.new.requests, p.old.errors, p.old.requests) for p in pairs]
     ratio = rate_ratio(strata, confidence)
@@ -197,47 +154,53 @@ def _errors(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Compar
     )
 
 
-def _typical(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Comparison:
+def _typical(pairs: Sequence[Pair], limits: Limits, confidence: float) -> Comparison:
     return _latency("p50 latency", pairs, _median, limits.latency_increase, limits, confidence)
 
 
-def _spread(pairs: Sequence[_Pair], limits: Limits, confidence: float) -> Comparison:
+def _spread(pairs: Sequence[Pair], limits: Limits, confidence: float) -> Comparison:
     return _latency("latency spread", pairs, _quartiles, limits.spread_increase, limits, confidence)
 
 
 def _latency(
     metric: str,
-    pairs: Sequence[_Pair],
+    pairs: Sequence[Pair],
     of: Callable[[Sequence[float]], float],
     allowed: float,
     limits: Limits,
     confidence: float,
 ) -> Comparison:
-    found = paired_shift(_changes(pairs, of), confidence)
+    old, new = of(_all(pairs, "old")), of(_all(pairs, "new"))
+    least = limits.latency_least / max(old, _NOTHING)
     return _compared(
         metric,
-        (of(_all(pairs, "old")), of(_all(pairs, "new"))),
-        found,
-        allowed,
+        (old, new),
+        paired_shift(_changes(pairs, of), confidence),
+        max(allowed, least),
         f"signed-rank test of {len(pairs)} pairs, Hodges-Lehmann estimate",
         unit="ms",
         enough=limits.min_batches,
+        said=f"{limits.latency_least * 1000:g} ms" if least > allowed else "",
     )
 
 
 def _tail(
-    pairs: Sequence[_Pair], share: float, allowed: float, limits: Limits, confidence: float
+    pairs: Sequence[Pair], share: float, allowed: float, limits: Limits, confidence: float
 ) -> Comparison:
     """How often the new version is much slower than it usually is: an equal mean or median can hide that.
 
     Latencies are taken as multiples of the version's own median in the same batch, so that this says nothing of what
-    the comparison of medians says already.
+    the comparison of medians says already. The new version's count as slow only where they are so by `latency_least`.
     """
-    before, after = ([_multiples(getattr(pair, arm)) for pair in pairs] for arm in ("old", "new"))
-    threshold = quantile(sorted(value for batch in before for value in batch), share)
+    threshold = quantile(sorted(value for pair in pairs for value in _multiples(pair.old)), share)
     strata = [
-        Stratum(_above(new, threshold), len(new), _above(old, threshold), len(old))
-        for old, new in zip(before, after, strict=True)
+        Stratum(
+            _above(pair.new, threshold, limits.latency_least),
+            len(pair.new.latencies),
+            _above(pair.old, threshold),
+            len(pair.old.latencies),
+        )
+        for pair in pairs
     ]
     return _compared(
         f"requests above p{share * 100:.0f}",
@@ -258,12 +221,14 @@ def _how_often(strata: Sequence[Stratum], usual: float, confidence: float) -> Es
 
 
 def _multiples(window: Window) -> list[float]:
-    usual = _median(window.latencies) or 1e-9
+    usual = max(_median(window.latencies), _NOTHING)
     return [value / usual for value in window.latencies]
 
 
-def _above(values: Iterable[float], threshold: float) -> int:
-    return sum(value > threshold for value in values)
+def _above(window: Window, threshold: float, least: float = 0.0) -> int:
+    """How many take more than so many times the median, and so many seconds more than that."""
+    slow = threshold * max(_median(window.latencies), _NOTHING) + least
+    return len(window.latencies) - bisect_right(window.latencies, slow)
 
 
 def _logarithms(ratio: Estimate) -> Estimate:
@@ -283,8 +248,9 @@ def _compared(
     unit: str = "",
     lower_is_worse: bool = False,
     enough: int = 0,
+    said: str = "",
 ) -> Comparison:
-    """What the logarithms of a ratio say about a metric of which more is worse (or less)."""
+    """What the logarithms of a ratio say about a metric of which more is worse (or less). `said` is what is allowed."""
     point, low, high, bare = (
         math.expm1(min(value, 50.0)) for value in (found.point, found.low, found.high, found.bare_low)
     )
@@ -301,7 +267,7 @@ def _compared(
         high=high if math.isfinite(high) else None,
         test=test,
         allowed=allowed,
-        why=f"{metric} {new} after {old}: {point:+.1%} ({low:+.1%} to {high:+.1%}), allowed {allowed:.0%}"
+        why=f"{metric} {new} after {old}: {point:+.1%} ({low:+.1%} to {high:+.1%}), allowed {said or f'{allowed:.0%}'}"
         + _said(state, "not certain yet"),
     )
 
