@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seatrial.deployments.analysis.model import Judgement, Limits
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from seatrial.deployments.analysis.model import Decision
+    from seatrial.deployments.analysis.model import Decision, Judgement, Limits
     from seatrial.deployments.shifting.strategy import Step, Strategy
 
 _IN_TIME = (0.0, 0.25, 0.5, 1.0)
@@ -62,7 +60,9 @@ def decision(judgement: Judgement, share: float) -> Decision | None:
     return judgement.decision
 
 
-def together(found: Iterable[tuple[str, Decision | None, str]], *, named: bool) -> tuple[Decision | None, str]:
+def together(
+    found: Iterable[tuple[str, Decision | None, str]], *, named: bool
+) -> tuple[Decision | None, str]:
     """The verdict on all services: one that is to be rolled back takes all along, and one that is unclear holds all.
 
     `found` are the service, its verdict (None: not judged) and why; `named` says that the reason names the service.
@@ -73,23 +73,6 @@ def together(found: Iterable[tuple[str, Decision | None, str]], *, named: bool) 
         if those:
             return wanted, "; ".join(_said(one[0], one[2], named=named) for one in those)
     return None, ""
-
-
-def split(totals: Sequence[tuple[float, int, int]]) -> list[dict[str, float]]:
-    """The traffic's split in each step against what was asked for: of (share, requests of the new version, of all).
-
-    `difference` is in percentage points.
-    """
-    return [
-        {
-            "asked": share,
-            "requests": every,
-            "new": mine,
-            "got": round(100 * mine / every, 3) if every else 0.0,
-            "difference": round(100 * mine / every - share, 3) if every else 0.0,
-        }
-        for share, mine, every in totals
-    ]
 
 
 def _said(service: str, why: str, *, named: bool) -> str:

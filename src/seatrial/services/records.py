@@ -176,9 +176,12 @@ def active(home: Path, service: str) -> ServiceDeployment | None:
 
 
 def last_good(home: Path, service: str, *, other_than: str = "") -> ServiceDeployment | None:
-    """The latest deployment of a service that succeeded, with another revision than `other_than`."""
+    """The latest deployment of a service that succeeded and was not rolled back, with another revision than
+    `other_than`.
+    """
     for one in of_service(home, service):
-        if one.status == "Succeeded" and one.part(service).after != other_than:
+        good = one.status == "Succeeded" and not one.rolled_back_by
+        if good and one.part(service).after != other_than:
             return one
     return None
 

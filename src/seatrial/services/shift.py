@@ -1,0 +1,255 @@
+"""Shifting traffic to a new version, only as fast as the evidence allows.
+
+Where the shift is gets written down before it is made so. Whoever goes on after a crash makes it so again and finds
+the step, and the time that it has had, as they were; the traffic keeps its split all the while.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from seatrial.deployments.shifting import progress
+from seatrial.deployments.shifting import strategy as strategies
+from seatrial.deployments.shifting.progress import Policy, Seen, Shift
+from seatrial.deployments.shifting.strategy import Step, Strategy
+from seatrial.errors import SeatrialError
+from seatrial.services import judging, records, target
+from seatrial.services.records import Event
+from seatrial.services.watching import Watching
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seatrial.deployments.analysis.model import Decision, Judgement
+    from seatrial.deployments.shifting.progress import Request
+    from seatrial.engine.call import Context
+    from seatrial.engine.journal import Journal
+    from seatrial.services.records import ServiceDeployment
+
+TICK = 0.2
+"""Seconds between looks at health, alarms, requests and the time."""
+_SAID: dict[Request, str] = {
+    "promote": "promotion is asked for by hand",
+    "hold": "a hold is asked for by hand",
+    "continue": "to go on is asked for by hand",
+    "roll back": "a rollback is asked for by hand",
+}
+
+
+def strategy_of(deployment: ServiceDeployment) -> Strategy:
+    """The steps of a deployment; where there is no old version that has traffic there is but one."""
+    if any(part.compared for part in deployment.parts):
+        return strategies.parse(deployment.strategy, bake=deployment.bake)
+    return Strategy("all-at-once", (Step(judging.ALL, deployment.bake),))
+
+
+def carry_on(context: Context, identifier: str, *, bake: bool) -> Shift:
+    """Begin a shift, or go on with it, until the new version has all the traffic; with `bake`, until it is promoted.
+
+    Raises:
+        SeatrialError: the new version was rolled back; the traffic is with the old one again.
+    """
+    with ExitStack() as stack:
+        shifting = _Shifting(context, identifier, stack)
+        while not shifting.is_over(bake=bake):
+            shifting.tick()
+            if not shifting.is_over(bake=bake):
+                context.clock.sleep(TICK)
+        shift = shifting.shift
+    if shift.status == "rolled back":
+        raise SeatrialError(f"rolled back: {shift.why}")
+    return shift
+
+
+def wait(context: Context, identifier: str, seconds: float) -> None:
+    """Watch a new version that has no traffic of its own yet, for so long.
+
+    Raises:
+        SeatrialError: it is not healthy, an alarm is on, or somebody asks for a rollback.
+    """
+    home, clock = context.journal.home, context.clock
+    deployment = records.load(home, identifier)
+    until = clock.now() + seconds
+    with ExitStack() as stack:
+        watched = [
+            stack.enter_context(Watching(home, deployment, part, clock, looks=1)) for part in deployment.parts
+        ]
+        while (now := clock.now()) < until:
+            for one in watched:
+                one.look(now, share=0.0, since=until - seconds)
+            problem = _problem(watched)
+            for path, what in records.asked(home, identifier):
+                if what == "promote":
+                    path.unlink(missing_ok=True)
+                    _tell(context, identifier, Event(at=now, kind="request", text=_SAID[what]))
+                    return
+                if what == "roll back":
+                    path.unlink(missing_ok=True)
+                    problem = _Problem("MANUAL_STOP", "rolled back by hand", "request")
+            if problem is not None:
+                _tell(context, identifier, Event(at=now, kind=problem.kind, text=problem.text))
+                records.change(home, identifier, error_code=problem.code, why=problem.text)
+                raise SeatrialError(f"rolled back: {problem.text}")
+            clock.sleep(min(TICK, max(0.0, until - now)))
+
+
+class _Problem(NamedTuple):
+    code: str
+    text: str
+    kind: str
+
+
+class _Shifting:
+    """A shift in progress."""
+
+    def __init__(self, context: Context, identifier: str, stack: ExitStack) -> None:
+        self.context = context
+        self.home = context.journal.home
+        self.id = identifier
+        self.deployment = records.load(self.home, identifier)
+        self.strategy = strategy_of(self.deployment)
+        self.policy = Policy(patience=self.deployment.patience, unclear=self.deployment.unclear)
+        looks = judging.planned(self.strategy, self.policy.patience)
+        self.shift = self._begun()
+        self.watched = [
+            stack.enter_context(Watching(self.home, self.deployment, part, context.clock, looks=looks))
+            for part in self.deployment.parts
+        ]
+        for one in self.watched:
+            one.begin(self.shift.since)
+
+    def is_over(self, *, bake: bool) -> bool:
+        if self.shift.status in ("promoted", "rolled back"):
+            return True
+        last = self.shift.step == len(self.strategy.steps) - 1
+        return last and self.shift.status == "shifting" and not bake
+
+    def tick(self) -> None:
+        """Look at everything once, and do what follows."""
+        now = self.context.clock.now()
+        for one in self.watched:
+            one.look(now, share=self.shift.share, since=self.shift.since)
+        verdict, because = self._verdict(now)
+        problem = _problem(self.watched)
+        asked = records.asked(self.home, self.id)[:1]
+        request: Request = asked[0][1] if asked else ""
+        if request:
+            self._tell("request", _SAID[request])
+        seen = Seen(
+            now=now,
+            verdict=verdict,
+            because=because,
+            alarm=problem.text if problem else "",
+            request=request,
+        )
+        after = progress.proceed(self.strategy, self.shift, seen, self.policy)
+        if after != self.shift:
+            if after.status == "rolled back":
+                self._explain(problem, request)
+            self._move(after)
+        for path, _ in asked:
+            path.unlink(missing_ok=True)
+
+    def _begun(self) -> Shift:
+        """Where the shift is, made so: it may have been cut off before that."""
+        found = records.shift_of(self.home, self.id)
+        if found is None:
+            found = progress.begin(self.strategy, self.context.clock.now())
+            records.save_shift(self.home, self.id, found)
+            self._tell("shift", found.why, self._where(found))
+        else:
+            self._tell(
+                "note", f"going on at {found.share:g} %, step {found.step + 1} of {len(self.strategy.steps)}"
+            )
+        self.context.reach("shift/recorded")
+        self._apply(found)
+        return found
+
+    def _verdict(self, now: float) -> tuple[Decision | None, str]:
+        """The verdict on all services in this step, after a look at what is due."""
+        step = self.strategy.steps[self.shift.step]
+        due = judging.due(step, self.policy.patience, now - self.shift.since)
+        for one in self.watched:
+            if (fresh := one.judge(self.shift.share, due)) is not None:
+                self._tell_verdict(one, fresh)
+        found = [(one.part.service, *one.verdict(self.shift.share)) for one in self.watched]
+        return judging.together(found, named=len(found) > 1)
+
+    def _tell_verdict(self, one: Watching, fresh: Judgement) -> None:
+        said = {"hold": "unclear"}.get(fresh.decision, fresh.decision)
+        data = {
+            **self._where(self.shift),
+            "decision": judging.decision(fresh, self.shift.share),
+            "look": one.looked,
+            "judgement": msgspec.to_builtins(fresh),
+        }
+        self._tell("verdict", f"{said}: {fresh.why}", data, one.part.service)
+
+    def _move(self, after: Shift) -> None:
+        before, self.shift = self.shift, after
+        records.save_shift(self.home, self.id, after)
+        kind = "held" if after.status == "held" else "rollback" if after.status == "rolled back" else "shift"
+        self._tell(kind, _told(after), self._where(after))
+        self.context.reach("shift/recorded")
+        if after.share != before.share:
+            self._apply(after)
+        self.context.reach("shift/applied")
+        if "held" in (before.status, after.status):
+            _waiting(self.context.journal, self.context.run, held=after.status == "held")
+        if after.since != before.since:
+            for one in self.watched:
+                one.begin(after.since)
+
+    def _apply(self, shift: Shift) -> None:
+        for part in self.deployment.parts:
+            if part.compared:
+                shares = {part.after: shift.share, part.before: judging.ALL - shift.share}
+                target.shift(self.home, part.service, shares)
+            else:
+                target.shift(self.home, part.service, {part.after: judging.ALL})
+
+    def _explain(self, problem: _Problem | None, request: str) -> None:
+        code = problem.code if problem else "MANUAL_STOP" if request else "HEALTH_CONSTRAINTS"
+        records.change(self.home, self.id, error_code=code)
+
+    def _where(self, shift: Shift) -> dict[str, object]:
+        return {"step": shift.step, "share": shift.share, "status": shift.status}
+
+    def _tell(self, kind: str, text: str, data: dict[str, object] | None = None, service: str = "") -> None:
+        at = self.context.clock.now()
+        _tell(self.context, self.id, Event(at=at, kind=kind, text=text, service=service, data=data or {}))
+
+
+def _tell(context: Context, identifier: str, event: Event) -> None:
+    records.tell(context.journal.home, identifier, event)
+    context.say(f"{event.service}: {event.text}" if event.service else event.text)
+
+
+def _told(shift: Shift) -> str:
+    if shift.status == "shifting":
+        return f"{shift.share:g} % of the traffic: {shift.why}"
+    if shift.status == "held":
+        return f"held at {shift.share:g} %: {shift.why}"
+    return f"{shift.status}: {shift.why}"
+
+
+def _problem(watched: Sequence[Watching]) -> _Problem | None:
+    """The first thing that ends a deployment whatever the evidence says."""
+    for one in watched:
+        name = f"{one.part.service}: " if len(watched) > 1 else ""
+        if one.sick:
+            return _Problem("HEALTH_CONSTRAINTS", name + one.sick, "health")
+        if one.ringing:
+            return _Problem("ALARM_ACTIVE", name + one.ringing, "alarm")
+    return None
+
+
+def _waiting(journal: Journal, run: str, *, held: bool) -> None:
+    """Say of the run that it waits for a person, or does so no more."""
+    with journal.transaction() as db:
+        db.execute(
+            "UPDATE runs SET status=? WHERE id=? AND ended IS NULL", ("waiting" if held else "running", run)
+        )

@@ -1,0 +1,165 @@
+"""Undoing a deployment that did not succeed: the version before has all the traffic again, at once.
+
+As in CodeDeploy a rollback is a deployment of its own, of the last good revision. A service's first deployment has
+nothing before it: what it brought is removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seatrial.deployments.deployments import ENDED
+from seatrial.deployments.records import changing
+from seatrial.errors import SeatrialError
+from seatrial.services import hooks, records, target, waking, written
+from seatrial.services.model import folder
+from seatrial.services.records import Event, Part, ServiceDeployment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from seatrial.deployments.deployments import Overall
+    from seatrial.engine.call import Context
+
+_ALL = 100.0
+
+
+def how_it_ended(context: Context, here: ServiceDeployment) -> tuple[Overall, str, str]:
+    """Status, CodeDeploy's code and the reason of a deployment that did not get to its end."""
+    if here.error_code == "ALARM_ACTIVE":
+        return "Stopped", here.error_code, here.why
+    if here.error_code:
+        return "Failed", here.error_code, here.why
+    journal = context.journal
+    if journal.run(context.run)["request"]:
+        return "Stopped", "MANUAL_STOP", "The deployment was stopped by request."
+    failed = journal.rows(
+        "SELECT name, error FROM steps WHERE run=? AND status='fail' ORDER BY ended LIMIT 1", context.run
+    )
+    if not failed:
+        return "Failed", "INTERNAL_ERROR", "The deployment did not get to its end."
+    name, error = failed[0]["name"], failed[0]["error"].strip()
+    code = "INTERNAL_ERROR"
+    if name.partition(".")[0] in hooks.EVENTS:
+        code = "HOOK_EXECUTION_FAILURE"
+        error = f"hook {name} failed: {error.splitlines()[-1] if error else 'it says nothing'}"
+    elif name.startswith("install."):
+        code = "HEALTH_CONSTRAINTS"
+    return "Failed", code, error
+
+
+def undo(context: Context, deployment: str) -> dict[str, Any]:
+    """Bring the version before back, unless the deployment has succeeded or is a rollback itself.
+
+    Raises:
+        SeatrialError: that does not work.
+    """
+    home = context.journal.home
+    here = records.load(home, deployment)
+    if here.status == "Succeeded":
+        return {"deployment": "", "summary": "nothing to undo"}
+    if here.status not in ENDED:
+        status, code, why = how_it_ended(context, here)
+        here = records.end(home, deployment, status, now=context.clock.now(), code=code, why=why)
+    if here.rollback_of:
+        return _left(context, here, "A rollback that failed is not rolled back.")
+    firsts = [part for part in here.parts if not part.before]
+    for part in firsts:
+        _take_away(context, here, part)
+    back = [part for part in here.parts if part.compared]
+    if not any(_is_there(home, part) for part in back):
+        message = "What there was before has all the traffic." if back else "There was no version before."
+        return _left(context, here, message)
+    follower = _follower(home, here, back, context.clock.now())
+    context.say(f"{deployment} is rolled back by {follower.id}")
+    context.reach("deployment/rollback")
+    try:
+        for part in back:
+            _bring_back(context, here, follower, part)
+    except SeatrialError as error:
+        records.end(
+            home, follower.id, "Failed", now=context.clock.now(), code="INTERNAL_ERROR", why=str(error)
+        )
+        raise
+    records.end(home, follower.id, "Succeeded", now=context.clock.now())
+    return {"deployment": follower.id, "summary": records.load(home, deployment).rollback_message}
+
+
+def _is_there(home: Path, part: Part) -> bool:
+    wanted = written.read_wanted(folder(home, part.service))
+    return wanted is not None and part.after in wanted.revisions
+
+
+def _take_away(context: Context, here: ServiceDeployment, part: Part) -> None:
+    """A first version goes, and the service with it when the deployment made it."""
+    home = context.journal.home
+    wanted = written.read_wanted(folder(home, part.service))
+    if wanted is None:
+        return
+    if part.new:
+        target.down(home, part.service)
+        text = "the service is gone again: this was its first version"
+    elif part.after in wanted.revisions:
+        target.remove(home, part.service, part.after)
+        text = f"{part.after} is gone again: there is no version before it"
+    else:
+        return
+    _tell(context, here.id, "rollback", text, part.service)
+
+
+def _bring_back(context: Context, here: ServiceDeployment, follower: ServiceDeployment, part: Part) -> None:
+    home = context.journal.home
+    waking.ensure_keeper(folder(home, part.service))
+    target.mirror(home, part.service, "", 0)
+    target.shift(home, part.service, {part.before: _ALL})
+    target.expose(home, part.service, part.before)
+    for one in (here, follower):
+        _tell(context, one.id, "rollback", f"{part.before} has all the traffic", part.service)
+    context.reach("deployment/rolled-back")
+    target.remove(home, part.service, part.after)
+    _tell(context, follower.id, "note", f"{part.after} has answered what it had and is gone", part.service)
+
+
+def _follower(home: Path, here: ServiceDeployment, parts: list[Part], now: float) -> ServiceDeployment:
+    """The deployment that undoes `here`: the one that was written down before, or a new one."""
+    if here.rolled_back_by:
+        return records.load(home, here.rolled_back_by)
+    with changing(home):
+        found = next((one for one in records.every(home) if one.rollback_of == here.id), None)
+        if found is None:
+            found = records.create(
+                home,
+                msgspec.structs.replace(
+                    here,
+                    parts=tuple(msgspec.structs.replace(one, before=one.after, after=one.before) for one in parts),
+                    strategy="all-at-once",
+                    bake=0.0,
+                    test=0.0,
+                    creator="codeDeployRollback",
+                    status="InProgress",
+                    description=f"Rolls back {here.id}.",
+                    created=now,
+                    started=now,
+                    ended=None,
+                    error_code="",
+                    why="",
+                    rollback_of=here.id,
+                ),
+            )  # fmt: skip
+        good = ", ".join(f"{part.before} of {part.service}" for part in parts)
+        message = f"Deployment {found.id} rolls back to {good}."
+        records.save(home, msgspec.structs.replace(here, rolled_back_by=found.id, rollback_message=message))
+    return found
+
+
+def _left(context: Context, here: ServiceDeployment, message: str) -> dict[str, Any]:
+    records.change(context.journal.home, here.id, rollback_message=message)
+    return {"deployment": "", "summary": message}
+
+
+def _tell(context: Context, identifier: str, kind: str, text: str, service: str) -> None:
+    event = Event(at=context.clock.now(), kind=kind, text=text, service=service)
+    records.tell(context.journal.home, identifier, event)
+    context.say(f"{service}: {text}")
