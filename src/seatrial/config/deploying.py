@@ -103,10 +103,17 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "/metrics"
     )
     rate: Annotated[
-        bool, Meta(description="Whether the series counts up, and what it counts per second is meant.")
+        bool,
+        Meta(
+            description="Whether the series counts up, and what it counts per second is meant. Versions are compared by "
+            "what it counts per request, since their shares of the traffic differ."
+        ),
     ] = False
     command: Annotated[
-        Line | None, Meta(description="Program that prints the number; it is told the version by REVISION.")
+        Line | None,
+        Meta(
+            description="Program that prints the number; it is told the version by REVISION, its instances by PORTS."
+        ),
     ] = None
     url: Annotated[
         Url | None,
@@ -125,7 +132,10 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     metric: Annotated[
         Text | None,
-        Meta(description="errors, requests, latency, p50, p95, p99 (seconds), or the name of a metric."),
+        Meta(
+            description="errors (share of the requests), requests (number in that time), latency, p50, p95, p99 "
+            "(seconds), or the name of a metric."
+        ),
     ] = None
     of: Annotated[
         Literal["new", "old", "all"], Meta(description="Whose metric, the new version's, the old's or both.")
