@@ -65,7 +65,7 @@ def pull(
         def fetch(blob: Descriptor) -> None:
             if stop.is_set():
                 raise Cancelled
-            _fetch(session, layout, blob)
+            fetch_blob(session, layout, blob)
             point("registry.pull.blob")
 
         each(fetch, blobs, stop)
@@ -114,7 +114,13 @@ def _platform_text(platform: Platform) -> str:
     return "/".join(part for part in (platform.os, platform.architecture, platform.variant) if part)
 
 
-def _fetch(session: Session, layout: Path, blob: Descriptor) -> None:
+def fetch_blob(session: Session, layout: Path, blob: Descriptor) -> None:
+    """Bring one blob into the layout, unless it is there.
+
+    Raises:
+        TransportError: the registry cannot be reached or refuses.
+        SeatrialError: the blob is damaged.
+    """
     path = layouts.blob_path(layout, blob.digest)
     # A blob has its name only when it was whole; the size guards against a layout that another tool left half-written.
     if path.is_file() and path.stat().st_size == blob.size:

@@ -52,7 +52,9 @@ def _relationships(
     inventory: Inventory, packages: list[dict[str, Any]], files: list[dict[str, Any]]
 ) -> list[dict[str, str]]:
     found = [("SPDXRef-DOCUMENT", "DESCRIBES", _ROOT)]
-    found += [(_ROOT, "CONTAINS", one["SPDXID"]) for one in [*packages[1:], *files]]
+    found += [(_ROOT, "CONTAINS", one["SPDXID"]) for one in packages[1:]]
+    # A package whose files were not analyzed as SPDX means it may not contain one, so they stand by themselves.
+    found += [("SPDXRef-DOCUMENT", "DESCRIBES", one["SPDXID"]) for one in files]
     for one in inventory.packages:
         found += [(_id(one.ref), "DEPENDS_ON", _id(other)) for other in one.requires]
         if one.within:

@@ -64,6 +64,11 @@ def remember(spec: ImageSpec, digest: str, record: Record) -> None:
             write_atomic(entry_path("records", name), content, mode=0o600)
 
 
+def made_of(digest: str) -> Record | None:
+    """What an image that was assembled here was made of; None when that is not known."""
+    return _read(_by_digest(digest))
+
+
 def base_of(digest: str) -> str:
     """The digest of the base that an image was assembled on here; empty when that is not known."""
     found = _read(_by_digest(digest))
