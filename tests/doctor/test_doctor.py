@@ -92,7 +92,7 @@ def test_no_server_and_no_file_stays_behind(tmp_path: Path) -> None:
     assert list(tmp_path.glob("seatrial-doctor-*")) == []
 
 
-@pytest.mark.parametrize("name", ["docker-registry", "haproxy", "bwrap"])
+@pytest.mark.parametrize("name", ["docker-registry", "haproxy", "envoy", "bwrap"])
 def test_a_program_that_is_there_and_works_is_ok(name: str) -> None:
     if shutil.which(name) is None and not Path("/usr/sbin", name).exists():
         pytest.skip(f"{name} is not installed")
@@ -106,7 +106,12 @@ def test_a_program_that_is_there_and_works_is_ok(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "probe"),
-    [("docker-registry", programs.registry), ("haproxy", programs.haproxy), ("bwrap", programs.bwrap)],
+    [
+        ("docker-registry", programs.registry),
+        ("haproxy", programs.haproxy),
+        ("envoy", programs.envoy),
+        ("bwrap", programs.bwrap),
+    ],
 )
 def test_a_program_that_is_there_and_does_not_work_is_broken(
     programs_folder: Path, name: str, probe: Any

@@ -220,7 +220,7 @@ def finish(folder: Path, process: int) -> None:
 def _quit_when_idle(folder: Path) -> None:
     with suppress(SeatrialError):  # it has ended
         while True:
-            answer = ask(folder, r"/stats?format=json&filter=^http\..*downstream_rq_active$")
+            answer = ask(folder, r"/stats?format=json&filter=^http\.(traffic|test)\.downstream_rq_active$")
             if not any(one.get("value") for one in msgspec.json.decode(answer)["stats"]):
                 break
             time.sleep(_GLANCE)

@@ -53,8 +53,8 @@ def read_status(
 ) -> ProxyStatus:
     """Put together what `/clusters` says of the instances and `/stats` counted by zone.
 
-    Envoy does not count retries by slot: `retries` and `redispatches` are what was given to the present instance
-    and not answered by it. `response_ms` is the median of the last second with requests.
+    Envoy does not count retries by slot: `errors`, `retries` and `redispatches` are what the present instance failed
+    to answer without a client's being told so. `response_ms` is the median of the last second with requests.
     """
     hosts = {
         cluster["name"]: {host["locality"].get("zone", ""): host for host in cluster.get("host_statuses", ())}
@@ -97,12 +97,11 @@ def _slot_status(
     host = hosts.get(SLOTS, {}).get(name)
     others = [hosts.get(cluster, {}).get(name) for cluster in (TESTED, SHADOW)]
     zone = f"cluster.{SLOTS}.zone.{HOME}.{name}.upstream_rq"
-    answered = counters.get(f"{zone}_completed", 0)
     seen = _numbers(host)
     healthy, said = _health(host)
     present = slot.mode if host else "maint"
-    unanswered = max(0, seen.get("rq_total", 0) - seen.get("rq_success", 0) - seen.get("rq_error", 0))
-    lost = max(0, unanswered - seen.get("rq_active", 0)) + seen.get("cx_connect_fail", 0)
+    failed = counters.get(f"{zone}_5xx", 0)
+    lost = max(0, seen.get("rq_error", 0) - failed) + seen.get("cx_connect_fail", 0)
     return SlotStatus(
         name=name,
         host=slot.host if host else "127.0.0.1",
@@ -114,10 +113,10 @@ def _slot_status(
         check=said,
         queue=sum(_numbers(one).get("rq_pending_active", 0) for one in (host, *others)),
         sessions=sum(_numbers(one).get("rq_active", 0) for one in (host, *others)),
-        requests=answered,
+        requests=counters.get(f"{zone}_completed", 0),
         ok=counters.get(f"{zone}_2xx", 0),
         client_errors=counters.get(f"{zone}_4xx", 0),
-        failed=counters.get(f"{zone}_5xx", 0),
+        failed=failed,
         errors=lost,
         retries=lost,
         redispatches=lost,

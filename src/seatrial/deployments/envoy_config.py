@@ -305,7 +305,7 @@ def _times(options: Options) -> dict[str, Any]:
 
 def _sticky(name: str) -> dict[str, Any]:
     state = {
-        "name": "cookie",
+        "name": "envoy.http.stateful_session.cookie",
         "typed_config": {
             "@type": _TYPE + "extensions.http.stateful_session.cookie.v3.CookieBasedSessionState",
             "cookie": {"name": name, "path": "/"},

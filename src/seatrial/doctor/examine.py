@@ -91,6 +91,12 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("haproxy", "spreads requests over replicas", programs.haproxy, needed=True, packages=("haproxy",)),
     Check(
+        "envoy",
+        "copies requests for shadow traffic (driver: envoy)",
+        programs.envoy,
+        get="pip install 'seatrial[envoy]'",
+    ),
+    Check(
         "mmdebstrap",
         "makes Debian and Ubuntu base images",
         programs.mmdebstrap,

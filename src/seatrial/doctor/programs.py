@@ -139,6 +139,22 @@ def haproxy() -> Answer:
     return ok(said, "served on 127.0.0.1") if not why else Answer(status="broken", version=said, detail=why)
 
 
+def envoy() -> Answer:
+    """Start it with a configuration of ours; without an instance behind it, it answers 503."""
+    from seatrial.deployments import envoy as proxy
+    from seatrial.deployments.proxy import Options
+    from seatrial.readiness import free_port
+
+    program = proxy.find()
+    said = version(program)
+    with tempfile.TemporaryDirectory(prefix="seatrial-doctor-") as folder:
+        port = free_port()
+        proxy.prepare(Path(folder), port, ["one"], Options())
+        argv = proxy.argv(Path(folder), program=program)
+        why = _serves(argv, f"http://127.0.0.1:{port}/", {}, expect=503)
+    return ok(said, "served on 127.0.0.1") if not why else Answer(status="broken", version=said, detail=why)
+
+
 def _serves(argv: Sequence[str], url: str, extra: dict[str, str], *, expect: int = 200) -> str:
     """Start a server, wait for its answer, end it. Returns why it did not work, or ''."""
     import os
