@@ -12,7 +12,7 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
@@ -92,6 +92,10 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the log go. What is not written yet is counted by whoever goes on."""
         self._tail.close()
 
     @property
@@ -128,7 +132,7 @@ class Recorder:
             upto = max(upto, *self._open)
         found = [self._finished(at) for at in self._over(upto)]
         self._append(found)
-        return [*found]
+        return [Second(at=one.at, arms=one.arms, share=one.share, parts=one.parts) for one in found]
 
     def _know(self, ports: Mapping[int, str], mark: _Mark) -> None:
         for port, revision in ports.items():
@@ -217,31 +221,43 @@ class Recorder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            known = from_os(error)
-            raise SeatrialError(
-                f"cannot write what was seen of a deployment: {error.strerror or error}",
-                where=str(self._timeline),
-                fix=known.fix if known else "check the folder and its permissions",
-            ) from error
+            raise _unwritable(self._timeline, error) from error
 
     def _resumed(self) -> _Line | None:
         """The last line that is whole. What was being written when somebody died is cut off: it is read again."""
+        try:
+            with self._timeline.open("r+b") as stream:
+                return self._whole(stream)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unwritable(self._timeline, error) from error
+
+    def _whole(self, stream: IO[bytes]) -> _Line | None:
         whole, last = 0, None
-        with suppress(FileNotFoundError), self._timeline.open("r+b") as stream:
-            for text in stream:
-                try:
-                    line = _LINE.decode(text)
-                except msgspec.MsgspecError:
-                    break
-                if not text.endswith(b"\n"):
-                    break
-                whole, last = whole + len(text), line
-                self._ports |= line.ports
-                for part in line.parts:
-                    self._marks = [mark for mark in self._marks if mark.since < part.since]
-                    self._marks.append(_Mark(part.since, part.share))
-            stream.truncate(whole)
+        for text in stream:
+            try:
+                line = _LINE.decode(text)
+            except msgspec.MsgspecError:
+                break
+            if not text.endswith(b"\n"):
+                break
+            whole, last = whole + len(text), line
+            self._ports |= line.ports
+            for part in line.parts:
+                self._marks = [mark for mark in self._marks if mark.since < part.since]
+                self._marks.append(_Mark(part.since, part.share))
+        stream.truncate(whole)
         return last
+
+
+def _unwritable(timeline: Path, error: OSError) -> SeatrialError:
+    known = from_os(error)
+    return SeatrialError(
+        f"cannot write what was seen of a deployment: {error.strerror or error}",
+        where=str(timeline),
+        fix=known.fix if known else "check the folder and its permissions",
+    )
 
 
 def read(timeline: Path) -> Iterator[Second]:
