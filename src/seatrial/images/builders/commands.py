@@ -1,0 +1,36 @@
+"""The command lines of builders: pure, and without a value in them that could be a secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from seatrial.images.builders.model import Request
+
+
+def docker(program: list[str], request: Request, work: Path, *, mounts: bool) -> list[str]:
+    """`docker build` or `docker buildx build`; build arguments are named here and given in the environment."""
+    argv = [*program, f"--file={request.dockerfile}", f"--iidfile={work / 'image-id'}"]
+    if mounts:
+        argv += ["--progress=plain"]
+        argv += [f"--secret=id={name},src={path}" for name, path in sorted(request.secrets.items())]
+    if request.fresh:
+        argv.append("--no-cache")
+    return [*argv, *_common(request), str(request.context)]
+
+
+def buildah(program: list[str], request: Request, work: Path, *, isolation: str) -> list[str]:
+    """`buildah build` and `podman build`, which is the same program."""
+    argv = [*program, f"--file={request.dockerfile}", f"--iidfile={work / 'image-id'}", "--format=oci"]
+    argv += [f"--isolation={isolation}", "--pull=false"]
+    argv += ["--no-cache"] if request.fresh else ["--layers"]
+    argv += [f"--secret=id={name},src={path}" for name, path in sorted(request.secrets.items())]
+    return [*argv, *_common(request), str(request.context)]
+
+
+def _common(request: Request) -> list[str]:
+    argv = [f"--build-arg={name}" for name in sorted(request.arguments)]
+    given = {"target": request.target, "platform": request.platform, "network": request.network}
+    return argv + [f"--{name}={value}" for name, value in given.items() if value]
