@@ -77,7 +77,8 @@ def _chunks(stream: BinaryIO | Iterable[bytes] | bytes | str) -> Iterable[bytes]
 
 def _cause(one: ranking.Found, course: marks.Course, shown: Callable[[str], str]) -> Cause:
     signature = one.signature
-    captures = {name: shown(value) for name, value in one.hit.captures.items()}
+    # A mark may have had a backslash before it.
+    captures = {name: shown(value).rstrip("\\") for name, value in one.hit.captures.items()}
     evidence = [
         Evidence(line=hit.number, text=shown(hit.text)[:_SHOWN], source=hit.source)
         for hit in (one.hit, *one.others)

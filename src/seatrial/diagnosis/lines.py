@@ -87,6 +87,8 @@ def clean(raw: bytes) -> Line:
             break
         position = match.end()
     rest = text[position:]
+    if rest.startswith('{"') and rest.endswith("}"):
+        rest = _structured(rest)
     if not rest.isprintable():
         rest = "".join(c for c in rest if c == "\t" or c >= " ")
     return Line(source.strip(), rest)
@@ -110,3 +112,20 @@ def _docker(text: str) -> str:
         return str(json.loads(f'"{match["text"]}"')).rstrip()
     except ValueError:
         return match["text"]
+
+
+def _structured(text: str) -> str:
+    """What a line of JSON says in words, with the error beside it; the line itself where it is no record of a log."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    said = [record[key] for key in _SAID if isinstance(record.get(key), str)][:1]
+    why = [record[key] for key in _WHY if isinstance(record.get(key), str)][:1]
+    parts = [part.rstrip() for part in (*said, *why) if part.strip()]
+    return ": ".join(parts).splitlines()[-1] if parts and (said or "level" in record) else text
+
+
+_SAID = ("message", "msg", "log", "event")
+_WHY = ("error", "err", "exception", "exc_info")
+"""Where libraries for structured logs put the words, and the error."""

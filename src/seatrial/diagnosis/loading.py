@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.diagnosis import fragments, marks
+from seatrial.diagnosis import fragments, marks, wording
 from seatrial.diagnosis.fragments import Need  # noqa: TC001 - msgspec reads the annotations
 from seatrial.diagnosis.model import Sequence, Signature
 from seatrial.errors import SeatrialError, UsageError
@@ -57,7 +57,7 @@ def library() -> Library:
     signatures = tuple(one for path in known for one in read(path))
     own = (text for one in signatures for text in expressions(one))
     wanted = dict.fromkeys((*own, *marks.ALL, *(text for _, text in marks.TELLING)))
-    made = Library(key=key, signatures=signatures, needs={text: fragments.needed(text) for text in wanted})
+    made = Library(key=key, signatures=signatures, needs={text: _needed(text) for text in wanted})
     with suppress(OSError, SeatrialError):
         files.write_atomic(place, msgspec.json.encode(made), mode=0o600)
     return made
@@ -66,7 +66,11 @@ def library() -> Library:
 def needs_of(texts: Iterable[str]) -> dict[str, tuple[Need, ...]]:
     """What a line needs for each of some expressions."""
     known = library().needs
-    return {text: known.get(text) or fragments.needed(text) for text in texts}
+    return {text: known.get(text) or _needed(text) for text in texts}
+
+
+def _needed(text: str) -> tuple[Need, ...]:
+    return fragments.needed(wording.loosened(text))
 
 
 def _key(known: list[Path]) -> str:
@@ -172,7 +176,7 @@ def contexts(one: Signature) -> list[str]:
 def _wrong(pattern: str) -> list[str]:
     try:
         re.compile(pattern)
-        fragments.needed(pattern)
+        _needed(pattern)
     except re.error as error:
         return [f"{pattern!r} is no regular expression: {error}"]
     except LookupError:

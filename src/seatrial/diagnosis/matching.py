@@ -12,7 +12,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from seatrial.diagnosis import fragments
+from seatrial.diagnosis import fragments, wording
 from seatrial.diagnosis.lines import ANSI, clean
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Index:
         """An expression, compiled when it is first needed: most never are."""
         found = self._compiled.get(expression)
         if found is None:
-            found = self._compiled[expression] = re.compile(expression)
+            found = self._compiled[expression] = re.compile(wording.loosened(expression))
         return found
 
     def candidates(self, names: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
