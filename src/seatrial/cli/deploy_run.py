@@ -1,183 +1,112 @@
-"""`seatrial deploy run`: a revision, deployed to the hosts of a group."""
+"""`seatrial deploy run`: a new version of services, or a revision for the hosts of a group."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from seatrial.cli.common import directory_option, json_option, note, print_json
-from seatrial.cli.failure import explained, show_explained
+from seatrial.cli.common import directory_option, json_option
+from seatrial.cli.deploying_groups import how_options
+from seatrial.cli.durations import SECONDS
+from seatrial.cli.settings import settings_options
+from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seatrial.deployments.groups import Group
-    from seatrial.deployments.revisions import Revision
-    from seatrial.deployments.starting import Wanted
-    from seatrial.engine.journal import Journal
-
 F = TypeVar("F", bound="Callable[..., Any]")
-_SIGNS = {"Succeeded": "✓", "Failed": "✗", "Skipped": "-"}
+_FOR_GROUPS = ("kind", "version", "configuration", "rollback_on", "overwriting", "allow")
+_FOR_SERVICES = (
+    "names", "images", "insecure", "strategy", "bake", "test", "driver", "no_analysis", "detach", "settings", "explain_config",
+)  # fmt: skip
 
 
-def how_options(function: F) -> F:
-    """How the revision is deployed: `configuration`, `overwriting` and `allow`."""
+def _service_options(function: F) -> F:
     for option in (
-        click.option(
-            "--allow", multiple=True, type=click.Choice(["symlinks", "traversal", "setuid", "duplicates"]),
-            help="Let through what a bundle is refused for. May be repeated.",
-        ),
-        click.option(
-            "--file-exists-behavior", "overwriting", type=click.Choice(["DISALLOW", "OVERWRITE", "RETAIN"]),
-            default="DISALLOW", show_default=True,
-            help="Files that are there and are not of the last deployment.",
-        ),
-        click.option(
-            "--config", "configuration", default="", metavar="NAME|HOST_COUNT=N|FLEET_PERCENT=N|FILE",
-            help="Another deployment configuration than the group's.",
-        ),
+        click.option("--detach", is_flag=True, help="Leave it running and come back at once; `deploy watch` follows it."),
+        click.option("--no-analysis", is_flag=True, help="Compare nothing: time, alarms and health decide alone."),
+        click.option("--driver", type=click.Choice(["haproxy", "envoy"]), help="The load balancer of a service that is not up yet."),
+        click.option("--test", type=SECONDS, metavar="TIME", help="How long only the test listener reaches the new version."),
+        click.option("--bake", type=SECONDS, metavar="TIME", help="How long a rollback is automatic after the last shift."),
+        click.option("--strategy", default="", metavar="S",
+                     help="all-at-once, blue-green, canary:10%:5m, linear:10%:1m, steps:1%,5%,25%,100%:2m or a "
+                          "traffic configuration of CodeDeploy. Default: the services' own."),
+        click.option("--insecure", is_flag=True, help="Speak plain HTTP to the registry of --image."),
+        click.option("--image", "images", multiple=True, metavar="[SERVICE=]REF|FOLDER",
+                     help="The new version is this image: in a registry, or the folder of an OCI layout."),
+        click.option("--service", "names", multiple=True, metavar="NAME",
+                     help="Deploy this service. May be repeated. Default: all of the project, as one."),
     ):  # fmt: skip
         function = option(function)
     return function
 
 
-@click.command(epilog="Example: seatrial deploy run ./app --group web/production --config HalfAtATime")
-@click.argument("bundle", required=False, default="", metavar="[BUNDLE]")
-@click.option("--group", "group_name", required=True, metavar="APPLICATION/GROUP", help="Where to deploy.")
+def _group_options(function: F) -> F:
+    for option in (
+        click.option("--rollback-on", default="", metavar="failure,alarm,stop|none",
+                     help="With --group: when to roll back; default: the group's."),
+        click.option("--version", default="", metavar="V", help="With --group: commit, branch or tag of a repository."),
+        click.option("--type", "kind", type=click.Choice(["directory", "zip", "tar", "tgz", "git"]),
+                     help="With --group: what BUNDLE is. Default: by what is there."),
+        click.option("--group", "group_name", default="", metavar="APPLICATION/GROUP", help="Deploy to these hosts."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@click.command(epilog="Example: seatrial deploy run . --strategy canary:10%:5m --bake 1m")
+@click.argument("source", required=False, default="", metavar="[DIR|BUNDLE]")
+@_service_options
 @click.option(
     "--revision", "identifier", default="", metavar="ID", help="A revision that was deployed before."
 )
-@click.option(
-    "--type",
-    "kind",
-    type=click.Choice(["directory", "zip", "tar", "tgz", "git"]),
-    help="Default: by what is there.",
-)
-@click.option("--version", default="", metavar="V", help="Commit, branch or tag of a repository.")
-@click.option(
-    "--rollback-on",
-    default="",
-    metavar="failure,alarm,stop|none",
-    help="When to roll back; default: the group's.",
-)
-@how_options
 @click.option("--description", default="", metavar="TEXT", help="What this deployment is about.")
+@_group_options
+@how_options
+@settings_options
 @json_option
 @directory_option
-def run(  # noqa: PLR0917 - click passes by name
-    bundle: str,
-    group_name: str,
-    identifier: str,
-    kind: str | None,
-    version: str,
-    configuration: str,
-    rollback_on: str,
-    overwriting: str,
-    allow: tuple[str, ...],
-    description: str,
-    as_json: bool,
-) -> None:
-    """Deploy BUNDLE (a folder, an archive, s3://… or a repository), or an older revision, to the hosts of a group.
+@click.pass_context
+def run(context: click.Context, /, source: str, group_name: str, as_json: bool, **given: Any) -> int | None:
+    """Deploy a new version of the services of DIR, as fast as the evidence allows; or BUNDLE to a group of hosts.
 
-    So many hosts at a time as the configuration allows. The same command goes on with a deployment that was cut off.
-    Ctrl-C stops it. Exit code 1: it failed, or an alarm stopped it.
+    DIR has a seatrial.yaml with `services`. The new version is started beside the old one behind a load balancer on this
+    machine and gets traffic step by step; it is compared with the old one, and goes when it is worse. --json prints a
+    run whose outputs have requests, failures, the split of each step and the verdicts.
+
+    With --group BUNDLE (a folder, an archive, s3://… or a repository), or an older revision, goes to so many hosts at a
+    time as the configuration allows.
+
+    The same command goes on with a deployment that was cut off. Ctrl-C stops it, and the old version has all the traffic
+    again. Exit code 1: it failed, was rolled back, or an alarm stopped it.
     """
-    from seatrial import paths
-    from seatrial.deployments import configurations, groups, revisions
-    from seatrial.deployments.starting import Wanted
-    from seatrial.engine.journal import Journal
-    from seatrial.errors import UsageError
+    _check_options(context, group=bool(group_name))
+    shared = {name: given[name] for name in ("identifier", "description")}
+    if group_name:
+        from seatrial.cli import deploying_groups
 
-    home = paths.home()
-    group = groups.load(home, group_name)
-    own = configurations.for_servers(configurations.find(configuration)) if configuration else None
-    if bool(bundle) == bool(identifier):
-        raise UsageError(
-            "say what to deploy: BUNDLE, or --revision ID", fix="`seatrial deploy list` shows revisions"
-        )
-    if identifier and (kind or version):
-        raise UsageError(
-            "--type and --version say what BUNDLE is, and a revision is known", fix="leave them out"
-        )
-    if identifier:
-        revision = revisions.load(home, group.application, identifier)
-    else:
-        revision = _registered(group, bundle, kind, version, description)
-    wanted = Wanted(
-        revision,
-        own,
-        groups.read_rollback(rollback_on) if rollback_on else None,
-        description,
-        overwriting,
-        tuple(sorted(set(allow))),
-    )
-    carry_out(Journal(home), group, wanted, as_json=as_json)
+        own = {name: given[name] for name in _FOR_GROUPS}
+        deploying_groups.deploy(group_name, bundle=source, **own, **shared, as_json=as_json)
+        return None
+    from seatrial.cli import deploying
+
+    own = {name: given[name] for name in _FOR_SERVICES}
+    return deploying.deploy(source or ".", deploying.Asked(**own, **shared), as_json=as_json)
 
 
-def _registered(group: Group, bundle: str, kind: str | None, version: str, description: str) -> Revision:
-    from seatrial import paths
-    from seatrial.clock import SystemClock
-    from seatrial.deployments import revisions
-    from seatrial.deployments.agent.bundles import kind_of
+def _check_options(context: click.Context, *, group: bool) -> None:
+    """Refuse options of the other kind of deployment.
 
-    return revisions.register(
-        paths.home(),
-        group.application,
-        bundle,
-        kind or kind_of(bundle),
-        version=version,
-        description=description,
-        now=SystemClock().now(),
-    )
-
-
-def carry_out(journal: Journal, group: Group, wanted: Wanted, *, as_json: bool) -> None:
-    """Do what is wanted, show how it goes, and leave with the exit code that says how it went."""
-    from seatrial.deployments import deployments, fleet, shown, starting
-    from seatrial.engine.run import describe, reap
-
-    home = journal.home
-    for cleaned, problem in reap(journal).items():
-        note(
-            f"could not clean up after run {cleaned}: {problem}"
-            if problem
-            else f"cleaned up after run {cleaned}"
-        )
-    starting.bring_up(home, group, lambda text: note(f"note: {text}"))
-    deployment, continued = starting.start(journal, group, wanted)
-    if not as_json:
-        note(
-            f"{'going on with' if continued else 'deployment'} {deployment.id}: {wanted.revision.id} to {group.label}"
-        )
-    fleet.carry_out(journal, deployment.id, watch=_silent if as_json else _watch)
-    deployment = deployments.load(home, deployment.id)
-    found = shown.data(home, deployment)
-    why = explained(journal, deployment.run)
-    if as_json:
-        data = {**describe(journal, deployment.run), "deployment": found}
-        print_json({**data, "explanation": why} if why else data)
-    else:
-        sys.stdout.write(shown.text(found))
-        show_explained(why)
-    if deployment.status == "Stopped" and not deployment.alarm:
-        raise SystemExit(130)
-    if deployment.status != "Succeeded":
-        raise SystemExit(1)
-
-
-def _silent(_kind: str, _subject: str, _data: dict[str, Any]) -> None:
-    pass
-
-
-def _watch(kind: str, subject: str, data: dict[str, Any]) -> None:
-    """A line for each host that is done with, and for what follows."""
-    outputs = data.get("outputs") or {}
-    if kind == "requested":
-        note("■ stopping (Ctrl-C again kills)")
-    elif kind == "step-ended" and subject.startswith("host."):
-        sign = _SIGNS.get(outputs.get("status", ""), "■")
-        note(f"{sign} {subject.removeprefix('host.')}: {outputs.get('summary') or data['status']}")
-    elif kind == "step-ended" and subject == "rollback" and (outputs.get("deployment") or data["error"]):
-        note(f"↶ {outputs.get('summary') or data['error']}")
+    Raises:
+        UsageError: names the first.
+    """
+    others = _FOR_SERVICES if group else _FOR_GROUPS
+    flags = {option.name: option.opts[0] for option in context.command.params}
+    for name in others:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{flags[name]} is for {'services' if group else 'groups of hosts'}",
+                fix="leave out --group" if group else "say which group with --group, or leave it out",
+            )

@@ -240,6 +240,7 @@ def resume(run: str, as_json: bool) -> None:
     """Continue an interrupted run, or an ended one at its first step whose result no longer stands."""
     from seatrial.cli.progress import Progress
     from seatrial.engine.run import describe, execute, reopen
+    from seatrial.errors import UsageError
 
     journal = _journal()
     run_id = journal.find(run)
@@ -247,9 +248,18 @@ def resume(run: str, as_json: bool) -> None:
     if row["status"] == "succeeded":
         note(f"run {run_id} has succeeded; there is nothing to resume")
         return
-    if row["ended"] is not None:
-        reopen(journal, run_id)
-    status = execute(journal, run_id, watch=Progress(quiet=as_json).watch)
+    if row["kind"] == "service-deployment":
+        from seatrial.services import starting
+
+        if row["ended"] is not None:
+            raise UsageError(
+                f"the deployment of run {run_id} has ended", fix="`seatrial deploy run` makes another one"
+            )
+        status = starting.carry_out(journal, row["key"], watch=Progress(quiet=as_json).watch)
+    else:
+        if row["ended"] is not None:
+            reopen(journal, run_id)
+        status = execute(journal, run_id, watch=Progress(quiet=as_json).watch)
     data = _shown(describe(journal, run_id))
     why = explained(journal, run_id)
     if as_json:

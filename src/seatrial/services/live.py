@@ -10,15 +10,16 @@ import msgspec
 
 from seatrial.deployments.observing import latencies
 from seatrial.deployments.observing.model import Second
-from seatrial.deployments.shifting.strategy import Strategy, parse
 from seatrial.services import records
 from seatrial.services.picture import Version, version_of
+from seatrial.services.shift import strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from seatrial.deployments.shifting.progress import Shift
+    from seatrial.deployments.shifting.strategy import Strategy
     from seatrial.services.records import Event, Part, ServiceDeployment
 
 WINDOW = 10
@@ -86,7 +87,7 @@ class Follower:
                         self._verdicts[part.service] = event.text
         read = sum(self._read(part) for part in one.parts)
         shift = records.shift_of(self.home, self.id)
-        strategy = parse(one.strategy, bake=one.bake) if one.strategy else None
+        strategy = strategy_of(one)
         step, steps, left = _where(strategy, shift, one, now)
         return Snapshot(
             at=now,
@@ -171,10 +172,10 @@ def _now(seconds: Iterable[Second], part: Part) -> dict[Version, Now]:
 
 
 def _where(
-    strategy: Strategy | None, shift: Shift | None, one: ServiceDeployment, now: float
+    strategy: Strategy, shift: Shift | None, one: ServiceDeployment, now: float
 ) -> tuple[int, int, float | None]:
     """The step, how many there are, and how many seconds are left at least."""
-    steps = strategy.steps if strategy else ()
+    steps = strategy.steps
     if shift is None or one.ended is not None:
         return 0, len(steps), None
     if shift.status != "shifting" or shift.step >= len(steps):

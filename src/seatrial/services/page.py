@@ -35,7 +35,7 @@ def html(one: ServiceDeployment, picture: Picture, events: Sequence[Event]) -> s
     parts = [f'<div class="wide">{drawing.svg(picture)}</div>']
     for chart in picture.charts:
         parts += [f"<h2>{escape(chart.service)}</h2>", _versions(chart)]
-        if said := _decided(events, chart.service):
+        if said := shown.decided(events, chart.service):
             parts += ["<h3>What decided</h3>", f"<p>{escape(said.text)}</p>", _comparisons(said)]
     if events:
         rows = [
@@ -83,16 +83,6 @@ def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:,.3g} ms"
 
 
-def _decided(events: Sequence[Event], service: str) -> Event | None:
-    """The last verdict on a service that has the numbers behind it."""
-    found = (
-        event
-        for event in reversed(events)
-        if event.kind == "verdict" and event.service in ("", service) and event.data.get("comparisons")
-    )
-    return next(found, None)
-
-
 def _comparisons(event: Event) -> str:
     rows = [
         (
@@ -105,7 +95,7 @@ def _comparisons(event: Event) -> str:
             str(one.get("test", "")),
             str(one.get("why", "")),
         )
-        for one in event.data["comparisons"]
+        for one in event.data["judgement"]["comparisons"]
     ]
     columns = ("Metric", "State", "Old", "New", "Change", "Allowed", "Test", "Why")
     return frame.table(columns, rows)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.clock import iso
+from seatrial.deployments.analysis.explain import explain
+from seatrial.deployments.analysis.model import Judgement
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import seconds as observed
 from seatrial.services import picture as pictures
@@ -15,7 +17,7 @@ from seatrial.services import records
 from seatrial.services.axes import moments, tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from seatrial.deployments.observing.model import Second
@@ -89,7 +91,7 @@ def line(one: ServiceDeployment) -> str:
     return f"{one.id}  {one.status:<10}  {what}  {iso(one.created)[:19]}Z  {one.strategy}{undoes}"
 
 
-def text(one: ServiceDeployment, found: Picture, events: list[Event]) -> str:
+def text(one: ServiceDeployment, found: Picture, events: Sequence[Event]) -> str:
     """A deployment with what each version did, and what happened."""
     lines = [
         f"{one.id}  {one.status}  {one.label}  by {one.creator}",
@@ -114,17 +116,64 @@ def text(one: ServiceDeployment, found: Picture, events: list[Event]) -> str:
         lines += [f"  {name:<8} {measured(known)}" for name, known in chart.totals.items()]
         if not chart.points:
             lines.append("  no requests")
+        lines += [f"  {words}" for words in verdict(events, part.service)]
     if events:
         lines.append("")
     lines += [f"{tick(max(0.0, event.at - one.created)):>7}  {told(event)}" for event in events]
     return "\n".join(lines) + "\n"
 
 
+def summary(journal: Journal, one: ServiceDeployment) -> str:
+    """How a deployment ended, in a few lines: what each service's requests came to, the split, and what decided."""
+    sign = "✓" if one.status == "Succeeded" else "✗"
+    took = f" after {moments(one.ended - one.created)}" if one.ended else ""
+    lines = [f"{sign} {one.id}: {one.status}{took}" + (f": {one.why}" if one.why else "")]
+    if one.rollback_message and one.status != "Succeeded":
+        lines.append(f"  {one.rollback_message}")
+    outputs = journal.outputs(one.run)
+    events = records.events(journal.home, one.id)
+    for part in one.parts:
+        known = outputs.get("services", {}).get(part.service, {})
+        lines += [f"{part.service}  {part.after}  {part.url}", *_counted(known)]
+        lines += [f"  {line}" for line in verdict(events, part.service)]
+    return "\n".join(lines) + "\n"
+
+
+def verdict(events: Sequence[Event], service: str) -> list[str]:
+    """The last verdict on a service with the numbers that decided, line by line; nothing where nothing was judged."""
+    event = decided(events, service)
+    return explain(msgspec.convert(event.data["judgement"], Judgement)) if event else []
+
+
+def decided(events: Sequence[Event], service: str) -> Event | None:
+    """The last verdict on a service that compared two versions, None without one."""
+    found = (
+        event
+        for event in reversed(events)
+        if event.kind == "verdict" and event.service in ("", service) and event.data.get("decision")
+    )
+    return next((event for event in found if "judgement" in event.data), None)
+
+
+def _counted(known: dict[str, Any]) -> list[str]:
+    """Requests, failures, and the split of each step, from a run's outputs."""
+    if not known:
+        return []
+    lost = f", {known['unanswered']:,} without an answer" if known["unanswered"] else ""
+    lines = [f"  {known['requests']:,} requests, {known['failures']:,} failed{lost}"]
+    splits = [
+        f"{one['asked']:g} % asked, {one['actual']:.2f} % got ({one['requests']:,})"
+        for one in known["splits"]
+        if one["requests"] and one["actual"] is not None
+    ]
+    return lines + ([f"  split: {'; '.join(splits)}"] if splits else [])
+
+
 def told(event: Event) -> str:
     """An event in one line, with a sign that says what it is."""
     sign = _KINDS.get(event.kind, " ")
     if event.kind == "verdict":
-        sign = _SIGNS.get(str(event.data.get("decision", "")), "?")
+        sign = _SIGNS.get(str(event.data.get("decision", "")), "·")
     elif event.kind == "ended":
         sign = "✓" if event.data.get("status") == "Succeeded" else "✗"
     about = f"{event.service}: " if event.service and not event.text.startswith(event.service) else ""
