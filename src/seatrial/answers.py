@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from csv import reader
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from seatrial.config import Call
@@ -51,16 +51,50 @@ def ask(url: str, call: Call, folder: Path) -> Asked:
 
 
 def differences(expected: bytes, actual: bytes, call: Call) -> Iterator[str]:
-    """Where two bodies differ: JSON and CSV are compared by value within the call's tolerance, the rest by text."""
+    """Where the answer to a call differs from the expected one, within the call's tolerance."""
+    return compared(expected, actual, csv=str(call.expect).endswith(".csv"), tolerance=call.tolerance)
+
+
+def compared(
+    expected: bytes, actual: bytes, *, csv: bool = False, tolerance: float = 0.0, ignore: Sequence[str] = ()
+) -> Iterator[str]:
+    """Where two bodies differ: JSON and CSV are compared by value within the tolerance, the rest by text.
+
+    `ignore` names parts of JSON that do not count, such as `meta.time`; lists are passed through (`items.time` is the
+    time of every item), and `*` is any name or place.
+    """
     from seatrial.readiness import compare
 
-    left, right = _decoded(expected, call), _decoded(actual, call)
+    left, right = _decoded(expected, csv=csv), _decoded(actual, csv=csv)
     if left is None or right is None:
         if expected.strip() != actual.strip():
             yield f"expected {excerpt(expected)!r}, got {excerpt(actual)!r}"
         return
-    for one in compare(left[0], right[0], call.tolerance):
+    paths = [part.split(".") for part in ignore]
+    for one in compare(_without(left[0], paths), _without(right[0], paths), tolerance):
         yield f"{one.path}: expected {one.expected!r}, got {one.actual!r} ({one.why})"
+
+
+def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
+    """A JSON value without the parts that the paths lead to."""
+    if not paths:
+        return value
+    if isinstance(value, list):
+        return [_without(one, _inside(paths, str(place))) for place, one in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    gone = {path[0] for path in paths if len(path) == 1}
+    return {
+        name: _without(one, [path[1:] for path in paths if len(path) > 1 and path[0] in (name, "*")])
+        for name, one in value.items()
+        if name not in gone and "*" not in gone
+    }
+
+
+def _inside(paths: Sequence[Sequence[str]], place: str) -> list[Sequence[str]]:
+    """The paths that go on in an element of a list: those that name its place, and those that name none."""
+    found = [path[1:] for path in paths if len(path) > 1 and path[0] in (place, "*")]
+    return found + [path for path in paths if path[0] != "*" and not path[0].isdecimal()]
 
 
 def excerpt(body: bytes) -> str:
@@ -69,9 +103,9 @@ def excerpt(body: bytes) -> str:
     return text + ("…" if len(body) > _SHOWN else "") if text else "an empty body"
 
 
-def _decoded(content: bytes, call: Call) -> tuple[object] | None:
-    if str(call.expect).endswith(".csv"):
-        rows = csv.reader(content.decode(errors="replace").splitlines())
+def _decoded(content: bytes, *, csv: bool) -> tuple[object] | None:
+    if csv:
+        rows = reader(content.decode(errors="replace").splitlines())
         return ([[_number(cell) for cell in row] for row in rows if row],)
     try:
         return (json.loads(content),)

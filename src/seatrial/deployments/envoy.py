@@ -252,7 +252,9 @@ def _write(folder: Path, state: State) -> list[str]:
 def _files(state: State) -> dict[str, dict[str, Any]]:
     slots = [state.filled[name] for name in state.slots if name in state.filled]
     parts = {name: envoy_config.endpoints(name, slots) for name in (SLOTS, TESTED, SHADOW)}
-    return {**parts, ROUTES: envoy_config.routes(state.options, state.mirror)}
+    # Without an instance to answer them, copies would only say that there is none.
+    mirror = state.mirror if any(slot.shadow and slot.mode == "ready" for slot in slots) else None
+    return {**parts, ROUTES: envoy_config.routes(state.options, mirror)}
 
 
 def _counted(folder: Path) -> dict[str, tuple[int, int]]:

@@ -63,7 +63,6 @@ function envoy_on_response(handle)
     ['x-status'] = headers:get(':status'),
     ['x-type'] = headers:get('content-type') or '',
     ['x-encoding'] = headers:get('content-encoding') or '',
-    ['x-overloaded'] = headers:get('x-envoy-overloaded') or '',
   }
   local body, size = collect(handle, MOST)
   local request = known['request'] or ''
