@@ -27,6 +27,12 @@ class ImageGroup(LazyGroup):
         ),
         "rebase": ("seatrial.cli.image_rebase", "rebase", "Move an image onto a patched base."),
         "inspect": ("seatrial.cli.image_inspect", "inspect", "Show what an image is made of."),
+        "diff": (
+            "seatrial.cli.image_diff",
+            "diff",
+            "Compare two images: packages, files, layers and settings.",
+        ),
+        "attest": ("seatrial.cli.image_attest", "attest", "Say what an image is made of, and sign it."),
         "run": ("seatrial.cli.image_run", "run", "Run a program in an image."),
         "test": ("seatrial.cli.image_test", "test", "Test that an image does what it is for."),
         "push": ("seatrial.cli.image_push", "push", "Push an image to registries."),

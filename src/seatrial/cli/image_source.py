@@ -62,6 +62,13 @@ def find_image(source: str, *, platform: str, insecure: bool) -> tuple[Path, str
     return _pulled(source, platform, insecure=insecure)
 
 
+def is_reference(source: str) -> bool:
+    """Whether `find_image` takes it for a reference in a registry."""
+    scheme, _, rest = source.partition(":")
+    elsewhere = scheme in (*_ARCHIVES, *_TITLES) and rest and not rest.startswith("/")
+    return not (Path(source).exists() or elsewhere or source.startswith(("/", "./", "../")))
+
+
 def _chosen(folder: Path, platform: str) -> tuple[Path, str]:
     from seatrial.images import layout as oci
     from seatrial.images.target import this_platform

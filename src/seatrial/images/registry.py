@@ -8,11 +8,12 @@ from seatrial.images import registry_manifests as manifests
 from seatrial.images.pushing.destination import Pushed, Settings
 from seatrial.images.pushing.uploads import push_all
 from seatrial.images.reference import parse
-from seatrial.images.registry_pull import pull
+from seatrial.images.registry_pull import for_platform, pull
 from seatrial.images.registry_session import PULL, PUSH, authenticate, not_found, open_session
 from seatrial.images.registry_tags import Tag, tag_names, tags
 from seatrial.images.registry_upload import CHUNK
 from seatrial.images.registry_workers import WORKERS
+from seatrial.images.target import this_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from seatrial.clock import Clock
     from seatrial.transport import Retry
 
-__all__ = ["Pushed", "Tag", "delete_manifest", "pull", "push", "resolve", "tag_names", "tags"]
+__all__ = ["Pushed", "Tag", "delete_manifest", "named", "pull", "push", "resolve", "tag_names", "tags"]
 
 
 def push(
@@ -84,6 +85,21 @@ def resolve(
         if digest is None:
             raise not_found(session, f"{'image' if ':' in name else 'tag'} {name}")
         return digest
+
+
+def named(reference: str, *, platform: str, insecure: bool = False) -> tuple[str, ...]:
+    """The digest that a reference points to; after that of an index also that of its image for `platform`.
+
+    Raises:
+        TransportError: the registry cannot be reached or refuses.
+        SeatrialError: there is no such image or platform.
+    """
+    wanted = parse(reference)
+    with open_session(wanted, insecure=insecure) as session:
+        authenticate(session, PULL)
+        top = manifests.get_manifest(session, wanted.digest or wanted.tag or "latest")
+        image = for_platform(session, top, platform or this_platform())
+        return tuple(dict.fromkeys((top.digest, image.digest)))
 
 
 def delete_manifest(

@@ -51,7 +51,7 @@ def pull(
     wanted = parse(reference)
     with open_session(wanted, insecure=insecure, clock=clock, retry=retry) as session:
         authenticate(session, PULL)
-        fetched = _for_platform(
+        fetched = for_platform(
             session, get_manifest(session, wanted.digest or wanted.tag or "latest"), platform
         )
         manifest = decode(session, fetched, Manifest)
@@ -76,7 +76,12 @@ def pull(
     return fetched.digest
 
 
-def _for_platform(session: Session, fetched: Fetched, platform: str) -> Fetched:
+def for_platform(session: Session, fetched: Fetched, platform: str) -> Fetched:
+    """The manifest itself, or of an index that of its image for `platform`.
+
+    Raises:
+        SeatrialError: there is no image for that platform.
+    """
     for _ in range(_MOST_LEVELS):
         if not fetched.is_index:
             return fetched

@@ -141,6 +141,22 @@ def _listed(layout: Path) -> list[Descriptor]:
     return [one for one in found if oci.blob_path(layout, one.digest).exists()]
 
 
+def again(layout: Path, digest: str) -> list[Written]:
+    """The artifacts that a layout keeps of an image, as they were written.
+
+    Raises:
+        SeatrialError: the layout is damaged.
+    """
+    found = []
+    names = {one.digest for one in in_layout(layout, digest)}
+    for descriptor in _listed(layout):
+        if descriptor.digest in names:
+            manifest = oci.read_json(layout, descriptor.digest, ArtifactManifest)
+            content = oci.blob_path(layout, descriptor.digest).read_bytes()
+            found.append(Written(descriptor, content, (manifest.config, *manifest.layers)))
+    return found
+
+
 def documents_in(layout: Path, digest: str) -> list[tuple[Descriptor, bytes]]:
     """The documents of an artifact, each with its descriptor.
 

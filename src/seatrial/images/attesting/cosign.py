@@ -14,7 +14,7 @@ import msgspec
 from seatrial.errors import SeatrialError
 from seatrial.images import layout as oci
 from seatrial.images.attesting import envelope, keys, referrers
-from seatrial.images.registry_manifests import tag_digest
+from seatrial.images.registry_manifests import get_manifest, tag_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +106,23 @@ def signatures(session: Session, scratch: Path, digest: str, key: PublicKey) -> 
         if layer.media_type == PAYLOAD:
             found.append(_read(layer, content, key))
     return found
+
+
+def count(session: Session, digest: str) -> int:
+    """How many signatures lie beside the image, whoever made them.
+
+    Raises:
+        TransportError: the registry cannot be reached or refuses.
+        SeatrialError: what lies there is damaged.
+    """
+    named = tag_digest(session, referrers.tag_of(digest, SIGNATURES))
+    if named is None:
+        return 0
+    fetched = get_manifest(session, named)
+    try:
+        return len(msgspec.json.decode(fetched.content)["layers"])
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise SeatrialError("the signatures are damaged", where=session.reference.name) from error
 
 
 def _read(layer: Descriptor, content: bytes, key: PublicKey) -> Signed:

@@ -56,9 +56,19 @@ def attach(session: Session, scratch: Path, subject: Descriptor, found: Iterable
         SeatrialError: what arrived is not what was sent, or the list is changed by others all the time.
     """
     written = [artifacts.write(scratch, subject, one) for one in found]
-    unlisted = [one.descriptor for one in written if not _send(session, scratch, one)]
+    return attach_written(session, scratch, subject.digest, written)
+
+
+def attach_written(session: Session, layout: Path, digest: str, written: Sequence[Written]) -> list[Attached]:
+    """As `attach`, of artifacts that refer to `digest` and whose blobs are in `layout`.
+
+    Raises:
+        TransportError: the registry cannot be reached or refuses.
+        SeatrialError: what arrived is not what was sent, or the list is changed by others all the time.
+    """
+    unlisted = [one.descriptor for one in written if not _send(session, layout, one)]
     if unlisted:
-        merge_tag(session, tag_of(subject.digest), lambda before: _listed_with(before, unlisted), oci.INDEX)
+        merge_tag(session, tag_of(digest), lambda before: _listed_with(before, unlisted), oci.INDEX)
     return artifacts.attached([one.descriptor for one in written])
 
 
