@@ -6,6 +6,7 @@ import io
 import tarfile
 from typing import TYPE_CHECKING
 
+from seatrial.errors import SeatrialError
 from seatrial.images.assemble import tar as ours
 from seatrial.images.lazy.spool import clean
 from seatrial.images.lazy.toc import OWN_NAMES, Row, moment
@@ -41,6 +42,14 @@ def convert(writer: LazyWriter, blob: Path, layer: Descriptor, diff_id: str) -> 
         SeatrialError: the layer is damaged or another one, or has an entry that such a layer cannot hold.
         MissingToolError: it is packed with zstd, which nothing on this machine unpacks.
     """
+    try:
+        _convert(writer, blob, layer, diff_id)
+    except SeatrialError as error:
+        error.where = error.where or f"layer {layer.digest}"
+        raise
+
+
+def _convert(writer: LazyWriter, blob: Path, layer: Descriptor, diff_id: str) -> None:
     with opened(blob, layer) as stream:
         source = Verified(stream, layer.size, Limits())
         passing = _Passing(source)
