@@ -47,7 +47,7 @@ function envoy_on_request(handle)
   known:set('seatrial', 'asked', headers:get(':method') .. ' ' .. headers:get(':path'))
   if SIDE == 'client' then
     local body = collect(handle, ASKED)
-    known:set('seatrial', 'request', body)
+    handle:streamInfo():dynamicMetadata():set('seatrial', 'request', body)
   end
 end
 

@@ -68,6 +68,7 @@ def bootstrap(port: int, slots: Sequence[str], options: Options) -> dict[str, An
         "node": {"id": "seatrial", "cluster": "seatrial", "locality": {"zone": HOME}},
         "admin": {"address": _pipe(SOCKET)},
         "stats_flush_interval": "1s",
+        "overload_manager": {"resource_monitors": [_connections()]},
         "static_resources": {
             "listeners": listeners,
             "clusters": [
@@ -355,6 +356,13 @@ def _instances(name: str, options: Options) -> dict[str, Any]:
             }
         },
     }
+
+
+def _connections() -> dict[str, Any]:
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    kind = _TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    most = {"@type": kind, "max_active_downstream_connections": _UNLIMITED}
+    return {"name": name, "typed_config": most}
 
 
 def _sockets(name: str, path: str, most: int) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
         self._bytes = 0
+        self._open: set[asyncio.StreamWriter] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._written = 0.0
         before = _read(saved)
@@ -124,12 +125,14 @@ class Recorder:
                 self._forget(time.monotonic() - _PATIENCE)
                 self._save()
         # Connections are kept open by Envoy; what is on its way belongs to nobody any more.
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        for writer in list(self._open):
+            writer.close()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         try:
-            while True:
+            while not self._done.is_set():
                 head = await reader.readuntil(b"\r\n\r\n")
                 path, fields = _parsed(head)
                 body = await reader.readexactly(int(fields.get("content-length", "0")))
@@ -139,6 +142,7 @@ class Recorder:
             pass  # somebody else, or Envoy has ended
         finally:
             writer.close()
+            self._open.discard(writer)
 
     def _take(self, side: str, fields: dict[str, str], body: bytes) -> None:
         told, identifier = _told(fields, body), fields["x-id"]
