@@ -84,7 +84,6 @@ def carry_out(
     journal: Journal, deployment: ServiceDeployment, *, continued: bool = False, as_json: bool
 ) -> int:
     """Do what a deployment takes, show how it goes, and return the exit code that says how it went."""
-    from seatrial.engine.run import describe
     from seatrial.services import records, shown, starting
 
     if not as_json:
@@ -100,7 +99,7 @@ def carry_out(
     one = records.load(journal.home, deployment.id)
     why = explained(journal, one.run) if _is_puzzling(one) else None
     if as_json:
-        data = {**describe(journal, one.run), "deployment": shown.data(journal, one, whole=False)}
+        data = {**shown.run(journal, one.run), "deployment": shown.data(journal, one, whole=False)}
         print_json({**data, "explanation": why} if why else data)
     else:
         sys.stdout.write(shown.summary(journal, one))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -187,21 +188,69 @@ def _write_all(chunk: bytes) -> None:
         view = view[os.write(sys.stdout.fileno(), view) :]
 
 
-@runs.command(epilog="Example: seatrial runs timeline latest")
+@runs.command(epilog="Example: seatrial runs timeline latest --html run.html")
 @click.argument("run")
+@click.option(
+    "--svg", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a picture."
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page with the picture.",
+)
 @json_option
 @directory_option
-def timeline(run: str, as_json: bool) -> None:
-    """Show when each stage and step ran, and for how long."""
+def timeline(run: str, svg: Path | None, html: Path | None, as_json: bool) -> None:
+    """Show when each stage and step ran, and for how long.
+
+    Builds and deployments of services have a picture as well, and a page with it.
+    """
     from seatrial.engine.run import describe
+    from seatrial.files import write_atomic
     from seatrial.reports import timeline as report
 
     journal = _journal()
-    data = describe(journal, journal.find(run))
+    run_id = journal.find(run)
+    for path, form in ((svg, "svg"), (html, "html")):
+        if path is not None:
+            write_atomic(path, _drawn(journal, run_id, form))
+            note(f"wrote {path}")
+    data = describe(journal, run_id)
     if as_json:
         print_json([row._asdict() for row in report.rows(data)])
-    else:
+    elif svg is None and html is None:
         click.echo(report.text(data), nl=False)
+
+
+def _drawn(journal: Journal, run_id: str, form: str) -> str:
+    """The picture of a run, or the page with it.
+
+    Raises:
+        UsageError: runs of its kind have none.
+    """
+    from seatrial.clock import SystemClock
+    from seatrial.errors import UsageError
+
+    row = journal.run(run_id)
+    if row["kind"] == "build":
+        from seatrial.builds import timeline as builds
+        from seatrial.builds import timeline_picture
+        from seatrial.builds.history import find
+
+        build = builds.data(find(journal, run_id), now=SystemClock().now())
+        return timeline_picture.svg(build) if form == "svg" else timeline_picture.html(build)
+    if row["kind"] == "service-deployment":
+        from seatrial.services import drawing, page, records, shown
+
+        one = records.load(journal.home, row["key"])
+        picture = shown.picture(journal, one, SystemClock().now())
+        if form == "svg":
+            return drawing.svg(picture)
+        return page.html(one, picture, records.events(journal.home, one.id))
+    raise UsageError(
+        f"run {run_id} is of kind {row['kind']}, which has no picture", fix="leave out --svg and --html"
+    )
 
 
 @runs.command(epilog="Example: seatrial runs stop latest")
@@ -279,6 +328,10 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
         from seatrial.builds.report import build
 
         return build(data)
+    if data["kind"] == "service-deployment":
+        from seatrial.services import shown
+
+        return {**data, "outputs": shown.outputs(_journal(), data["id"])}
     return data
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seatrial.clock import iso
 from seatrial.reports import frame
@@ -85,30 +85,7 @@ def _milliseconds(seconds: float | None) -> str:
 
 def _comparisons(event: Event) -> str:
     rows = [
-        (
-            str(one.get("metric", "")),
-            _STATES.get(str(one.get("state", "")), str(one.get("state", ""))),
-            _number(one, "baseline"),
-            _number(one, "canary"),
-            _change(one),
-            _number(one, "allowed"),
-            str(one.get("test", "")),
-            str(one.get("why", "")),
-        )
+        (_STATES.get(one["state"], one["state"]), one["metric"], one["why"], one["test"])
         for one in event.data["judgement"]["comparisons"]
     ]
-    columns = ("Metric", "State", "Old", "New", "Change", "Allowed", "Test", "Why")
-    return frame.table(columns, rows)
-
-
-def _number(one: dict[str, Any], name: str) -> str:
-    value = one.get(name)
-    return "" if value is None else f"{value:.4g}"
-
-
-def _change(one: dict[str, Any]) -> str:
-    change, low, high = (one.get(name) for name in ("change", "low", "high"))
-    if change is None:
-        return ""
-    between = f" ({100 * low:+.2f} to {100 * high:+.2f})" if low is not None and high is not None else ""
-    return f"{100 * change:+.2f} %{between}"
+    return frame.table(("State", "Metric", "What was found", "Test"), rows) if rows else ""

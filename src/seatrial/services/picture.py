@@ -135,7 +135,7 @@ def of(
         running=deployment.status not in ENDED,
         charts=charts,
         phases=tuple(
-            Phase(name=name, status=status, at=round(start - began, 3), until=round(end - began, 3))
+            Phase(name=name, status=status, at=round(max(0.0, start - began), 3), until=round(end - began, 3))
             for name, status, start, end in phases
         ),
         marks=tuple(

@@ -58,10 +58,22 @@ def data(journal: Journal, one: ServiceDeployment, *, whole: bool = True, now: f
     if whole:
         shift = records.shift_of(journal.home, one.id)
         shown["shift"] = msgspec.to_builtins(shift) if shift else None
-        shown["outputs"] = journal.outputs(one.run) if one.run else {}
+        shown["outputs"] = outputs(journal, one.run) if one.run else {}
         shown["events"] = [event(found) for found in records.events(journal.home, one.id)]
         shown["picture"] = msgspec.to_builtins(picture(journal, one, now))
     return shown
+
+
+def outputs(journal: Journal, run: str) -> dict[str, Any]:
+    """What a deployment came to: requests, failures, the split of each step, and the verdicts; nothing before its end."""
+    return {name: value for name, value in journal.outputs(run).get("close", {}).items() if name != "summary"}
+
+
+def run(journal: Journal, run_id: str) -> dict[str, Any]:
+    """The run of a deployment as `--json` prints it, with what the deployment came to as its outputs."""
+    from seatrial.engine.run import describe
+
+    return {**describe(journal, run_id), "outputs": outputs(journal, run_id)}
 
 
 def picture(journal: Journal, one: ServiceDeployment, now: float) -> Picture:
@@ -73,11 +85,23 @@ def picture(journal: Journal, one: ServiceDeployment, now: float) -> Picture:
     ends = [one.ended or now, *([undoing.ended or now] if undoing else [])]
     stages = describe(journal, one.run)["stages"] if one.run else []
     found = [
-        (stage["name"], stage["status"], begun, begun + stage["duration"] if stage["duration"] is not None else now)
+        (
+            stage["name"],
+            stage["status"],
+            begun,
+            begun + stage["duration"] if stage["duration"] is not None else now,
+        )
         for stage in stages
         if stage["started"] and (begun := datetime.fromisoformat(stage["started"]).timestamp())
-    ]  # fmt: skip
-    events = [*records.events(home, one.id), *(records.events(home, undoing.id) if undoing else ())]
+    ]
+    if one.rollback_of:  # made in the run of what it rolls back: what came before is not its own
+        found = [phase for phase in found if phase[2] >= one.created or phase[0] == "Rollback"]  # fmt: skip
+    events = records.events(home, one.id)
+    known = {(event.kind, event.text) for event in events}
+    if undoing is not None:
+        events += [
+            event for event in records.events(home, undoing.id) if (event.kind, event.text) not in known
+        ]
     seconds = {part.service: _seconds(home, one, undoing, part.service) for part in one.parts}
     # Closing takes longer than the record says; what it did belongs to the picture.
     until = max(*ends, *(end for *_, end in found)) if one.status in ENDED else now
@@ -130,10 +154,10 @@ def summary(journal: Journal, one: ServiceDeployment) -> str:
     lines = [f"{sign} {one.id}: {one.status}{took}" + (f": {one.why}" if one.why else "")]
     if one.rollback_message and one.status != "Succeeded":
         lines.append(f"  {one.rollback_message}")
-    outputs = journal.outputs(one.run)
+    counted = outputs(journal, one.run).get("services", {})
     events = records.events(journal.home, one.id)
     for part in one.parts:
-        known = outputs.get("services", {}).get(part.service, {})
+        known = counted.get(part.service, {})
         lines += [f"{part.service}  {part.after}  {part.url}", *_counted(known)]
         lines += [f"  {line}" for line in verdict(events, part.service)]
     return "\n".join(lines) + "\n"
