@@ -34,6 +34,11 @@ class ImageGroup(LazyGroup):
         ),
         "attest": ("seatrial.cli.image_attest", "attest", "Say what an image is made of, and sign it."),
         "run": ("seatrial.cli.image_run", "run", "Run a program in an image."),
+        "opened": (
+            "seatrial.cli.image_opened",
+            "opened",
+            "List the files that a program opens while it starts.",
+        ),
         "test": ("seatrial.cli.image_test", "test", "Test that an image does what it is for."),
         "push": ("seatrial.cli.image_push", "push", "Push an image to registries."),
         "why": ("seatrial.cli.image_why", "why", "Say why a release does or does not fit, from facts."),

@@ -90,7 +90,7 @@ def run(  # noqa: PLR0917 - click passes by name
     root = runtime.prepare(*find_image(source, platform=platform, insecure=insecure))
     entry = None if entrypoint is None else tuple([entrypoint] if entrypoint else [])
     launch = runtime.Launch(
-        env=_variables(env),
+        env=variables(env),
         user=user,
         workdir=workdir,
         entrypoint=_shell(root) if shell else entry,
@@ -130,7 +130,12 @@ def _shell(root: Root) -> tuple[str, ...]:
     )
 
 
-def _variables(texts: tuple[str, ...]) -> dict[str, str]:
+def variables(texts: tuple[str, ...]) -> dict[str, str]:
+    """The variables that `--env` sets; a name alone takes its value from here.
+
+    Raises:
+        UsageError: one has no name.
+    """
     from seatrial.errors import UsageError
 
     values: dict[str, str] = {}

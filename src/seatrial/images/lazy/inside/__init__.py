@@ -1,0 +1,1 @@
+"""What runs within an image, under its own Python."""
