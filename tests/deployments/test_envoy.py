@@ -14,7 +14,7 @@ import pytest
 
 from seatrial.deployments import envoy, envoy_config
 from seatrial.deployments.observing.log import Tail
-from seatrial.deployments.proxy import Mirror, Options, Slot, weights
+from seatrial.deployments.proxy import Mirror, Options, Slot, apportioned, weights
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.readiness import free_port
 from support.backends import backend
@@ -118,15 +118,15 @@ def test_every_shift_takes_effect_at_once_and_is_exact(tmp_path: Path) -> None:
 
 
 def test_three_instances_of_one_percent_together_get_one_percent(tmp_path: Path) -> None:
-    names = [*(f"old{number}" for number in range(3)), *(f"new{number}" for number in range(3))]
-    given = weights({name: 33 if name.startswith("old") else 1 / 3 for name in names})
+    groups = {version: [f"{version}{number}" for number in range(3)] for version in ("old", "new")}
+    given = apportioned({"old": 99, "new": 1}, groups)
     with ExitStack() as stack:
-        ports = {name: stack.enter_context(backend(name)).port for name in names}
-        filled = [Slot(name=name, port=ports[name], weight=given[name], mode="ready") for name in names]
-        port = stack.enter_context(running(tmp_path, slots=names, filled=filled))
+        ports = {name: stack.enter_context(backend(name)).port for name in given}
+        filled = [Slot(name=name, port=ports[name], weight=given[name], mode="ready") for name in given]
+        port = stack.enter_context(running(tmp_path, slots=list(given), filled=filled))
         with load(port) as clients:
             seen = clients.take(1000)
-        share = 100 * sum(seen[name] for name in names[3:]) / seen.total()
+        share = 100 * sum(seen[name] for name in groups["new"]) / seen.total()
         assert abs(share - 1) <= 0.5
         assert clients.failures == []
 

@@ -33,9 +33,9 @@ JSON = "application/json"
 ALL = Mirror(share=100, methods=("GET", "HEAD", "POST"))
 
 
-def _told(body: object, kind: str = JSON, status: int = 200, **more: str) -> Told:
+def _told(body: object, kind: str = JSON, status: int = 200, encoding: str = "") -> Told:
     content = body if isinstance(body, bytes) else str(body).encode()
-    return Told(asked="GET /", status=status, kind=kind, body=content, size=len(content), **more)
+    return Told(asked="GET /", status=status, kind=kind, body=content, size=len(content), encoding=encoding)
 
 
 @pytest.mark.parametrize(
