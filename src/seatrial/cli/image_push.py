@@ -84,6 +84,8 @@ def push(folder: Path, references: tuple[str, ...], name: str | None, **options:
         waiting.say("pushing")
         telling = plan._replace(settings=plan.settings._replace(point=waiting.reach))
         results = orders.carry_out(telling, folder, platform=options["platform"])
+        waiting.say("taking attestations along")
+        _attestations(folder, results, plan)
     _report(results, plan, as_json=options["as_json"])
 
 
@@ -114,6 +116,15 @@ def _order(references: tuple[str, ...], name: str | None, options: dict[str, Any
         regions=tuple(options["regions"]) or order.regions,
         settings=settings,
     )
+
+
+def _attestations(folder: Path, results: list[Result], plan: Plan) -> None:
+    """What `image attest` keeps in the folder goes where the image went."""
+    from seatrial.images.attesting.places import carry_along
+
+    for result in results:
+        if result.pushed:
+            carry_along(folder, result.pushed.reference, insecure=plan.settings.insecure)
 
 
 def _settings(name: str | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from seatrial.images import layout as oci
 from seatrial.images.assemble.store import scratch
 from seatrial.images.attesting import artifacts, cosign, envelope, referrers, verifying
 from seatrial.images.reference import parse
@@ -150,17 +151,19 @@ def verify(place: Place, digest: str, key: PublicKey) -> list[Verdict]:
     return verdicts
 
 
-def carry(layout: Path, digests: Sequence[str], place: Place) -> int:
-    """Bring what a folder keeps of these images to a repository; the number of artifacts.
+def carry_along(layout: Path, reference: str, *, insecure: bool = False) -> int:
+    """Bring what a folder keeps of its images to the repository they were pushed to; the number of artifacts.
 
     Raises:
         TransportError: the registry cannot be reached or refuses.
         SeatrialError: something of it is damaged.
     """
-    assert place.session is not None  # noqa: S101 - folders are not copied to
-    count = 0
-    for digest in digests:
-        found = artifacts.again(layout, digest)
-        if found:
-            count += len(referrers.attach_written(place.session, layout, digest, found))
-    return count
+    kept = {one.digest: artifacts.again(layout, one.digest) for one in oci.list_images(layout)}
+    if not any(kept.values()):
+        return 0
+    with in_registry(reference, insecure=insecure, writing=True) as place:
+        assert place.session is not None  # noqa: S101 - it is a registry
+        for digest, found in kept.items():
+            if found:
+                referrers.attach_written(place.session, layout, digest, found)
+    return sum(map(len, kept.values()))
