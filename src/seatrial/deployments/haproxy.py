@@ -142,7 +142,11 @@ def commands(slots: Iterable[Slot], current: ProxyStatus | None = None) -> list[
             filled += [f"set server {tested} addr {host} port {slot.port}"] if testing else []
         else:
             shifted += [f"set server {server} weight {slot.weight}"]
-            emptied += [f"set server {server} state {slot.mode}"] if slot.mode != now.mode else []
+            # One that drains and is down is shown as down alone.
+            same = slot.mode == now.mode and (now.up or slot.mode != "ready")
+            emptied += [] if same else [f"set server {server} state {slot.mode}"]
+        if slot.dead and now is not None and now.up:
+            emptied.append(f"set server {server} health down")
         if testing and slot.tested != was:
             state = "ready" if slot.tested else "maint"
             (shifted if slot.tested else emptied).append(f"set server {tested} state {state}")

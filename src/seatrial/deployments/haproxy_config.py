@@ -49,7 +49,7 @@ def config(
                 *_frontend(port, chosen),
                 *(_test_frontend(chosen) if chosen.test_port else []),
                 *_backend(slots, chosen, known),
-                *(_tested_backend(slots, chosen, known) if chosen.test_port else []),
+                *(_tested_backend(slots, known) if chosen.test_port else []),
             ]
         )
         + "\n"
@@ -79,8 +79,9 @@ def _globals(options: Options) -> list[str]:
         "  timeout http-keep-alive 60s",
         "  option dontlog-normal",
         "  option redispatch 1",
-        # An instance that is alone and has just ended is often back after a second, which is the pause between two tries.
-        "  retries 3",
+        # Several instances may have ended at once, and each try may meet another one. One that is alone is tried again
+        # after a second, when it is often back. No more, since a GET that ends its instance meets as many.
+        "  retries 5",
         "  retry-on conn-failure empty-response",
         # A kept connection that the back end closes just then would cost a request that must not be repeated.
         "  option http-server-close",
@@ -145,7 +146,7 @@ def _backend(slots: Sequence[str], options: Options, filled: dict[str, Slot]) ->
     return [*lines, ""]
 
 
-def _tested_backend(slots: Sequence[str], options: Options, filled: dict[str, Slot]) -> list[str]:
+def _tested_backend(slots: Sequence[str], filled: dict[str, Slot]) -> list[str]:
     lines = [f"backend {TESTED}", "  balance roundrobin"]
     for name in slots:
         on = name in filled and filled[name].tested

@@ -57,7 +57,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """What one slot should be. `port` 0 means empty; `weight` is 0 to 256, relative to the other slots'.
 
-    `tested` slots are reached by the test listener, whatever their weight. `shadow` slots get copies.
+    `tested` slots are reached by the test listener, whatever their weight. `shadow` slots get copies. A slot whose
+    back end is known to be `dead` gets nothing until a health check has passed again.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "maint"
     tested: bool = False
     shadow: bool = False
+    dead: bool = False
 
 
 class Mirror(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,6 +122,8 @@ class Balancer:
     def _doubt(self) -> None:
         """One that lives but does not answer is of no use: after some tries it is ended, and started again."""
         self._silent += 1
+        self._applied = None
+        self.problem = self.problem or "the load balancer does not answer"
         if self._silent >= _HUNG:
             self._silent = 0
             self._kill()

@@ -32,7 +32,7 @@ _LOG_AT_START = 8 << 20
 class Held:
     """One instance and its process.
 
-    `gone_since` is since when it is wanted no more, `told` when it was asked to end, and `empty` says that it has
+    `lost` says that it has ended and no check has passed since. `gone_since` is since when it is wanted no more, `told` when it was asked to end, and `empty` says that it has
     answered all it had; times are the monotonic clock's, 0 never.
     """
 
@@ -43,6 +43,7 @@ class Held:
         self.process: identity.Identity | None = None
         self.pidfd = -1
         self.ready = False
+        self.lost = False
         self.draining = False
         self.deaths: list[float] = []
         self.due = 0.0
@@ -105,6 +106,10 @@ class Held:
         # Ours until we have waited for it, so the number cannot mean another process.
         self.pidfd = os.pidfd_open(self._popen.pid)
 
+    def lose(self) -> None:
+        """It has ended, and is not well before a check has passed again."""
+        self.ready, self.lost = False, True
+
     def ended(self) -> None:
         """Its process is gone: end what it left, and say when it is started again."""
         leader = self.process.pid if self.process else 0
@@ -115,7 +120,7 @@ class Held:
             how = f"it ended with exit code {code}" if code >= 0 else f"it was ended by signal {-code}"
         self._popen = None
         os.close(self.pidfd)
-        self.process, self.pidfd, self.ready, self.unwell_since = None, -1, False, 0.0
+        self.process, self.pidfd, self.unwell_since = None, -1, 0.0
         said = logs.last_words(self.log, self._log_from)
         self._died(f"{how}: {said or 'it said nothing'}")
 
@@ -132,7 +137,7 @@ class Held:
         if self.process is None:
             return
         if healthy:
-            self.ready, self.unwell_since = True, 0.0
+            self.ready, self.lost, self.unwell_since = True, False, 0.0
             if not self.failing:
                 self.why = ""
         elif self.ready:

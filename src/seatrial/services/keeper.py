@@ -127,7 +127,7 @@ class _Keeper:
         if self.finishing:
             return False
         leaving = [one.shown() for one in self.held if one.gone_since and not one.empty]
-        slots = listening.slots(self.wanted, leaving)
+        slots = listening.slots(self.wanted, leaving, self._dead())
         starts = self.balancer.starts
         true = self.balancer.make(slots, listening.mirror(self.wanted))
         if true:
@@ -135,6 +135,12 @@ class _Keeper:
         if starts != self.balancer.starts:
             self._write()
         return true
+
+    def _dead(self) -> set[str]:
+        """Slots that had better get nothing, because others live; one that is alone keeps its requests waiting."""
+        weights = {one.slot: one.weight for one in self.wanted.instances if one.mode == "ready"}
+        alive = any(one.ready and weights.get(one.slot) and not one.gone_since for one in self.held)
+        return {one.slot for one in self.held if one.lost} if alive else set()
 
     def _look(self) -> None:
         """What the health checks have found, and whether what is wanted no more has answered all it had."""
@@ -215,9 +221,13 @@ class _Keeper:
             os.read(self.wake, 4096)
         if self.balancer.pidfd in ready:
             self.balancer.ended()
-        for one in self.held:
-            if one.pidfd in ready:
-                one.ended()
+        ended = [one for one in self.held if one.pidfd in ready]
+        for one in ended:
+            one.lose()
+        if ended and not self.wanted.down:
+            self._balance()  # before anything else: until then its requests are tried in vain
+        for one in ended:
+            one.ended()
 
     def _write(self) -> None:
         now = Actual(

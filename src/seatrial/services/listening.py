@@ -16,7 +16,7 @@ from seatrial.services import written
 from seatrial.services.model import Listening, folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from seatrial.config import Service
     from seatrial.deployments.proxy import Driver
@@ -88,8 +88,11 @@ def options(listening: Listening) -> Options:
     )
 
 
-def slots(wanted: Wanted, instances: Iterable[Instance]) -> list[Slot]:
-    """What each slot should be: as wished, draining what is wanted no more but still there, else empty."""
+def slots(wanted: Wanted, instances: Iterable[Instance], dead: Container[str] = ()) -> list[Slot]:
+    """What each slot should be: as wished, draining what is wanted no more but still there, else empty.
+
+    `dead` are the slots whose instances have ended and have not answered a check since.
+    """
     leaving = {
         one.slot: Slot(name=one.slot, port=one.port, mode="drain")
         for one in instances
@@ -111,6 +114,7 @@ def slots(wanted: Wanted, instances: Iterable[Instance]) -> list[Slot]:
                 mode=wish.mode,
                 tested=ready and wish.revision == wanted.tested,
                 shadow=ready and wish.revision == wanted.shadow,
+                dead=name in dead,
             )
         )
     return found

@@ -113,8 +113,8 @@ def shift(home: Path, name: str, shares: Mapping[str, float]) -> Wanted:
         SeatrialError: a revision with a share has no instance that is ready; nothing was changed.
         UsageError: there is no such service.
     """
-    place = folder(home, name)
-    ready = {one.revision for one in written.read_actual(place).instances if one.state != "starting"}
+    _, actual = look(home, name)
+    ready = {one.revision for one in actual.instances if one.state in ("ready", "draining")}
     for revision, share in shares.items():
         if share > 0 and revision not in ready:
             raise SeatrialError(

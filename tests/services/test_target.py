@@ -1,0 +1,226 @@
+"""A service on this machine: versions are installed, take over, and go, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from seatrial.clock import SystemClock
+from seatrial.deployments.observing.log import Tail
+from seatrial.errors import SeatrialError, UsageError
+from seatrial.readiness import free_port
+from seatrial.services import target
+from seatrial.services.model import folder
+from support.load import load
+from support.standing import ask, deployed, every_process, instances, revision, settings, standing
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from seatrial.deployments.observing.model import Answer
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["keep-alive", "new-connections"])
+def test_a_version_takes_over_step_by_step(tmp_path: Path, keep: bool) -> None:
+    with standing(tmp_path, settings(replicas=2)) as port:
+        deployed(tmp_path, revision("old"), count=2)
+        with load(port, clients=4, keep=keep) as clients:
+            clients.take(20)
+            target.install(tmp_path, "svc", revision("new"), 3)
+            target.await_ready(tmp_path, "svc", "new")
+            for share in (0, 1, 25, 100):
+                target.shift(tmp_path, "svc", {"old": 100 - share, "new": share})
+                clients.take(10)  # those that were on their way
+                seen = clients.take(200)
+                assert abs(100 * seen["new"] / seen.total() - share) <= (0 if share in (0, 100) else 1.5), (
+                    share
+                )
+            assert target.drain(tmp_path, "svc", "old")
+            target.remove(tmp_path, "svc", "old")
+            clients.take(50)
+        assert clients.failures == []
+        assert {one.revision for one in instances(tmp_path)} == {"new"}
+        ports = {one.port for one in instances(tmp_path)}
+        answers: list[Answer] = []
+        with Tail(target.log_path(tmp_path, "svc")) as tail:
+
+            def logged() -> bool:
+                answers.extend(tail.answers())
+                return len(answers) >= clients.answers.total()
+
+            until(logged, "all are logged: a client has its answer a moment before")
+        assert len(answers) == clients.answers.total()
+        assert sum(one.port in ports for one in answers) == clients.answers["new"]
+        assert {(one.status, one.method, one.retries) for one in answers} == {(200, "GET", 0)}
+        assert all(0 < one.seconds < 5 for one in answers)
+
+
+def test_a_version_under_test_is_reached_by_listener_and_header_alone(tmp_path: Path) -> None:
+    with standing(tmp_path, settings(deploy={"test_header": "X-Try"})) as port:
+        test_port = target.look(tmp_path, "svc")[0].listening.test_port
+        deployed(tmp_path, revision("old"), revision("new"))
+        assert ask(test_port)[0] == 503
+        target.expose(tmp_path, "svc", "new")
+        for _ in range(4):
+            assert ask(test_port)[1] == ask(port, headers={"X-Try": "1"})[1] == "new"
+            assert ask(port)[1] == "old"
+        target.expose(tmp_path, "svc", "")
+        assert ask(test_port)[0] == 503
+        with Tail(target.log_path(tmp_path, "svc")) as tail:
+            assert len(list(tail.answers())) == 4  # nobody's traffic is judged by tests of it
+
+
+def test_sticky_clients_stay_until_their_version_has_no_traffic(tmp_path: Path) -> None:
+    with standing(tmp_path, settings(deploy={"sticky": "PLACE"})) as port:
+        deployed(tmp_path, revision("old"), revision("new"))
+        cookie = {"Cookie": (ask(port)[2]["Set-Cookie"] or "").partition(";")[0]}
+        target.shift(tmp_path, "svc", {"old": 10, "new": 90})
+        assert {ask(port, headers=cookie)[1] for _ in range(8)} == {"old"}
+        assert "new" in {ask(port)[1] for _ in range(8)}
+        target.shift(tmp_path, "svc", {"new": 100})
+        assert {ask(port, headers=cookie)[1] for _ in range(4)} == {"new"}
+
+
+def test_what_is_in_flight_is_answered_before_an_instance_ends(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()) as port:
+        deployed(tmp_path, revision("old"), revision("new"))
+        found: list[tuple[int, str]] = []
+        slow = threading.Thread(target=lambda: found.append(ask(port, "/slow?0.6")[:2]))
+        slow.start()
+        until(lambda: _sessions(tmp_path) == 1, "the request has arrived")
+        target.shift(tmp_path, "svc", {"new": 100})
+        soon = SystemClock().now() + 0.05
+        assert not target.drain(tmp_path, "svc", "old", deadline=soon)
+        assert ask(port)[1] == "new"
+        target.remove(tmp_path, "svc", "old")
+        assert [one.revision for one in instances(tmp_path)] == ["new"]
+        slow.join()
+        assert found == [(200, "old")]
+
+
+def _sessions(home: Path) -> int:
+    return sum(slot.sessions for slot in target.status(home, "svc").slots.values())
+
+
+def test_calls_may_be_repeated(tmp_path: Path) -> None:
+    service = settings(replicas=2)
+    with standing(tmp_path, service) as port:
+        for _ in range(2):
+            target.install(tmp_path, "svc", revision("old"), 2)
+            target.await_ready(tmp_path, "svc", "old")
+            target.shift(tmp_path, "svc", {"old": 100})
+            assert target.bring_up(tmp_path, "svc", service).listening.port == port
+        wanted, actual = target.look(tmp_path, "svc")
+        assert len(wanted.instances) == len(actual.instances) == 2
+        assert (actual.number, actual.proxy_starts, actual.problem) == (wanted.number, 1, "")
+        assert ask(port)[1] == "old"
+
+
+def test_an_instance_sees_its_own_variables_and_nothing_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_COMMAND", "1")
+    with standing(tmp_path, settings()) as port:
+        deployed(tmp_path, revision("old", MODEL="small"))
+        seen = json.loads(ask(port, "/env")[1])
+        assert seen["MODEL"] == "small"
+        assert int(seen["PORT"]) == instances(tmp_path)[0].port
+        assert "OF_THE_COMMAND" not in seen
+
+
+def test_down_answers_what_is_in_flight_and_leaves_nothing(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    with standing(tmp_path, settings(replicas=2, stop_timeout=0.3)) as port:
+        deployed(tmp_path, revision("old", CHILD=str(pids), STUBBORN="1"), count=2)
+        found: list[tuple[int, str]] = []
+        slow = threading.Thread(target=lambda: found.append(ask(port, "/slow?0.4")[:2]))
+        slow.start()
+        until(lambda: _sessions(tmp_path) == 1, "the request has arrived")
+        target.down(tmp_path, "svc")
+        slow.join()
+        assert found == [(200, "old")]
+        assert every_process(folder(tmp_path, "svc")) == []
+        assert len(pids.read_text().split()) == 2
+        for pid in pids.read_text().split():
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(pid), 0)
+        with pytest.raises(UsageError, match="there is no service 'svc'"):
+            target.look(tmp_path, "svc")
+
+
+def test_a_program_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()):
+        target.install(tmp_path, "svc", revision("bad", EXIT="3"), 1)
+        with pytest.raises(SeatrialError, match="does not stay up") as caught:
+            target.await_ready(tmp_path, "svc", "bad")
+        assert "exit code 3: bad has no model to serve" in (caught.value.why or "")
+        assert instances(tmp_path)[0].state == "failing"
+        with pytest.raises(SeatrialError, match="no instance of it is ready"):
+            target.shift(tmp_path, "svc", {"bad": 100})
+        target.remove(tmp_path, "svc", "bad")
+        assert instances(tmp_path) == []
+
+
+def test_a_program_that_is_never_well_is_told_with_what_its_ping_says(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()):
+        target.install(tmp_path, "svc", revision("bad", UNWELL="1"), 1)
+        until(lambda: "503" in instances(tmp_path)[0].why, "the check has seen it")
+        with pytest.raises(SeatrialError, match="is not ready in time") as caught:
+            target.await_ready(tmp_path, "svc", "bad", deadline=time.time() + 0.1)
+        assert "its ping is not answered" in (caught.value.why or "")
+        assert instances(tmp_path)[0].state == "starting"
+
+
+def test_a_program_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    import msgspec
+
+    with standing(tmp_path, settings()):
+        target.install(
+            tmp_path, "svc", msgspec.structs.replace(revision("bad"), argv=("no-such-program",)), 1
+        )
+        with pytest.raises(SeatrialError, match="does not stay up") as caught:
+            target.await_ready(tmp_path, "svc", "bad")
+        assert "no-such-program: No such file" in (caught.value.why or "")
+
+
+def test_a_taken_port_is_told_with_who_has_it(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SeatrialError, match=f"port {port} on 127.0.0.1 is taken") as caught:
+            target.bring_up(tmp_path, "svc", settings(deploy={"port": port}))
+        assert f"process {os.getpid()}" in (caught.value.why or "")
+
+
+def test_services_do_not_take_each_others_ports(tmp_path: Path) -> None:
+    port = free_port()
+    with standing(tmp_path, settings(deploy={"port": port})):
+        with pytest.raises(SeatrialError, match=f"port {port} of service other is that of service svc"):
+            target.bring_up(tmp_path, "other", settings(deploy={"test_port": port}))
+        with pytest.raises(UsageError, match=f"has port {port}, and cannot have"):
+            target.bring_up(tmp_path, "svc", settings(deploy={"port": port + 1}))
+
+
+def test_what_cannot_be_is_told(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()):
+        deployed(tmp_path, revision("old"))
+        with pytest.raises(UsageError, match="HAProxy, which copies no requests"):
+            target.mirror(tmp_path, "svc", "old", 10)
+        with pytest.raises(UsageError, match="has no revision new"):
+            target.expose(tmp_path, "svc", "new")
+        with pytest.raises(SeatrialError, match="has no room for 99 instances"):
+            target.install(tmp_path, "svc", revision("new"), 99)
+        with pytest.raises(UsageError, match="no instances of new"):
+            target.await_ready(tmp_path, "svc", "new")
+    with pytest.raises(UsageError, match="there is no service 'svcs'"):
+        target.shift(tmp_path, "svcs", {"old": 100})
+    with pytest.raises(UsageError, match="cannot be the name of a service"):
+        target.bring_up(tmp_path, "../svc", settings())
