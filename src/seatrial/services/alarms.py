@@ -160,7 +160,7 @@ def _shown(alarm: Alarm, value: float) -> str:
     if alarm.metric == "errors":
         return f"{value * 100:.3g} %"
     if alarm.metric == "latency" or alarm.metric in _QUANTILES:
-        return f"{value * 1000:.3g} ms"
+        return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
     return f"{value:.6g}"
 
 

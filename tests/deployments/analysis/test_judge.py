@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import yaml
 
+from seatrial.deployments.analysis.explain import explain
 from seatrial.deployments.analysis.judge import judge
 from seatrial.deployments.analysis.model import Judgement, Limits, Window
 from support.traffic import Arm, Traffic, generate, traffic
@@ -93,3 +94,41 @@ def test_a_version_slower_by_a_fifth_is_hardly_ever_promoted() -> None:
     )
     assert found["promote"] <= 2, found
     assert found["roll back"] >= 28, found
+
+
+def test_a_difference_below_the_clock_is_not_called_one() -> None:
+    """Of 2 ms in whole milliseconds, a fifth is nothing that anybody has seen."""
+    old, new = (Arm(latency=value, tick=0.001) for value in (0.002, 0.0024))
+    found = _judged(windows=240, old=old, new=new)
+    typical = next(one for one in found.comparisons if one.metric == "p50 latency")
+    assert typical.state == "pass"
+    assert typical.why.endswith("allowed 1 ms")
+    assert typical.allowed == pytest.approx(0.5, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "beginning", "lines"),
+    [
+        ({"windows": 240}, "promote: 5 good (", ["good     p50 latency ", "good     errors: 0.00% of"]),
+        (
+            {"windows": 120, "new": Arm(latency=0.07)},
+            "roll back: 1 worse",
+            ["worse    p50 latency 7", "[signed-rank test of 24 pairs, Hodges-Lehmann estimate]"],
+        ),
+        ({"windows": 13}, "hold: ", ["unclear  ", "not certain yet"]),
+    ],
+    ids=["promote", "roll back", "hold"],
+)
+def test_a_verdict_is_explained_line_by_line(given: dict[str, Any], beginning: str, lines: list[str]) -> None:
+    found = explain(_judged(**given))
+    assert found[0].startswith(beginning), found
+    assert "requests of the new version and" in found[0]
+    assert len(found) == 6
+    for text in lines:
+        assert any(text in line for line in found[1:]), found
+
+
+def test_a_verdict_for_want_of_traffic_is_explained() -> None:
+    arm = [Window(start=0, requests=42, latencies=(0.1,) * 42)]
+    (line,) = explain(judge(arm, arm))
+    assert line.startswith("hold: the new version has answered 42 of at least 500 requests (42 requests")

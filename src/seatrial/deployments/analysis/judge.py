@@ -44,6 +44,10 @@ _GROSS = 3.0
 """Times what is allowed: so much worse is no drift."""
 
 
+_MANIFOLD, _BOUNDLESS = 10.0, 1e6
+"""Changes that are read more easily as so many times, and those that data cannot bound."""
+
+
 def judge(
     baseline: Iterable[Window], canary: Iterable[Window], limits: Limits | None = None, *, looks: int = 1
 ) -> Judgement:
@@ -178,7 +182,7 @@ def _latency(
         paired_shift(_changes(pairs, of), confidence),
         max(allowed, least),
         f"signed-rank test of {len(pairs)} pairs, Hodges-Lehmann estimate",
-        unit="ms",
+        seconds=True,
         enough=limits.min_batches,
         said=f"{limits.latency_least * 1000:g} ms" if least > allowed else "",
     )
@@ -190,12 +194,18 @@ def _tail(
     """How often the new version is much slower than it usually is: an equal mean or median can hide that.
 
     Latencies are taken as multiples of the version's own median in the same batch, so that this says nothing of what
-    the comparison of medians says already. The new version's count as slow only where they are so by `latency_least`.
+    the comparison of medians says already. Where the quantiles are no further apart than `latency_least`, only those
+    of the new version count that are beyond that.
     """
-    threshold = quantile(sorted(value for pair in pairs for value in _multiples(pair.old)), share)
+    threshold, reached = (
+        quantile(sorted(value for pair in pairs for value in _multiples(getattr(pair, arm))), share)
+        for arm in ("old", "new")
+    )
+    apart = (reached - threshold) * _median(_all(pairs, "old"))
+    beyond = limits.latency_least if apart <= limits.latency_least else 0.0
     strata = [
         Stratum(
-            _above(pair.new, threshold, limits.latency_least),
+            _above(pair.new, threshold, beyond),
             len(pair.new.latencies),
             _above(pair.old, threshold),
             len(pair.old.latencies),
@@ -208,8 +218,9 @@ def _tail(
         _logarithms(_how_often(strata, 1 - share, confidence)),
         allowed,
         f"quantile test: requests of more than {threshold:.3g} times the version's own median, p{share * 100:.0f} of the old one",
-        unit="ms",
+        seconds=True,
         enough=limits.min_batches,
+        about="{metric}, which is {new} after {old}",
     )
 
 
@@ -225,9 +236,9 @@ def _multiples(window: Window) -> list[float]:
     return [value / usual for value in window.latencies]
 
 
-def _above(window: Window, threshold: float, least: float = 0.0) -> int:
+def _above(window: Window, threshold: float, beyond: float = 0.0) -> int:
     """How many take more than so many times the median, and so many seconds more than that."""
-    slow = threshold * max(_median(window.latencies), _NOTHING) + least
+    slow = threshold * max(_median(window.latencies), _NOTHING) + beyond
     return len(window.latencies) - bisect_right(window.latencies, slow)
 
 
@@ -245,10 +256,11 @@ def _compared(
     allowed: float,
     test: str,
     *,
-    unit: str = "",
+    seconds: bool = False,
     lower_is_worse: bool = False,
     enough: int = 0,
     said: str = "",
+    about: str = "{metric} {new} after {old}",
 ) -> Comparison:
     """What the logarithms of a ratio say about a metric of which more is worse (or less). `said` is what is allowed."""
     point, low, high, bare = (
@@ -256,7 +268,10 @@ def _compared(
     )
     worse = (-point, -high, -low, -high) if lower_is_worse else (point, low, high, bare)
     state = _state(worse, allowed, enough=found.independent >= enough)
-    old, new = (f"{value * 1000:.3g} {unit}" if unit == "ms" else f"{value:.4g}" for value in values)
+    old, new = (_took(value) if seconds else f"{value:.4g}" for value in values)
+    alike = (
+        "" if found.independent >= enough else f": {found.independent:.0f} stretches of time are independent"
+    )
     return Comparison(
         metric=metric,
         state=state,
@@ -267,9 +282,19 @@ def _compared(
         high=high if math.isfinite(high) else None,
         test=test,
         allowed=allowed,
-        why=f"{metric} {new} after {old}: {point:+.1%} ({low:+.1%} to {high:+.1%}), allowed {said or f'{allowed:.0%}'}"
-        + _said(state, "not certain yet"),
+        why=f"{about.format(metric=metric, new=new, old=old)}: {_change(point)} ({_change(low)} to {_change(high)}), "
+        f"allowed {said or f'{allowed:.0%}'}" + _said(state, f"not certain yet{alike}"),
     )
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _change(fraction: float) -> str:
+    if fraction < _MANIFOLD:
+        return f"{fraction:+.1%}"
+    return f"{fraction + 1:.3g} times" if fraction < _BOUNDLESS else "any"
 
 
 def _state(worse: tuple[float, float, float, float], allowed: float, *, enough: bool) -> State:
