@@ -7,6 +7,7 @@ balancer and instances go on, and the next one finds them by what is written in 
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import shutil
@@ -41,6 +42,11 @@ def keep(place: Path, say_ready: Callable[[], None]) -> None:
     keeper = _Keeper(place)
     say_ready()
     keeper.loop()
+
+
+def _retired(now: Wanted, revision: str) -> Wanted:
+    """Asked again under the lock: somebody may need it by now."""
+    return written.without(now, revision) if now.retire.get(revision, math.inf) <= time.time() else now
 
 
 class _Keeper:
@@ -86,6 +92,7 @@ class _Keeper:
                 self._end_all()
                 return
             self.wanted = written.read_wanted(self.place) or self.wanted
+            self._retire()
             self._reconcile()
             self._start_due()
             true = self._balance()
@@ -98,6 +105,14 @@ class _Keeper:
             self._write()
             self._bound_logs()
             self._sleep()
+
+    def _retire(self) -> None:
+        """Let revisions go whose time has come; one that has traffic again stays."""
+        busy = {one.revision for one in self.wanted.instances if one.mode == "ready" and one.weight}
+        due = [one for one, at in self.wanted.retire.items() if at <= time.time() and one not in busy]
+        for revision in due:
+            home, name = self.place.parent.parent, self.wanted.name
+            self.wanted = written.changed(home, name, lambda now, gone=revision: _retired(now, gone))  # type: ignore[misc]
 
     def _reconcile(self) -> None:
         """Which instances there should be, and which no more."""

@@ -160,7 +160,7 @@ class _Shifting:
             found = progress.begin(self.strategy, self.context.clock.now())
             records.save_shift(self.home, self.id, found)
             self._tell("shift", found.why, self._where(found))
-        else:
+        elif self.context.attempt > 1:
             self._tell(
                 "note", f"going on at {found.share:g} %, step {found.step + 1} of {len(self.strategy.steps)}"
             )

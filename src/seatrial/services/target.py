@@ -189,7 +189,7 @@ def remove(home: Path, name: str, revision_id: str) -> Wanted:
     Raises:
         SeatrialError: they are still there long after the drain and stop timeouts.
     """
-    wanted = _changed(home, name, lambda now: _without(now, revision_id))
+    wanted = _changed(home, name, lambda now: written.without(now, revision_id))
     deadline = time.monotonic() + _until_gone(wanted)
     began = time.monotonic()
     while any(one.revision == revision_id for one in written.read_actual(folder(home, name)).instances):
@@ -344,18 +344,6 @@ def _draining(now: Wanted, revision_id: str) -> Wanted:
             msgspec.structs.replace(one, weight=0, mode="drain") if one.revision == revision_id else one
             for one in now.instances
         ),
-    )
-
-
-def _without(now: Wanted, revision_id: str) -> Wanted:
-    gone = now.shadow == revision_id
-    return msgspec.structs.replace(
-        now,
-        revisions={name: one for name, one in now.revisions.items() if name != revision_id},
-        instances=tuple(one for one in now.instances if one.revision != revision_id),
-        tested="" if now.tested == revision_id else now.tested,
-        shadow="" if gone else now.shadow,
-        shadow_share=0.0 if gone else now.shadow_share,
     )
 
 
