@@ -54,37 +54,42 @@ def together(many: Iterable[Sequence[int]]) -> list[int]:
     """One histogram for all."""
     counts: Counter[int] = Counter()
     for buckets in many:
-        for bucket, count in counted(buckets):
-            counts[bucket] += count
+        for number, count in counted(buckets):
+            counts[number] += count
     return flat(counts)
 
 
-def values(buckets: Sequence[int]) -> list[float]:
-    """The latencies in seconds, in order."""
+def values(buckets: Sequence[int], most: int | None = None) -> list[float]:
+    """The latencies in seconds, in order; of more than `most`, so many that stand at the same ranks as all do."""
+    total = sum(buckets[1::2])
+    if most is not None and total > most:
+        return _at(buckets, [(2 * place + 1) * total // (2 * most) for place in range(most)])
     found: list[float] = []
-    for bucket, count in counted(buckets):
-        low = _WIDTH**bucket * _MICRO
+    for number, count in counted(buckets):
+        low = _WIDTH**number * _MICRO
         step = low * (_WIDTH - 1) / count
         found += [low + step * (place + 0.5) for place in range(count)]
     return found
 
 
-def thinned(ordered: Sequence[float], most: int) -> Sequence[float]:
-    """At most so many of sorted values, which are at the same ranks as all of them are."""
-    if len(ordered) <= most:
-        return ordered
-    return [ordered[(2 * place + 1) * len(ordered) // (2 * most)] for place in range(most)]
+def _at(buckets: Sequence[int], ranks: Sequence[float]) -> list[float]:
+    """The values at ascending ranks, 0 being the smallest value."""
+    found: list[float] = []
+    left = iter(ranks)
+    rank = next(left, None)
+    below = 0
+    for number, count in counted(buckets):
+        while rank is not None and rank < below + count:
+            found.append(_WIDTH**number * _MICRO * (1 + (_WIDTH - 1) * (rank - below + 0.5) / count))
+            rank = next(left, None)
+        below += count
+    return found
 
 
 def quantile(buckets: Sequence[int], share: float) -> float | None:
     """In seconds, such as the p95 for a share of 0.95; None without any."""
-    total = sum(buckets[1::2])
-    rank, below = share * max(0, total - 1), 0
-    for bucket, count in counted(buckets):
-        if below + count > rank:
-            return _WIDTH**bucket * _MICRO * (1 + (_WIDTH - 1) * (rank - below + 0.5) / count)
-        below += count
-    return None
+    found = _at(buckets, [share * max(0, sum(buckets[1::2]) - 1)])
+    return found[0] if found else None
 
 
 def mean(buckets: Sequence[int]) -> float | None:

@@ -55,9 +55,7 @@ def _window(start: int, arms: Sequence[Arm], length: int, most: int, per_request
         start=start,
         requests=requests,
         errors=sum(arm.errors for arm in arms),
-        latencies=tuple(
-            latencies.thinned(latencies.values(latencies.together(arm.buckets for arm in arms)), most)
-        ),
+        latencies=tuple(latencies.values(latencies.together(arm.buckets for arm in arms), most)),
         values=values,
     )
 
