@@ -7,7 +7,7 @@ the step, and the time that it has had, as they were; the traffic keeps its spli
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,26 +17,15 @@ from seatrial.deployments.shifting.progress import Policy, Seen, Shift
 from seatrial.deployments.shifting.strategy import Step, Strategy
 from seatrial.errors import SeatrialError
 from seatrial.services import judging, records, target
+from seatrial.services.pending import SAID, TICK, Problem, problem, tell, waiting
 from seatrial.services.records import Event
 from seatrial.services.watching import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from seatrial.deployments.analysis.model import Decision, Judgement
     from seatrial.deployments.shifting.progress import Request
     from seatrial.engine.call import Context
-    from seatrial.engine.journal import Journal
     from seatrial.services.records import ServiceDeployment
-
-TICK = 0.2
-"""Seconds between looks at health, alarms, requests and the time."""
-_SAID: dict[Request, str] = {
-    "promote": "promotion is asked for by hand",
-    "hold": "a hold is asked for by hand",
-    "continue": "to go on is asked for by hand",
-    "roll back": "a rollback is asked for by hand",
-}
 
 
 def strategy_of(deployment: ServiceDeployment) -> Strategy:
@@ -62,44 +51,6 @@ def carry_on(context: Context, identifier: str, *, bake: bool) -> Shift:
     if shift.status == "rolled back":
         raise SeatrialError(f"rolled back: {shift.why}")
     return shift
-
-
-def wait(context: Context, identifier: str, seconds: float) -> None:
-    """Watch a new version that has no traffic of its own yet, for so long.
-
-    Raises:
-        SeatrialError: it is not healthy, an alarm is on, or somebody asks for a rollback.
-    """
-    home, clock = context.journal.home, context.clock
-    deployment = records.load(home, identifier)
-    until = clock.now() + seconds
-    with ExitStack() as stack:
-        watched = [
-            stack.enter_context(Watching(home, deployment, part, clock, looks=1)) for part in deployment.parts
-        ]
-        while (now := clock.now()) < until:
-            for one in watched:
-                one.look(now, share=0.0, since=until - seconds)
-            problem = _problem(watched)
-            for path, what in records.asked(home, identifier):
-                if what == "promote":
-                    path.unlink(missing_ok=True)
-                    _tell(context, identifier, Event(at=now, kind="request", text=_SAID[what]))
-                    return
-                if what == "roll back":
-                    path.unlink(missing_ok=True)
-                    problem = _Problem("MANUAL_STOP", "rolled back by hand", "request")
-            if problem is not None:
-                _tell(context, identifier, Event(at=now, kind=problem.kind, text=problem.text))
-                records.change(home, identifier, error_code=problem.code, why=problem.text)
-                raise SeatrialError(f"rolled back: {problem.text}")
-            clock.sleep(min(TICK, max(0.0, until - now)))
-
-
-class _Problem(NamedTuple):
-    code: str
-    text: str
-    kind: str
 
 
 class _Shifting:
@@ -133,22 +84,22 @@ class _Shifting:
         for one in self.watched:
             one.look(now, share=self.shift.share, since=self.shift.since)
         verdict, because = self._verdict(now)
-        problem = _problem(self.watched)
+        wrong = problem(self.watched)
         asked = records.asked(self.home, self.id)[:1]
         request: Request = asked[0][1] if asked else ""
         if request:
-            self._tell("request", _SAID[request])
+            self._tell("request", SAID[request])
         seen = Seen(
             now=now,
             verdict=verdict,
             because=because,
-            alarm=problem.text if problem else "",
+            alarm=wrong.text if wrong else "",
             request=request,
         )
         after = progress.proceed(self.strategy, self.shift, seen, self.policy)
         if after != self.shift:
             if after.status == "rolled back":
-                self._explain(problem, request)
+                self._explain(wrong, request, after.why)
             self._move(after)
         for path, _ in asked:
             path.unlink(missing_ok=True)
@@ -198,7 +149,7 @@ class _Shifting:
             self._apply(after)
         self.context.reach("shift/applied")
         if "held" in (before.status, after.status):
-            _waiting(self.context.journal, self.context.run, held=after.status == "held")
+            waiting(self.context.journal, self.context.run, held=after.status == "held")
         if after.since != before.since:
             for one in self.watched:
                 one.begin(after.since)
@@ -211,21 +162,16 @@ class _Shifting:
             else:
                 target.shift(self.home, part.service, {part.after: judging.ALL})
 
-    def _explain(self, problem: _Problem | None, request: str) -> None:
-        code = problem.code if problem else "MANUAL_STOP" if request else "HEALTH_CONSTRAINTS"
-        records.change(self.home, self.id, error_code=code)
+    def _explain(self, wrong: Problem | None, request: str, why: str) -> None:
+        code = wrong.code if wrong else "MANUAL_STOP" if request else "HEALTH_CONSTRAINTS"
+        records.change(self.home, self.id, error_code=code, why=why)
 
     def _where(self, shift: Shift) -> dict[str, object]:
         return {"step": shift.step, "share": shift.share, "status": shift.status}
 
     def _tell(self, kind: str, text: str, data: dict[str, object] | None = None, service: str = "") -> None:
         at = self.context.clock.now()
-        _tell(self.context, self.id, Event(at=at, kind=kind, text=text, service=service, data=data or {}))
-
-
-def _tell(context: Context, identifier: str, event: Event) -> None:
-    records.tell(context.journal.home, identifier, event)
-    context.say(f"{event.service}: {event.text}" if event.service else event.text)
+        tell(self.context, self.id, Event(at=at, kind=kind, text=text, service=service, data=data or {}))
 
 
 def _told(shift: Shift) -> str:
@@ -234,22 +180,3 @@ def _told(shift: Shift) -> str:
     if shift.status == "held":
         return f"held at {shift.share:g} %: {shift.why}"
     return f"{shift.status}: {shift.why}"
-
-
-def _problem(watched: Sequence[Watching]) -> _Problem | None:
-    """The first thing that ends a deployment whatever the evidence says."""
-    for one in watched:
-        name = f"{one.part.service}: " if len(watched) > 1 else ""
-        if one.sick:
-            return _Problem("HEALTH_CONSTRAINTS", name + one.sick, "health")
-        if one.ringing:
-            return _Problem("ALARM_ACTIVE", name + one.ringing, "alarm")
-    return None
-
-
-def _waiting(journal: Journal, run: str, *, held: bool) -> None:
-    """Say of the run that it waits for a person, or does so no more."""
-    with journal.transaction() as db:
-        db.execute(
-            "UPDATE runs SET status=? WHERE id=? AND ended IS NULL", ("waiting" if held else "running", run)
-        )

@@ -13,7 +13,7 @@ import msgspec
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import seconds, windows
 from seatrial.errors import SeatrialError
-from seatrial.services import records, retiring, revisions, shift, target, undoing
+from seatrial.services import pending, records, retiring, revisions, shift, target, undoing
 from seatrial.services.records import Event
 
 if TYPE_CHECKING:
@@ -63,8 +63,15 @@ def expose(context: Context, deployment: str) -> dict[str, Any]:
         text = f"{part.after} answers on {part.test_url}, and to requests with {part.deploy.test_header}"
         _say(context, here, "stage", text, part.service)
     if here.test:
-        shift.wait(context, deployment, here.test)
+        pending.wait(context, deployment, here.test)
     return {"summary": ", ".join(part.test_url for part in here.parts)}
+
+
+def shadow(context: Context, deployment: str) -> dict[str, Any]:
+    """Compare both versions' answers to copies of real requests."""
+    from seatrial.services import shadowing
+
+    return shadowing.compare(context, deployment)
 
 
 def traffic(context: Context, deployment: str) -> dict[str, Any]:

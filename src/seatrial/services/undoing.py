@@ -112,8 +112,9 @@ def _take_away(context: Context, here: ServiceDeployment, part: Part) -> None:
 def _bring_back(context: Context, here: ServiceDeployment, follower: ServiceDeployment, part: Part) -> None:
     home = context.journal.home
     waking.ensure_keeper(folder(home, part.service))
-    target.mirror(home, part.service, "", 0)
     target.shift(home, part.service, {part.before: _ALL})
+    if target.look(home, part.service)[0].shadow:
+        target.mirror(home, part.service, "", 0)
     target.expose(home, part.service, part.before)
     for one in (here, follower):
         _tell(context, one.id, "rollback", f"{part.before} has all the traffic", part.service)
