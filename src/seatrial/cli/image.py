@@ -25,6 +25,11 @@ class ImageGroup(LazyGroup):
             "assemble",
             "Assemble an image from a base, wheels and source.",
         ),
+        "build": (
+            "seatrial.cli.image_build",
+            "build",
+            "Build from a Dockerfile, and repair what fails.",
+        ),
         "rebase": ("seatrial.cli.image_rebase", "rebase", "Move an image onto a patched base."),
         "inspect": ("seatrial.cli.image_inspect", "inspect", "Show what an image is made of."),
         "diff": (

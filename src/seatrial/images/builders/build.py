@@ -72,16 +72,8 @@ def build(
     started = time.monotonic()
     private = work / "passed"
     private.mkdir(mode=0o700)
-    passing = gather(order.wanted, private)
     capable = builder.capable()
-    notes = list(passing.notes)
-    if "mounts" not in capable and (passing.places or order.wanted.secrets):
-        if order.wanted.secrets:
-            raise UsageError(
-                "this builder cannot mount secrets", why="it is Docker's older builder",
-                fix="install the buildx plugin, or build with --builder buildah",
-            )  # fmt: skip
-        notes.append("Docker's older builder cannot mount files: certificates and package indexes were not passed")
+    passing, notes = _passing(order, capable, private)
     local = {name: _local_name(layout) for name, layout in order.bases.items()}
     prepared = prepare(dockerfile, passing, capable, local, target=order.target)
     copy = work / "Dockerfile"
@@ -121,6 +113,23 @@ def build(
         notes=tuple(notes),
     )
     return Outcome(ended=ended, built=built)
+
+
+def _passing(order: Order, capable: frozenset[str], private: Path) -> tuple[Passing, list[str]]:
+    """What is passed to a builder that can do so much, and what is to be said about it."""
+    if "remote" in capable:
+        nothing = Wanted(certificates=False, proxies=False, indexes=False, secrets=order.wanted.secrets)
+        return gather(nothing, private), ["certificates, proxies and indexes of this machine stay here: the build ran elsewhere"]
+    passing = gather(order.wanted, private)
+    if "mounts" in capable:
+        return passing, list(passing.notes)
+    if order.wanted.secrets:
+        raise UsageError(
+            "this builder cannot mount secrets", why="it is Docker's older builder",
+            fix="install the buildx plugin, or build with --builder buildah",
+        )  # fmt: skip
+    said = "Docker's older builder cannot mount files: certificates and package indexes were not passed"
+    return passing, [*passing.notes, said]
 
 
 def leaked(leaks: tuple[str, ...]) -> SeatrialError:

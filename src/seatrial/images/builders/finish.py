@@ -16,6 +16,7 @@ from seatrial.errors import SeatrialError
 from seatrial.files import atomic_writer
 from seatrial.images import layout as oci
 from seatrial.images.builders.passing import INSIDE
+from seatrial.images.outputs.names import index_notes
 from seatrial.images.unpack import opened
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.images.builders.passing import Mark, Passing
+    from seatrial.images.outputs.names import Name
 
 _CHUNK = 1 << 20
 _OURS = INSIDE.strip("/")
@@ -81,6 +83,21 @@ def finish(
     top = oci.add_blob(out, oci.encode(manifest), oci.MANIFEST, platform=platform)
     oci.set_index(out, oci.Index(manifests=(top,)))
     return Finished(top.digest, tuple(layers), tuple(dict.fromkeys(leaks)))
+
+
+def place(made: Path, out: Path, names: Sequence[Name] = ()) -> None:
+    """Make `out` hold the image of the layout `made` and nothing else. The first of `names` is noted there."""
+    oci.create(out)
+    blobs = [path.name for path in (made / "blobs" / "sha256").iterdir()]
+    for name in blobs:
+        oci.link_blob(out, f"sha256:{name}", made / "blobs" / "sha256" / name)
+    (top,) = oci.read_index(made).manifests
+    if names:
+        top = msgspec.structs.replace(top, annotations=index_notes(names[0]))
+    oci.set_index(out, oci.Index(manifests=(top,)))
+    for path in (out / "blobs" / "sha256").iterdir():
+        if path.name not in blobs:
+            path.unlink()
 
 
 def _known(bases: Sequence[Path]) -> dict[str, tuple[Path, oci.Descriptor]]:

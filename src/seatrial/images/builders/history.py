@@ -9,13 +9,17 @@ import msgspec
 
 from seatrial import paths
 from seatrial.files import write_atomic
+from seatrial.images.builders.naming import one_line
 from seatrial.locks import locked
+from seatrial.masking import hide_known
+from seatrial.sources.dockerfile import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from seatrial.images.builders.model import Step
+    from seatrial.sources.text import Source
 
 _MOST = 4000
 
@@ -31,6 +35,18 @@ def known() -> dict[str, float]:
         return msgspec.json.decode(_file().read_bytes(), type=dict[str, float])
     except (OSError, msgspec.MsgspecError):
         return {}
+
+
+def expected(builder: str, dockerfile: Source) -> list[tuple[int, float | None]]:
+    """Line of each instruction and the seconds it took before; None for one that was never built."""
+    times = known()
+    return [
+        (
+            dockerfile.position(one.start)[0],
+            times.get(key(builder, hide_known(one_line(dockerfile.text[one.start : one.end])))),
+        )
+        for one in read(dockerfile).instructions
+    ]
 
 
 def remember(builder: str, steps: Sequence[Step]) -> None:

@@ -42,7 +42,7 @@ class Naming:
         self._known = [
             _Known(
                 _tight(_MOUNT.sub("", prepared[copy.start : copy.end])),
-                _line(source.text[one.start : one.end]),
+                one_line(source.text[one.start : one.end]),
                 source.position(one.start)[0],
                 number,
             )
@@ -91,7 +91,7 @@ def _like(written: str, printed: str) -> bool:
     return len(head) < len(written) and len(head) > len("COPY") and printed.startswith(head)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """An instruction on one line, a here-document by its first."""
     joined = re.sub(r"[\\`]\s*\n\s*", " ", text)
     return " ".join(joined.split("\n", 1)[0].split())
