@@ -85,7 +85,7 @@ def _owned(
     name = stanza["package"]
     if place.startswith(f"{_DATABASE}/status.d/"):
         stems = [place]
-        found = {place: ""}
+        found = {place: "", f"{place}.md5sums": ""}
     else:
         stems = [f"{_DATABASE}/info/{name}:{stanza.get('architecture', '')}", f"{_DATABASE}/info/{name}"]
         found = dict.fromkeys(_of_database(content, stems), "")
