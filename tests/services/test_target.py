@@ -9,13 +9,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from seatrial.clock import SystemClock
 from seatrial.deployments.observing.log import Tail
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.readiness import free_port
-from seatrial.services import target
+from seatrial.services import target, written
 from seatrial.services.model import folder
 from support.load import load
 from support.standing import ask, deployed, every_process, instances, revision, settings, standing
@@ -179,8 +180,6 @@ def test_a_program_that_is_never_well_is_told_with_what_its_ping_says(tmp_path: 
 
 
 def test_a_program_that_does_not_exist_is_told(tmp_path: Path) -> None:
-    import msgspec
-
     with standing(tmp_path, settings()):
         target.install(
             tmp_path, "svc", msgspec.structs.replace(revision("bad"), argv=("no-such-program",)), 1
@@ -224,3 +223,34 @@ def test_what_cannot_be_is_told(tmp_path: Path) -> None:
         target.shift(tmp_path, "svcs", {"old": 100})
     with pytest.raises(UsageError, match="cannot be the name of a service"):
         target.bring_up(tmp_path, "../svc", settings())
+
+
+def test_a_version_that_was_kept_for_a_while_goes_by_itself(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()) as port:
+        deployed(tmp_path, revision("new"), revision("old"), revision("older"))
+        _retire(tmp_path, "old", 0.3)
+        _retire(tmp_path, "older", 0.3)
+        target.shift(tmp_path, "svc", {"older": 100})  # needed after all
+        until(lambda: {one.revision for one in instances(tmp_path)} == {"new", "older"}, "old has gone")
+        wanted, _ = target.look(tmp_path, "svc")
+        assert (set(wanted.revisions), wanted.retire) == ({"new", "older"}, {})
+        assert ask(port)[1] == "older"
+
+
+def _retire(home: Path, version: str, seconds: float) -> None:
+    written.changed(
+        home,
+        "svc",
+        lambda now: msgspec.structs.replace(now, retire={**now.retire, version: time.time() + seconds}),
+    )
+
+
+def test_a_version_that_is_not_ready_takes_no_traffic_from_one_that_is(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()) as port:
+        deployed(tmp_path, revision("old"))
+        target.install(tmp_path, "svc", revision("new", UNWELL="1"), 1)
+        with pytest.raises(SeatrialError, match=r"new cannot have 10 % of the traffic[\s\S]*ready"):
+            target.shift(tmp_path, "svc", {"old": 90, "new": 10})
+        with pytest.raises(SeatrialError, match=r"other cannot have 10 %[\s\S]*not installed"):
+            target.shift(tmp_path, "svc", {"old": 90, "other": 10})
+        assert ask(port)[1] == "old"

@@ -7,7 +7,6 @@ balancer and instances go on, and the next one finds them by what is written in 
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import shutil
@@ -19,7 +18,7 @@ import msgspec
 
 from seatrial.engine import identity
 from seatrial.files import write_atomic
-from seatrial.services import instances, listening, logs, written
+from seatrial.services import instances, listening, logs, wishes, written
 from seatrial.services.balancing import LOG, Balancer
 from seatrial.services.instances import Held
 from seatrial.services.model import ACCESS_LOG, ACTUAL, WANTED, Actual
@@ -42,11 +41,6 @@ def keep(place: Path, say_ready: Callable[[], None]) -> None:
     keeper = _Keeper(place)
     say_ready()
     keeper.loop()
-
-
-def _retired(now: Wanted, revision: str) -> Wanted:
-    """Asked again under the lock: somebody may need it by now."""
-    return written.without(now, revision) if now.retire.get(revision, math.inf) <= time.time() else now
 
 
 class _Keeper:
@@ -77,10 +71,10 @@ class _Keeper:
         return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def _find_again(self, before: Actual) -> None:
-        wishes = {(one.slot, one.port): one for one in self.wanted.instances}
+        wished = {(one.slot, one.port) for one in self.wanted.instances}
         for instance in before.instances:
             one = Held(self.place, instance)
-            if (one.slot, one.port) in wishes or one.process is not None:
+            if (one.slot, one.port) in wished or one.process is not None:
                 self.held.append(one)
             else:
                 sweep((), one.mark)
@@ -107,25 +101,29 @@ class _Keeper:
             self._sleep()
 
     def _retire(self) -> None:
-        """Let revisions go whose time has come; one that has traffic again stays."""
-        busy = {one.revision for one in self.wanted.instances if one.mode == "ready" and one.weight}
-        due = [one for one, at in self.wanted.retire.items() if at <= time.time() and one not in busy]
-        for revision in due:
-            home, name = self.place.parent.parent, self.wanted.name
-            self.wanted = written.changed(home, name, lambda now, gone=revision: _retired(now, gone))  # type: ignore[misc]
+        """Let revisions go that were only kept for a while."""
+        if not wishes.due(self.wanted, time.time()):
+            return
+
+        def change(now: Wanted) -> Wanted:
+            for revision in wishes.due(now, time.time()):  # asked again: somebody may need it by now
+                now = wishes.without(now, revision)
+            return now
+
+        self.wanted = written.changed(self.place.parent.parent, self.wanted.name, change)
 
     def _reconcile(self) -> None:
         """Which instances there should be, and which no more."""
-        wishes = {} if self.wanted.down else {(one.slot, one.port): one for one in self.wanted.instances}
+        wished = {} if self.wanted.down else {(one.slot, one.port): one for one in self.wanted.instances}
         for one in self.held:
-            wish = wishes.pop((one.slot, one.port), None)
+            wish = wished.pop((one.slot, one.port), None)
             one.draining = wish is not None and wish.mode == "drain"
             if wish is not None:
                 if not one.told:
                     one.gone_since = 0.0
             elif not one.gone_since:
                 one.gone_since = time.monotonic()
-        for wish in wishes.values():
+        for wish in wished.values():
             self.held.append(instances.wished(self.place, wish, None))
         self.held = [one for one in self.held if one.process is not None or not one.gone_since]
 

@@ -14,10 +14,9 @@ import msgspec
 
 from seatrial import locks
 from seatrial.clock import SystemClock
-from seatrial.deployments.proxy import apportioned
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.services import listening, written
-from seatrial.services.model import ACCESS_LOG, Actual, Wanted, Wish, folder
+from seatrial.services import listening, wishes, written
+from seatrial.services.model import ACCESS_LOG, Actual, Wanted, folder
 from seatrial.services.waking import ensure_keeper
 
 if TYPE_CHECKING:
@@ -63,9 +62,16 @@ def install(home: Path, name: str, revision: Revision, count: int) -> Wanted:
     deadline = time.monotonic() + _until_gone(written.wanted(home, name))
     while True:
         with locks.locked(listening.ports_held(home)):
+            leaving = {one.slot for one in look(home, name)[1].instances}
+
+            def change(now: Wanted, leaving: set[str] = leaving) -> Wanted:
+                return wishes.installed(
+                    now, revision, count, leaving, lambda missing: listening.choose_ports(home, missing)
+                )
+
             try:
-                changed = written.changed(home, name, lambda now: _with(home, now, revision, count))
-            except _Full as full:
+                changed = written.changed(home, name, change)
+            except wishes.Full as full:
                 # What is being drained leaves room soon.
                 if not _leaving(home, name) or time.monotonic() > deadline:
                     raise SeatrialError(full.what, why=full.why, fix=full.fix) from full
@@ -110,18 +116,11 @@ def shift(home: Path, name: str, shares: Mapping[str, float]) -> Wanted:
     A revision has its share in all, however many instances it has.
 
     Raises:
-        SeatrialError: a revision with a share has no instance that is ready; nothing was changed.
+        SeatrialError: a revision that is not ready would take traffic from one that is; nothing was changed.
         UsageError: there is no such service.
     """
     _, actual = look(home, name)
-    ready = {one.revision for one in actual.instances if one.state in ("ready", "draining")}
-    for revision, share in shares.items():
-        if share > 0 and revision not in ready:
-            raise SeatrialError(
-                f"{revision} cannot have {share:g} % of the traffic of service {name}",
-                why="no instance of it is ready",
-            )
-    return _changed(home, name, lambda now: _shifted(now, shares))
+    return _changed(home, name, lambda now: wishes.shifted(now, shares, actual))
 
 
 def expose(home: Path, name: str, revision_id: str) -> Wanted:
@@ -171,7 +170,7 @@ def drain(
     Its instances stay, and `shift` gives them traffic again.
     """
     clock = clock or SystemClock()
-    wanted = _changed(home, name, lambda now: _draining(now, revision_id))
+    wanted = _changed(home, name, lambda now: wishes.draining(now, revision_id))
     deadline = clock.now() + wanted.listening.drain_timeout if deadline is None else deadline
     mine = [one.slot for one in wanted.instances if one.revision == revision_id]
     while True:
@@ -189,7 +188,7 @@ def remove(home: Path, name: str, revision_id: str) -> Wanted:
     Raises:
         SeatrialError: they are still there long after the drain and stop timeouts.
     """
-    wanted = _changed(home, name, lambda now: written.without(now, revision_id))
+    wanted = _changed(home, name, lambda now: wishes.without(now, revision_id))
     deadline = time.monotonic() + _until_gone(wanted)
     began = time.monotonic()
     while any(one.revision == revision_id for one in written.read_actual(folder(home, name)).instances):
@@ -286,65 +285,10 @@ def _adjusted(found: Wanted, service: Service) -> Wanted:
     return found
 
 
-class _Full(SeatrialError):  # noqa: N818 - a state, not a mistake
-    """There is no slot left."""
-
-
-def _with(home: Path, now: Wanted, revision: Revision, count: int) -> Wanted:
-    there = [one for one in now.instances if one.revision == revision.id]
-    missing = count - len(there)
-    revisions = {**now.revisions, revision.id: revision}
-    if missing <= 0:
-        return msgspec.structs.replace(now, revisions=revisions)
-    leaving = {one.slot for one in written.read_actual(folder(home, now.name)).instances}
-    taken = {one.slot for one in now.instances} | leaving
-    free = [slot for slot in now.listening.slots if slot not in taken]
-    if len(free) < missing:
-        raise _Full(
-            f"service {now.name} has no room for {count} instances of {revision.id}",
-            why=f"{len(taken)} of its {len(now.listening.slots)} slots are taken",
-            fix=f"remove older revisions; for more replicas, `seatrial deploy down {now.name}` and deploy again",
-        )
-    ports = listening.choose_ports(home, missing)
-    new = tuple(
-        Wish(slot=slot, revision=revision.id, port=port)
-        for slot, port in zip(free[:missing], ports, strict=True)
-    )
-    return msgspec.structs.replace(now, revisions=revisions, instances=(*now.instances, *new))
-
-
 def _leaving(home: Path, name: str) -> bool:
     wanted, actual = look(home, name)
     wished = {(one.slot, one.port) for one in wanted.instances}
     return any((one.slot, one.port) not in wished for one in actual.instances)
-
-
-def _shifted(now: Wanted, shares: Mapping[str, float]) -> Wanted:
-    by_revision: dict[str, list[str]] = {}
-    for one in now.instances:
-        by_revision.setdefault(one.revision, []).append(one.slot)
-    weights = apportioned(shares, by_revision)
-    return msgspec.structs.replace(
-        now,
-        instances=tuple(
-            msgspec.structs.replace(
-                one,
-                weight=weights.get(one.slot, 0),
-                mode="ready" if shares.get(one.revision, 0) > 0 else one.mode,
-            )
-            for one in now.instances
-        ),
-    )
-
-
-def _draining(now: Wanted, revision_id: str) -> Wanted:
-    return msgspec.structs.replace(
-        now,
-        instances=tuple(
-            msgspec.structs.replace(one, weight=0, mode="drain") if one.revision == revision_id else one
-            for one in now.instances
-        ),
-    )
 
 
 def _until_gone(wanted: Wanted) -> float:

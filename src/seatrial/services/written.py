@@ -113,20 +113,6 @@ def lock(home: Path, name: str) -> Path:
     return services / f".{check_name(name)}.lock"
 
 
-def without(now: Wanted, revision_id: str) -> Wanted:
-    """The same wish without a revision: its instances drain and stop, and nothing is said of it any more."""
-    gone = now.shadow == revision_id
-    return msgspec.structs.replace(
-        now,
-        revisions={name: one for name, one in now.revisions.items() if name != revision_id},
-        instances=tuple(one for one in now.instances if one.revision != revision_id),
-        retire={name: at for name, at in now.retire.items() if name != revision_id},
-        tested="" if now.tested == revision_id else now.tested,
-        shadow="" if gone else now.shadow,
-        shadow_share=0.0 if gone else now.shadow_share,
-    )
-
-
 def wake(place: Path) -> None:
     """Tell the keeper to look; one that is not there looks when it starts."""
     with suppress(OSError):  # no pipe yet, or nobody who reads it
