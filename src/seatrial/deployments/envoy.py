@@ -21,6 +21,7 @@ import msgspec
 
 from seatrial.deployments import envoy_config
 from seatrial.deployments.envoy_admin import ask, read_status
+from seatrial.deployments.envoy_checks import with_reasons
 from seatrial.deployments.envoy_config import CONFIG, ROUTES, SHADOW, SLOTS, SOCKET, TESTED
 from seatrial.deployments.proxy import Mirror, Options, Slot  # noqa: TC001 - msgspec reads the annotations
 from seatrial.errors import MissingToolError, SeatrialError
@@ -143,7 +144,7 @@ def argv(folder: Path, *, program: str = "envoy") -> list[str]:
     return [
         *("env", "-C", str(folder), program, "-c", CONFIG),
         *("--disable-hot-restart", "--concurrency", str(min(4, os.cpu_count() or 1))),
-        *("--file-flush-interval-msec", "50", "-l", "warning", "--log-format", "%v"),
+        *("--file-flush-interval-msec", "10", "-l", "warning", "--log-format", "%v"),
     ]
 
 
@@ -162,8 +163,14 @@ def apply(folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> 
         raise SeatrialError(
             f"the load balancer has no slot {unknown[0]}", where=str(folder), why=f"it has {before.slots}"
         )
-    state = msgspec.structs.replace(before, filled=filled, mirror=mirror)
-    _await_change(folder, _counted(folder), _write(folder, state))
+    after = msgspec.structs.replace(before, filled=filled, mirror=mirror)
+    died = {name for name, slot in filled.items() if slot.dead and not _dead(before, name)}
+    if died:
+        # Envoy forgets that its checks passed only with the instance itself; one that comes back is checked at once.
+        _change(
+            folder, msgspec.structs.replace(after, filled={k: v for k, v in filled.items() if k not in died})
+        )
+    _change(folder, after)
 
 
 def status(folder: Path) -> ProxyStatus:
@@ -175,9 +182,9 @@ def status(folder: Path) -> ProxyStatus:
     state = _state(folder)
     filter_ = r"^(http\.traffic\.downstream_rq_|cluster\.slots\.zone\.)"
     counters = ask(folder, f"/stats?format=json&filter={filter_}")
-    return read_status(
-        state.slots, state.filled, state.options, ask(folder, "/clusters?format=json"), counters
-    )
+    clusters = ask(folder, "/clusters?format=json")
+    found = read_status(state.slots, state.filled, state.options, clusters, counters)
+    return with_reasons(folder, found, state.options.health)
 
 
 def wait_started(
@@ -255,6 +262,16 @@ def _files(state: State) -> dict[str, dict[str, Any]]:
     # Without an instance to answer them, copies would only say that there is none.
     mirror = state.mirror if any(slot.shadow and slot.mode == "ready" for slot in slots) else None
     return {**parts, ROUTES: envoy_config.routes(state.options, mirror)}
+
+
+def _dead(state: State, name: str) -> bool:
+    return name in state.filled and state.filled[name].dead
+
+
+def _change(folder: Path, state: State) -> None:
+    """Write what is to be changed, and wait until Envoy has it."""
+    before = _counted(folder)
+    _await_change(folder, before, _write(folder, state))
 
 
 def _counted(folder: Path) -> dict[str, tuple[int, int]]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from seatrial.deployments.envoy_checks import FAILED
 from seatrial.deployments.envoy_config import HOME, SHADOW, SLOTS, SOCKET, TESTED
 from seatrial.deployments.proxy import ProxyStatus, Slot, SlotStatus
 from seatrial.errors import SeatrialError
@@ -141,7 +142,7 @@ def _health(host: dict[str, Any] | None) -> tuple[bool, str]:
     if flags.get("pending_active_hc"):
         return False, "not checked yet"
     if flags.get("failed_active_health_check"):
-        return False, "failed"
+        return False, FAILED
     return True, "passed"
 
 
