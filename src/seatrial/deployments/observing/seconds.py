@@ -33,17 +33,21 @@ _LONGEST_GAP = 600
 """Seconds without anything that are written one by one; more of them are left out."""
 
 
+class _Mark(NamedTuple):
+    since: float
+    share: float
+
+
 class _Line(Second, kw_only=True, omit_defaults=True):
-    """A second as it is written down. `ports` are those that were not known before."""
+    """A second as it is written down. `ports` are those that were not known before.
+
+    With a `mark` it is no second, but says after one what was asked for since: who goes on must know it.
+    """
 
     next: Position = Position()
     seen: Position = Position()
     ports: dict[int, str] = msgspec.field(default_factory=dict)
-
-
-class _Mark(NamedTuple):
-    since: float
-    share: float
+    mark: _Mark | None = None
 
 
 class _Open:
@@ -86,7 +90,7 @@ class Recorder:
         else:
             self._tail = Tail(log, last.next)
             self._counted = (last.seen, last.at)
-        self._last = last.at
+        self._written = last
 
     def __enter__(self) -> Self:
         return self
@@ -125,14 +129,14 @@ class Recorder:
         self._read()
         for revision, measured in (values or {}).items():
             if measured:
-                second = self._open.setdefault(max(math.floor(now), self._last + 1), _Open())
+                second = self._open.setdefault(max(math.floor(now), self._written.at + 1), _Open())
                 second.arm(revision).values.update(measured)
         upto = math.floor(now) if last else math.floor(now - _GRACE) - 1
         if last and self._open:
             upto = max(upto, *self._open)
         found = [self._finished(at) for at in self._over(upto)]
         self._append(found)
-        return [Second(at=one.at, arms=one.arms, share=one.share, parts=one.parts) for one in found]
+        return [_plain(line) for line in found]
 
     def _know(self, ports: Mapping[int, str], mark: _Mark) -> None:
         for port, revision in ports.items():
@@ -140,10 +144,13 @@ class Recorder:
                 self._ports[port] = self._fresh[port] = revision
         if not self._marks or mark.since > self._marks[-1].since:
             self._marks.append(mark)
+            fresh, self._fresh = self._fresh, {}
+            last = self._written
+            self._append([_Line(at=last.at, next=last.next, seen=last.seen, ports=fresh, mark=mark)])
 
     def _over(self, upto: int) -> list[int]:
-        if upto - self._last <= _LONGEST_GAP:
-            return list(range(self._last + 1, upto + 1))
+        if upto - self._written.at <= _LONGEST_GAP:
+            return list(range(self._written.at + 1, upto + 1))
         return sorted({at for at in self._open if at <= upto} | {upto})
 
     # Counting
@@ -160,7 +167,7 @@ class Recorder:
 
     def _count(self, began: Position, answers: list[Answer]) -> None:
         starts = [mark.since for mark in self._marks]
-        first = self._last + 1
+        first = self._written.at + 1
         bucket = latencies.bucket
         for answer in answers:
             at = max(int(answer.at), first)
@@ -187,7 +194,6 @@ class Recorder:
     # Writing
 
     def _finished(self, at: int) -> _Line:
-        self._last = at
         second = self._open.pop(at, None) or _Open()
         for revision, tally in second.tallies.items():
             second.arms[revision].buckets = latencies.flat(tally)
@@ -195,7 +201,7 @@ class Recorder:
         # Of two files the one that is not being read now is the older.
         seen = self._tail.position
         fresh, self._fresh = self._fresh, {}
-        return _Line(
+        self._written = _Line(
             at=at,
             arms=second.arms,
             share=next((mark.share for mark in reversed(self._marks) if mark.since < at + 1), 0.0),
@@ -207,6 +213,7 @@ class Recorder:
             seen=seen,
             ports=fresh,
         )
+        return self._written
 
     def _append(self, lines: list[_Line]) -> None:
         if not lines:
@@ -244,11 +251,14 @@ class Recorder:
                 break
             whole, last = whole + len(text), line
             self._ports |= line.ports
-            for part in line.parts:
-                self._marks = [mark for mark in self._marks if mark.since < part.since]
-                self._marks.append(_Mark(part.since, part.share))
+            if line.mark is not None:
+                self._marks.append(line.mark)
         stream.truncate(whole)
         return last
+
+
+def _plain(line: _Line) -> Second:
+    return Second(at=line.at, arms=line.arms, share=line.share, parts=line.parts)
 
 
 def _unwritable(timeline: Path, error: OSError) -> SeatrialError:
@@ -265,10 +275,11 @@ def read(timeline: Path) -> Iterator[Second]:
     with suppress(FileNotFoundError), timeline.open("rb") as stream:
         for text in stream:
             try:
-                yield _SECOND.decode(text)
+                line = _LINE.decode(text)
             except msgspec.MsgspecError:
                 return
+            if line.mark is None:
+                yield _plain(line)
 
 
 _LINE = msgspec.json.Decoder(_Line)
-_SECOND = msgspec.json.Decoder(Second)
