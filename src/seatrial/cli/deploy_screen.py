@@ -29,10 +29,14 @@ class Screen:
     def draw(self, seen: Snapshot) -> None:
         """Show a look at the deployment."""
         from seatrial.services.axes import tick
-        from seatrial.services.shown import told
+        from seatrial.services.headlines import line
 
         began = seen.deployment.created
-        events = [f"{tick(max(0.0, event.at - began)):>7}  {told(event)}" for event in seen.fresh]
+        events = [
+            f"{tick(max(0.0, event.at - began)):>7}  {words}"
+            for event in seen.fresh
+            if (words := line(event))
+        ]
         if not self.live:
             self._write("".join(f"{line}\n" for line in events))
             return
@@ -67,7 +71,9 @@ def panel(seen: Snapshot) -> list[str]:
         words.append(f"step {seen.step} of {seen.steps}: {shift.share:g} % asked")
         if shift.status == "held":
             words.append(f"held ({shift.why}): `seatrial deploy continue|promote|rollback {one.id}`")
-    if seen.left is not None:
+    if seen.waited > 1:
+        words.append(f"waiting for evidence since {moments(seen.waited)}, {moments(one.patience)} at most")
+    elif seen.left is not None:
         words.append(f"at least {moments(seen.left)} left")
     lines = ["", ", ".join(words)]
     for service in seen.services:

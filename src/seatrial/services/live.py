@@ -11,6 +11,7 @@ import msgspec
 from seatrial.deployments.observing import latencies
 from seatrial.deployments.observing.model import Second
 from seatrial.services import records
+from seatrial.services.headlines import headline
 from seatrial.services.picture import Version, version_of
 from seatrial.services.shift import strategy_of
 
@@ -52,7 +53,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment at a moment. `step` counts from 1 and is 0 before the shift; `left` is how many seconds its steps
-    take at least from now on, None when it is held or nothing is known.
+    take at least from now on, None when it is held or nothing is known, and `waited` how long this step has lasted
+    beyond its time for want of evidence.
     """
 
     at: float
@@ -61,6 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     steps: int
     left: float | None
+    waited: float
     services: tuple[Service, ...]
     fresh: tuple[Event, ...]
     seconds: int
@@ -81,10 +84,10 @@ class Follower:
         one = records.load(self.home, self.id)
         fresh, self._events = records.told_since(self.home, self.id, self._events)
         for event in fresh:
-            if event.kind == "verdict":
+            if event.kind == "verdict" and (words := headline(event)):
                 for part in one.parts:
                     if event.service in ("", part.service):
-                        self._verdicts[part.service] = event.text
+                        self._verdicts[part.service] = words
         read = sum(self._read(part) for part in one.parts)
         shift = records.shift_of(self.home, self.id)
         strategy = strategy_of(one)
@@ -96,6 +99,7 @@ class Follower:
             step=step,
             steps=steps,
             left=left,
+            waited=_waited(strategy, shift, now) if left is not None else 0.0,
             services=tuple(self._service(part) for part in one.parts),
             fresh=tuple(fresh),
             seconds=read,
@@ -139,6 +143,7 @@ def data(seen: Snapshot) -> dict[str, Any]:
         "step": seen.step,
         "steps": seen.steps,
         "left": seen.left,
+        "waited": seen.waited,
         "services": msgspec.to_builtins(seen.services),
     }
 
@@ -182,6 +187,12 @@ def _where(
         return shift.step + 1, len(steps), None
     this = max(0.0, steps[shift.step].seconds - (now - shift.since))
     return shift.step + 1, len(steps), this + sum(step.seconds for step in steps[shift.step + 1 :])
+
+
+def _waited(strategy: Strategy, shift: Shift | None, now: float) -> float:
+    if shift is None:
+        return 0.0
+    return max(0.0, now - shift.since - strategy.steps[shift.step].seconds)
 
 
 _BOTH: tuple[Version, ...] = ("old", "new")

@@ -9,6 +9,7 @@ from seatrial.clock import iso
 from seatrial.reports import frame
 from seatrial.services import drawing, shown
 from seatrial.services.axes import moments, tick
+from seatrial.services.headlines import headline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +37,10 @@ def html(one: ServiceDeployment, picture: Picture, events: Sequence[Event]) -> s
     for chart in picture.charts:
         parts += [f"<h2>{escape(chart.service)}</h2>", _versions(chart)]
         if said := shown.decided(events, chart.service):
-            parts += ["<h3>What decided</h3>", f"<p>{escape(said.text)}</p>", _comparisons(said)]
+            parts += ["<h3>What decided</h3>", f"<p>{escape(headline(said))}</p>", _comparisons(said)]
     if events:
         rows = [
-            (tick(max(0.0, event.at - one.created)), event.kind, event.service, shown.told(event))
+            (tick(max(0.0, event.at - one.created)), event.kind, event.service, event.text)
             for event in events
         ]
         parts += ["<h2>What happened</h2>", frame.table(("Time", "Kind", "Service", "Event"), rows)]

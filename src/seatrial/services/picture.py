@@ -13,6 +13,7 @@ import msgspec
 
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import latencies
+from seatrial.services.headlines import headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -143,11 +144,11 @@ def of(
                 at=round(max(0.0, one.at - began), 3),
                 kind=one.kind,
                 tone=_tone(one),
-                text=one.text,
+                text=words,
                 service=one.service,
             )
             for one in sorted(events, key=lambda one: one.at)
-            if one.kind not in _UNMARKED
+            if one.kind not in _UNMARKED and (words := headline(one))
         ),
     )
 

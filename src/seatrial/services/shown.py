@@ -9,12 +9,13 @@ import msgspec
 
 from seatrial.clock import iso
 from seatrial.deployments.analysis.explain import explain
-from seatrial.deployments.analysis.model import Judgement
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import seconds as observed
 from seatrial.services import picture as pictures
 from seatrial.services import records
 from seatrial.services.axes import moments, tick
+from seatrial.services.headlines import judgement
+from seatrial.services.headlines import line as line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from seatrial.engine.journal import Journal
     from seatrial.services.picture import Measured, Picture
     from seatrial.services.records import Event, ServiceDeployment
-
-_SIGNS = {"promote": "✓", "hold": "…", "roll back": "✗"}
-_KINDS = {"alarm": "✗", "health": "✗", "rollback": "↶", "held": "‖", "request": "▸", "shift": "→"}
 
 
 def data(journal: Journal, one: ServiceDeployment, *, whole: bool = True, now: float = 0) -> dict[str, Any]:
@@ -141,9 +139,12 @@ def text(one: ServiceDeployment, found: Picture, events: Sequence[Event]) -> str
         if not chart.points:
             lines.append("  no requests")
         lines += [f"  {words}" for words in verdict(events, part.service)]
-    if events:
-        lines.append("")
-    lines += [f"{tick(max(0.0, event.at - one.created)):>7}  {told(event)}" for event in events]
+    told = [
+        f"{tick(max(0.0, event.at - one.created)):>7}  {words}"
+        for event in events
+        if (words := line_of(event))
+    ]
+    lines += ["", *told] if told else []
     return "\n".join(lines) + "\n"
 
 
@@ -166,7 +167,8 @@ def summary(journal: Journal, one: ServiceDeployment) -> str:
 def verdict(events: Sequence[Event], service: str) -> list[str]:
     """The last verdict on a service with the numbers that decided, line by line; nothing where nothing was judged."""
     event = decided(events, service)
-    return explain(msgspec.convert(event.data["judgement"], Judgement)) if event else []
+    found = judgement(event) if event else None
+    return explain(found) if found else []
 
 
 def decided(events: Sequence[Event], service: str) -> Event | None:
@@ -191,17 +193,6 @@ def _counted(known: dict[str, Any]) -> list[str]:
         if one["requests"] and one["actual"] is not None
     ]
     return lines + ([f"  split: {'; '.join(splits)}"] if splits else [])
-
-
-def told(event: Event) -> str:
-    """An event in one line, with a sign that says what it is."""
-    sign = _KINDS.get(event.kind, " ")
-    if event.kind == "verdict":
-        sign = _SIGNS.get(str(event.data.get("decision", "")), "·")
-    elif event.kind == "ended":
-        sign = "✓" if event.data.get("status") == "Succeeded" else "✗"
-    about = f"{event.service}: " if event.service and not event.text.startswith(event.service) else ""
-    return f"{sign} {about}{event.text}"
 
 
 def measured(one: Measured) -> str:
