@@ -2,7 +2,7 @@
 
 `/ping` is its health, `/slow?SECONDS` takes that long, `/env` says what it sees, `/die` ends it. Variables change how
 it behaves: EXIT (ends at once with this code), UNWELL (its ping fails), STUBBORN (SIGTERM is nothing to it), CHILD
-(starts a program that leaves its group and writes its pid into this file), LATENCY (seconds of each answer).
+(starts a program that leaves its group and writes its pid into this file), LATENCY (seconds of each answer), STATUS (what each answer says instead of 200 OK).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 
 NAME = sys.argv[1]
 LATENCY = float(os.environ.get("LATENCY", "0"))
+STATUS = os.environ.get("STATUS", "200 OK")
 
 
 class Connection(asyncio.Protocol):
@@ -47,9 +48,9 @@ class Connection(asyncio.Protocol):
             self.say("200 OK", json.dumps(dict(os.environ)))
         elif path.startswith("/slow?") or LATENCY:
             seconds = float(path.partition("?")[2] or LATENCY)
-            asyncio.get_running_loop().call_later(seconds, self.say, "200 OK", NAME)
+            asyncio.get_running_loop().call_later(seconds, self.say, STATUS, NAME)
         else:
-            self.say("200 OK", NAME)
+            self.say(STATUS, NAME)
 
     def say(self, status: str, body: str) -> None:
         text = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
