@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from csv import reader
+from csv import Error, reader
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seatrial.errors import SeatrialError
@@ -105,7 +105,10 @@ def excerpt(body: bytes) -> str:
 
 def _decoded(content: bytes, *, csv: bool) -> tuple[object] | None:
     if csv:
-        rows = reader(content.decode(errors="replace").splitlines())
+        try:
+            rows = list(reader(content.decode(errors="replace").splitlines()))
+        except Error:  # a cell that is larger than any table's
+            return None
         return ([[_number(cell) for cell in row] for row in rows if row],)
     try:
         return (json.loads(content),)

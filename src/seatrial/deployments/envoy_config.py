@@ -191,7 +191,12 @@ def _route(
 def _copied(route: dict[str, Any], share: float) -> dict[str, Any]:
     """The route for that percentage of the requests that are copied and whose answers are compared."""
     match = {
-        **route["match"],
+        "prefix": "/",
+        # What becomes a conversation has no answer that could be compared.
+        "headers": [
+            *route["match"]["headers"],
+            {"name": "upgrade", "present_match": True, "invert_match": True},
+        ],
         "runtime_fraction": {"default_value": {"numerator": round(share * 10_000), "denominator": "MILLION"}},
     }
     mutations = [
