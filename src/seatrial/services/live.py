@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.deployments.observing import latencies
-from seatrial.deployments.observing.model import Second
+from seatrial.deployments.observing import latencies, seconds
 from seatrial.services import records
 from seatrial.services.headlines import headline
 from seatrial.services.picture import Version, version_of
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from seatrial.deployments.observing.model import Second
     from seatrial.deployments.shifting.progress import Shift
     from seatrial.deployments.shifting.strategy import Strategy
     from seatrial.services.records import Event, Part, ServiceDeployment
@@ -108,19 +107,13 @@ class Follower:
     def _read(self, part: Part) -> int:
         path = records.timeline(self.home, self.id, part.service)
         kept = self._last.setdefault(part.service, deque(maxlen=WINDOW))
-        offset = self._offsets.get(part.service, 0)
-        with suppress(FileNotFoundError), path.open("rb") as stream:
-            if path.stat().st_size < offset:  # its end was cut off after a crash, and is written again
-                offset = 0
-                kept.clear()
-            stream.seek(offset)
-            whole = stream.read()
-            whole = whole[: whole.rfind(b"\n") + 1]
-            lines = whole.splitlines()
-            kept.extend(_SECOND.decode(text) for text in lines[-WINDOW:])
-            self._offsets[part.service] = offset + len(whole)
-            return len(lines)
-        return 0
+        before = self._offsets.get(part.service, 0)
+        if path.exists() and path.stat().st_size < before:  # cut after a crash, and written again
+            before = 0
+            kept.clear()
+        fresh, self._offsets[part.service] = seconds.after(path, before)
+        kept.extend(fresh[-WINDOW:])
+        return len(fresh)
 
     def _service(self, part: Part) -> Service:
         return Service(
@@ -196,4 +189,3 @@ def _waited(strategy: Strategy, shift: Shift | None, now: float) -> float:
 
 
 _BOTH: tuple[Version, ...] = ("old", "new")
-_SECOND = msgspec.json.Decoder(Second)

@@ -202,7 +202,14 @@ def test_a_timeline_that_cannot_be_written_is_said(tmp_path: Path, log: Path) ->
 def test_a_reader_sees_whole_seconds_while_they_are_written(timeline: Path, log: Path) -> None:
     with Recorder(timeline, log, START) as recorder:
         found = _step(recorder, START + 4)
+        known, offset = seconds.after(timeline, 0)
+        assert known[1:] == found
+        later = _step(recorder, START + 6, share=50, since=START + 5)
+    whole = timeline.stat().st_size
     with timeline.open("ab") as stream:
         stream.write(b'{"at":18000')
-    assert list(seconds.read(timeline))[1:] == found
+    assert list(seconds.read(timeline)) == [*known, *later]
+    assert seconds.after(timeline, offset) == (later, whole)
+    # What a crash left is cut off by who goes on, and a reader that was further begins again.
+    assert seconds.after(timeline, whole + 100) == ([*known, *later], whole)
     assert list(seconds.read(timeline.with_name("none"))) == []

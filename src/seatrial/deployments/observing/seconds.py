@@ -282,4 +282,19 @@ def read(timeline: Path) -> Iterator[Second]:
                 yield _plain(line)
 
 
+def after(timeline: Path, offset: int) -> tuple[list[Second], int]:
+    """The whole seconds after byte `offset` of a growing timeline, and the offset that is next.
+
+    A timeline that is shorter by now was cut after a crash: all of it is read again.
+    """
+    with suppress(FileNotFoundError), timeline.open("rb") as stream:
+        start = offset if os.fstat(stream.fileno()).st_size >= offset else 0
+        stream.seek(start)
+        data = stream.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        lines = (_LINE.decode(text) for text in whole.splitlines())
+        return [_plain(line) for line in lines if line.mark is None], start + len(whole)
+    return [], 0
+
+
 _LINE = msgspec.json.Decoder(_Line)
