@@ -1,0 +1,2 @@
+import netifaces
+print(netifaces.interfaces())
