@@ -3,11 +3,12 @@
 Criteria: identical versions are rolled back in at most 2 % of shifts, a version that is 20 % slower is promoted in at
 most 5 %, at the sample sizes that docs/explanation/analysis.md states. Exits with 1 when one does not hold.
 
-Run: .venv/bin/python bench/analysis.py [SHIFTS]
+Run: .venv/bin/python bench/analysis.py [--shifts 1000] [--chart FILE.svg]
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import msgspec
+from judging.chart import Bar, draw
 
 from seatrial.deployments.analysis.judge import judge
 from seatrial.deployments.observing.latencies import histogram, values
@@ -77,19 +79,40 @@ SIZES = (13, 25, 60, 125, 250)
 
 
 def main() -> int:
-    shifts = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shifts", type=int, default=1000, help="how many of each kind")
+    parser.add_argument("--chart", type=Path, help="write the verdicts by sample size here, as SVG")
+    given = parser.parse_args()
     print(f"{'':42}{'promote':>9}{'hold':>9}{'roll back':>11}   ms")
-    bad = sum(_wrong(kind, shifts) for kind in KINDS)
+    found = [_measured(kind, given.shifts) for kind in KINDS]
+    groups: dict[str, list[Bar]] = {"Identical versions": [], "The new version is 20 % slower": []}
     for windows in SIZES:
+        same, slower = Traffic(windows=windows), Traffic(windows=windows, new=SLOWER)
         about = f"{windows * 40:,} requests each"
-        bad += _wrong(Kind(f"identical, {about}", Traffic(windows=windows), "roll back", 0.02), shifts)
-        slower = Traffic(windows=windows, new=SLOWER)
-        bad += _wrong(Kind(f"20 % slower, {about}", slower, "promote", 0.05), shifts)
-    return 1 if bad else 0
+        for group, kind in zip(
+            groups.values(),
+            (
+                Kind(f"identical, {about}", same, "roll back", 0.02),
+                Kind(f"20 % slower, {about}", slower, "promote", 0.05),
+            ),
+            strict=True,
+        ):
+            found.append(_measured(kind, given.shifts))
+            group.append(Bar(windows * 40, found[-1].shares))
+    if given.chart:
+        draw(groups, given.chart)
+    return 1 if any(one.wrong for one in found) else 0
 
 
-def _wrong(kind: Kind, shifts: int) -> bool:
-    """Print how the shifts of a kind came out, and say whether too many were wrong."""
+class Measured(NamedTuple):
+    """The shares that were promoted, held and rolled back, and whether too many were wrong."""
+
+    shares: tuple[float, ...]
+    wrong: bool
+
+
+def _measured(kind: Kind, shifts: int) -> Measured:
+    """Let shifts of a kind be judged, and print what came out."""
     found: Counter[str] = Counter()
     seconds = 0.0
     for seed in range(shifts):
@@ -99,14 +122,14 @@ def _wrong(kind: Kind, shifts: int) -> bool:
         began = time.process_time()
         found[judge(old, new).decision] += 1
         seconds += time.process_time() - began
-    shares = [found[name] / shifts for name in ("promote", "hold", "roll back")]
+    shares = tuple(found[name] / shifts for name in ("promote", "hold", "roll back"))
     wrong = found[kind.never] / shifts > kind.most
     print(
         f"{kind.name:42}{shares[0]:9.1%}{shares[1]:9.1%}{shares[2]:11.1%}{seconds / shifts * 1000:5.0f}"
         + (f"   more than {kind.most:.0%} {kind.never}" if wrong else ""),
         flush=True,
     )
-    return wrong
+    return Measured(shares, wrong)
 
 
 def _packed(windows: Iterable[Window]) -> list[Window]:

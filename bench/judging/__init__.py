@@ -1,0 +1,1 @@
+"""What `bench/analysis.py` needs: a chart."""
