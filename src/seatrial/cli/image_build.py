@@ -51,32 +51,100 @@ _BUILDERS = ("auto", "docker", "buildkit", "podman", "buildah", "codebuild")
     show_default=True,
     help="What builds; auto takes the first that can.",
 )
-@click.option("--list", "list_builders", is_flag=True, help="Say which builders can be used here, and build nothing.")
-@click.option("--oci", "out", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Write the image here.")
-@click.option("--tag", "tags", metavar="[REGISTRY/]REPO:TAG", multiple=True, help="What to call it or push it as; may be given again.")
+@click.option(
+    "--list", "list_builders", is_flag=True, help="Say which builders can be used here, and build nothing."
+)
+@click.option(
+    "--oci",
+    "out",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the image here.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    metavar="[REGISTRY/]REPO:TAG",
+    multiple=True,
+    help="What to call it or push it as; may be given again.",
+)
 @click.option("--push", is_flag=True, help="Push it as --tag says.")
 @click.option(
     "--load", type=click.Choice(("auto", "docker", "podman")), is_flag=False, flag_value="auto", metavar="[ENGINE]",
     help="Load it into docker or podman on this machine.",
 )  # fmt: skip
-@click.option("--docker-archive", "archive", metavar="FILE", type=click.Path(dir_okay=False), help="Write a tar that engines load.")
+@click.option(
+    "--docker-archive",
+    "archive",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write a tar that engines load.",
+)
 @click.option("--insecure", is_flag=True, help="Allow registries without TLS (loopback needs no flag).")
-@click.option("--base", "bases", metavar="NAME=BASE", multiple=True, help="Take BASE (an OCI layout folder, debian:SUITE, ubuntu:SUITE) where FROM says NAME.")
+@click.option(
+    "--base",
+    "bases",
+    metavar="NAME=BASE",
+    multiple=True,
+    help="Take BASE (an OCI layout folder, debian:SUITE, ubuntu:SUITE) where FROM says NAME.",
+)
 @click.option("--target", metavar="STAGE", default="", help="Build this stage of the Dockerfile.")
 @click.option("--platform", metavar="OS/ARCH", default="", help="For this platform, where the builder can.")
-@click.option("--build-arg", "arguments", metavar="NAME[=VALUE]", multiple=True, help="A build argument; without a value from the environment.")
-@click.option("--secret", "secrets", metavar="id=NAME,src=FILE|env=NAME", multiple=True, help="A secret for RUN --mount=type=secret.")
-@click.option("--network", metavar="MODE", default="", help="The network of RUN, as the builder calls it (host, none).")
-@click.option("--isolation", type=click.Choice(("oci", "rootless", "chroot")), help="How Buildah and Podman run RUN.")
+@click.option(
+    "--build-arg",
+    "arguments",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    help="A build argument; without a value from the environment.",
+)
+@click.option(
+    "--secret",
+    "secrets",
+    metavar="id=NAME,src=FILE|env=NAME",
+    multiple=True,
+    help="A secret for RUN --mount=type=secret.",
+)
+@click.option(
+    "--network", metavar="MODE", default="", help="The network of RUN, as the builder calls it (host, none)."
+)
+@click.option(
+    "--isolation", type=click.Choice(("oci", "rootless", "chroot")), help="How Buildah and Podman run RUN."
+)
 @click.option("--no-cache", "fresh", is_flag=True, help="Build every step anew.")
-@click.option("--certificates/--no-certificates", default=True, help="Let RUN trust what this machine trusts (the default), or not.")
-@click.option("--proxies/--no-proxies", default=True, help="Pass this machine's proxies (the default), or not.")
-@click.option("--indexes/--no-indexes", default=True, help="Pass the indexes and logins of pip, uv, npm and apt (the default), or not.")
-@click.option("--repair/--no-repair", default=True, help="Repair what fails and build again (the default), or stop at once.")
-@click.option("--attempts", type=click.IntRange(0, 3), default=3, show_default=True, help="How often at most.")
+@click.option(
+    "--certificates/--no-certificates",
+    default=True,
+    help="Let RUN trust what this machine trusts (the default), or not.",
+)
+@click.option(
+    "--proxies/--no-proxies", default=True, help="Pass this machine's proxies (the default), or not."
+)
+@click.option(
+    "--indexes/--no-indexes",
+    default=True,
+    help="Pass the indexes and logins of pip, uv, npm and apt (the default), or not.",
+)
+@click.option(
+    "--repair/--no-repair",
+    default=True,
+    help="Repair what fails and build again (the default), or stop at once.",
+)
+@click.option(
+    "--attempts", type=click.IntRange(0, 3), default=3, show_default=True, help="How often at most."
+)
 @click.option("--write", is_flag=True, help="Write the repairs that made it build into DIR.")
-@click.option("--assemble", is_flag=True, help="Assemble instead of building, when the Dockerfile only installs and copies.")
-@click.option("--project", "codebuild_project", metavar="NAME", default="", help="The CodeBuild project that --builder codebuild uses.")
+@click.option(
+    "--assemble",
+    is_flag=True,
+    help="Assemble instead of building, when the Dockerfile only installs and copies.",
+)
+@click.option(
+    "--project",
+    "codebuild_project",
+    metavar="NAME",
+    default="",
+    help="The CodeBuild project that --builder codebuild uses.",
+)
 @click.option("--verbose", is_flag=True, help="Show all that the builder says, also on a terminal.")
 @json_option
 @directory_option
@@ -115,13 +183,13 @@ def _build(folder: Path, options: dict[str, Any]) -> int:
     from seatrial.images.outputs.layout import check_output, locked_output
 
     file = _dockerfile(folder, options["dockerfile"])
-    names, push, program = _destinations(options)
+    names, push, program = destinations(options)
     if options["builder"] == "codebuild":
         codebuild.use(options["codebuild_project"], folder)
     builder = table.choose(options["builder"])
-    out = options["out"] or _default_layout(folder)
+    out = options["out"] or default_layout(folder)
     check_output(out)
-    project = Project(root=folder, dockerfile=_inside(folder, file))
+    project = Project(root=folder, dockerfile=inside(folder, file))
     with using() as use, scratch() as work, locked_output(out):
         order = _order(folder, options, use)
         repaired = _run(order, project, builder, work, use, options)
@@ -152,15 +220,15 @@ def _dockerfile(folder: Path, said: Path | None) -> Path:
     )  # fmt: skip
 
 
-def _inside(folder: Path, file: Path) -> str:
-    """As a path below DIR where it is there, else absolute."""
+def inside(folder: Path, file: Path) -> str:
+    """The Dockerfile as a path below DIR where it is there, else absolute."""
     try:
         return file.absolute().relative_to(folder.absolute()).as_posix()
     except ValueError:
         return str(file.absolute())
 
 
-def _destinations(options: dict[str, Any]) -> tuple[tuple[Name, ...], PushOrder | None, Program | None]:
+def destinations(options: dict[str, Any]) -> tuple[tuple[Name, ...], PushOrder | None, Program | None]:
     """Everything about the way out that can be refused before any work is done."""
     from seatrial.config.model import Push
     from seatrial.errors import UsageError
@@ -188,7 +256,7 @@ def _order(folder: Path, options: dict[str, Any], use: Use) -> Order:
         target=options["target"],
         platform=options["platform"],
         arguments=arguments,
-        bases=_bases(options["bases"], options, use),
+        bases=bases_of(options, use),
         wanted=Wanted(
             certificates=options["certificates"],
             proxies=options["proxies"],
@@ -201,12 +269,13 @@ def _order(folder: Path, options: dict[str, Any], use: Use) -> Order:
     )
 
 
-def _bases(said: tuple[str, ...], options: dict[str, Any], use: Use) -> dict[str, Path]:
+def bases_of(options: dict[str, Any], use: Use) -> dict[str, Path]:
+    """The layouts that --base names, by what FROM calls them."""
     from seatrial.errors import UsageError
     from seatrial.images import bases
 
     found = {}
-    for text in said:
+    for text in options["bases"]:
         name, _, base = text.partition("=")
         if not name or not base:
             raise UsageError(f"--base {text!r} is not understood", fix="write --base NAME=FOLDER")
@@ -293,8 +362,8 @@ def _deliver(
     return found
 
 
-def _default_layout(folder: Path) -> Path:
-    """Without --oci the image stays with Seatrial's own data, one per folder."""
+def default_layout(folder: Path) -> Path:
+    """Where the image goes: without --oci the image stays with Seatrial's own data, one per folder."""
     from seatrial import paths
     from seatrial.images.builders.build import context_key
 

@@ -119,7 +119,9 @@ def _passing(order: Order, capable: frozenset[str], private: Path) -> tuple[Pass
     """What is passed to a builder that can do so much, and what is to be said about it."""
     if "remote" in capable:
         nothing = Wanted(certificates=False, proxies=False, indexes=False, secrets=order.wanted.secrets)
-        return gather(nothing, private), ["certificates, proxies and indexes of this machine stay here: the build ran elsewhere"]
+        return gather(nothing, private), [
+            "certificates, proxies and indexes of this machine stay here: the build ran elsewhere"
+        ]
     passing = gather(order.wanted, private)
     if "mounts" in capable:
         return passing, list(passing.notes)
@@ -148,7 +150,9 @@ def source_date_epoch() -> int | None:
     if not text:
         return None
     if not text.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}", fix="set it to whole seconds since 1970, or unset it")
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {text!r}", fix="set it to whole seconds since 1970, or unset it"
+        )
     return int(text)
 
 
@@ -180,7 +184,9 @@ def _run(
 ) -> Ended:
     started = time.monotonic()
     # A certificate is no secret, and masking its lines would hide nothing.
-    values = [mark.value.decode("utf-8", "replace") for mark in passing.marks if "certificate" not in mark.kind]
+    values = [
+        mark.value.decode("utf-8", "replace") for mark in passing.marks if "certificate" not in mark.kind
+    ]
     mask = Mask(values)
     reader = builder.lines()
     named = Naming(source, request.dockerfile.read_text("utf-8"))
@@ -240,4 +246,3 @@ def _sized(steps: tuple[Step, ...], done: Finished, out: Path) -> tuple[tuple[St
 def context_key(context: Path) -> str:
     """What a folder's image is kept under."""
     return hashlib.sha256(f"build\0{context.resolve()}".encode()).hexdigest()[:16]
-

@@ -88,7 +88,9 @@ def _program() -> str:
 
 
 def _driver() -> str:
-    found = re.search(r"^Driver:\s+(\S+)", run([_program(), "buildx", "inspect"], timeout=_PATIENCE).stdout, re.M)
+    found = re.search(
+        r"^Driver:\s+(\S+)", run([_program(), "buildx", "inspect"], timeout=_PATIENCE).stdout, re.MULTILINE
+    )
     return found[1] if found else "docker"
 
 

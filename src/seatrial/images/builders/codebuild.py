@@ -53,7 +53,8 @@ def use(project: str, _folder: Path) -> None:
     name = project or os.environ.get("SEATRIAL_CODEBUILD_PROJECT", "")
     if not name:
         raise UsageError(
-            "no CodeBuild project is named", fix="give --project NAME; the project needs privileged mode and a bucket"
+            "no CodeBuild project is named",
+            fix="give --project NAME; the project needs privileged mode and a bucket",
         )
     _chosen["project"] = name
 
@@ -95,7 +96,12 @@ def build(request: Request, work: Path, watch: Callable[[str], None]) -> int:
     pack(request, archive)
     with archive.open("rb") as body:
         session.ask(
-            store.put_object, "s3:PutObject", f"s3://{place.bucket}", Bucket=place.bucket, Key=place.context, Body=body
+            store.put_object,
+            "s3:PutObject",
+            f"s3://{place.bucket}",
+            Bucket=place.bucket,
+            Key=place.context,
+            Body=body,
         )
     (work / "place.json").write_bytes(msgspec.json.encode(place))
     try:
@@ -124,7 +130,11 @@ def export(work: Path, layout: Path) -> None:
     store = session.client("s3", "")
     fetched = work / "image.tar.gz"
     body = session.ask(
-        store.get_object, "s3:GetObject", f"s3://{place.bucket}/{place.image}", Bucket=place.bucket, Key=place.image
+        store.get_object,
+        "s3:GetObject",
+        f"s3://{place.bucket}/{place.image}",
+        Bucket=place.bucket,
+        Key=place.image,
     )["Body"]
     with fetched.open("wb") as file:
         for chunk in body.iter_chunks(1 << 20):
@@ -162,7 +172,7 @@ def script(request: Request) -> str:
     """What CodeBuild runs in the unpacked context. Its words are quoted; values are in the environment."""
     import shlex
 
-    words = ["docker", "build", "--progress=plain", f"--file={_DOCKERFILE}", "--iidfile=/tmp/image-id"]  # noqa: S108
+    words = ["docker", "build", "--progress=plain", f"--file={_DOCKERFILE}", "--iidfile=/tmp/image-id"]
     words += [f"--target={request.target}"] if request.target else []
     words += [f"--platform={request.platform}"] if request.platform else []
     words += [f"--network={request.network}"] if request.network else []
@@ -185,7 +195,9 @@ def pack(request: Request, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for folder, names, files in os.walk(request.context):
             names[:] = sorted(name for name in names if name != ".git")
-            for name in sorted([*files, *(one for one in names if os.path.islink(os.path.join(folder, one)))]):  # noqa: PTH114, PTH118
+            for name in sorted(
+                [*files, *(one for one in names if os.path.islink(os.path.join(folder, one)))]
+            ):
                 path = os.path.join(folder, name)  # noqa: PTH118 - os.walk hands out strings
                 _add(target, path, os.path.relpath(path, request.context))
         for name, text in ((_DOCKERFILE, request.dockerfile.read_text("utf-8")), (_SCRIPT, script(request))):
@@ -194,7 +206,7 @@ def pack(request: Request, archive: Path) -> None:
 
 def _add(target: zipfile.ZipFile, path: str, name: str) -> None:
     entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    found = os.lstat(path)  # noqa: PTH116 - as above
+    found = os.lstat(path)
     entry.external_attr = found.st_mode << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     if os.path.islink(path):  # noqa: PTH114
@@ -226,8 +238,19 @@ def _place(runner: Any) -> Place:
             fix="check the name, AWS_PROFILE and AWS_REGION",
         )
     project = found[0]
-    places = [part for part in (project.get("artifacts") or {}, project.get("source") or {}) if part.get("type") == "S3"]
-    bucket = next((part["location"].removeprefix("arn:aws:s3:::").partition("/")[0] for part in places if part.get("location")), "")
+    places = [
+        part
+        for part in (project.get("artifacts") or {}, project.get("source") or {})
+        if part.get("type") == "S3"
+    ]
+    bucket = next(
+        (
+            part["location"].removeprefix("arn:aws:s3:::").partition("/")[0]
+            for part in places
+            if part.get("location")
+        ),
+        "",
+    )
     if not bucket:
         raise UsageError(
             f"the CodeBuild project {_project()!r} has no bucket", why="neither its artifacts nor its source are in S3",
@@ -244,7 +267,9 @@ def _follow(runner: Any, started: dict[str, Any], watch: Callable[[str], None]) 
     name, token = started["id"], ""
     try:
         while True:
-            found = session.ask(runner.batch_get_builds, "codebuild:BatchGetBuilds", name, ids=[name])["builds"][0]
+            found = session.ask(runner.batch_get_builds, "codebuild:BatchGetBuilds", name, ids=[name])[
+                "builds"
+            ][0]
             token = _log(found.get("logs") or {}, token, watch)
             if found.get("buildStatus") in _FINAL:
                 break

@@ -75,9 +75,7 @@ def build(program: str, request: Request, work: Path, watch: Callable[[str], Non
     return code
 
 
-def _build(
-    program: str, request: Request, work: Path, watch: Callable[[str], None], isolation: str
-) -> int:
+def _build(program: str, request: Request, work: Path, watch: Callable[[str], None], isolation: str) -> int:
     argv = commands.buildah([program, "build"], request, work, isolation=isolation)
     return stream(argv, watch, environment={**request.environment, **request.arguments})
 
@@ -89,9 +87,7 @@ def export(program: str, work: Path, layout: Path) -> None:
         argv = [program, "push", "--quiet", _plain_layers(program), image_id(work), f"oci:{place}:image"]
         said = run([word for word in argv if word], timeout=_LONG)
         if said.code != 0:
-            raise SeatrialError(
-                f"{program} did not hand out the built image", why=said.stderr.strip()[-500:]
-            )
+            raise SeatrialError(f"{program} did not hand out the built image", why=said.stderr.strip()[-500:])
         oci.create(layout)
         for blob in (place / "blobs" / "sha256").iterdir():
             oci.link_blob(layout, f"sha256:{blob.name}", blob)

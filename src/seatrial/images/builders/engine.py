@@ -107,7 +107,9 @@ def save(argv: Sequence[str], layout: Path) -> None:
             ) from error
         process.stdout.read()
     if process.returncode != 0:
-        raise SeatrialError("the builder did not hand out the built image", why=f"exit code {process.returncode}")
+        raise SeatrialError(
+            "the builder did not hand out the built image", why=f"exit code {process.returncode}"
+        )
 
 
 def image_id(work: Path) -> str:

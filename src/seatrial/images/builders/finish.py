@@ -73,7 +73,9 @@ def finish(
             layers.append(_packed(raw, out, blob, passing.marks, epoch, f"layer {number}", leaks))
     config = _config(image.config, layers, passing, names, epoch)
     content = oci.encode(config)
-    leaks += [f"{mark.kind}: the image's settings or history" for mark in passing.marks if _said(mark, content)]
+    leaks += [
+        f"{mark.kind}: the image's settings or history" for mark in passing.marks if _said(mark, content)
+    ]
     manifest = oci.Manifest(
         config=oci.add_blob(out, content, oci.CONFIG), layers=tuple(one.descriptor for one in layers)
     )
@@ -110,7 +112,9 @@ def _known(bases: Sequence[Path]) -> dict[str, tuple[Path, oci.Descriptor]]:
 
 
 def _said(mark: Mark, content: bytes) -> bool:
-    return mark.value in content or msgspec.json.encode(mark.value.decode("utf-8", "replace"))[1:-1] in content
+    return (
+        mark.value in content or msgspec.json.encode(mark.value.decode("utf-8", "replace"))[1:-1] in content
+    )
 
 
 def _packed(
@@ -203,7 +207,11 @@ class _Packed:
 
 
 def _config(
-    config: Mapping[str, Any], layers: Sequence[Layer], passing: Passing, names: Mapping[str, str], epoch: int | None
+    config: Mapping[str, Any],
+    layers: Sequence[Layer],
+    passing: Passing,
+    names: Mapping[str, str],
+    epoch: int | None,
 ) -> dict[str, Any]:
     """The configuration with the new layers' identities, and a history in which nothing of ours is."""
     found = dict(config)

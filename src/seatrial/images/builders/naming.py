@@ -66,7 +66,10 @@ class Naming:
 
     def ours(self, said: str) -> bool:
         """Whether a line tells of an instruction that was added."""
-        return INSIDE in said and re.match(r"(?:(?:\[\d+/\d+\] )?S(?:TEP|tep) \d+/\d+ ?: )?ARG ", said) is not None
+        return (
+            INSIDE in said
+            and re.match(r"(?:(?:\[\d+/\d+\] )?S(?:TEP|tep) \d+/\d+ ?: )?ARG ", said) is not None
+        )
 
     def plain(self, said: str) -> str:
         """A line without mounts that were added."""

@@ -39,7 +39,16 @@ _CA_VARIABLES = (
 _LARGEST = 500 << 10  # BuildKit takes no larger secret.
 _SHORTEST = 6
 # Of pip's settings those that say where packages are. Places of this machine's disk mean nothing in a container.
-_PIP = ("index-url", "extra-index-url", "find-links", "trusted-host", "timeout", "retries", "proxy", "no-index")
+_PIP = (
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "trusted-host",
+    "timeout",
+    "retries",
+    "proxy",
+    "no-index",
+)
 
 
 class Mark(NamedTuple):
@@ -103,14 +112,24 @@ def _secrets(asked: Sequence[str], folder: Path, env: Mapping[str, str]) -> Pass
     marks: list[Mark] = []
     for text in asked:
         fields = dict(part.partition("=")[::2] for part in text.split(","))
-        name, source, variable = fields.get("id", ""), fields.get("src") or fields.get("source"), fields.get("env")
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name.startswith("seatrial-") or bool(source) == bool(variable):
+        name, source, variable = (
+            fields.get("id", ""),
+            fields.get("src") or fields.get("source"),
+            fields.get("env"),
+        )
+        if (
+            not re.fullmatch(r"[A-Za-z0-9_.-]+", name)
+            or name.startswith("seatrial-")
+            or bool(source) == bool(variable)
+        ):
             raise UsageError(
                 f"--secret {text.partition(',')[0]!r} is not understood",
                 fix="write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE",
             )
         if variable and variable not in env:
-            raise UsageError(f"the variable {variable} of the secret {name} is not set", fix=f"export {variable}")
+            raise UsageError(
+                f"the variable {variable} of the secret {name} is not set", fix=f"export {variable}"
+            )
         try:
             value = env[variable].encode() if variable else Path(source or "").expanduser().read_bytes()
         except OSError as error:
@@ -150,7 +169,10 @@ def _proxies(env: Mapping[str, str]) -> Passing:
     marks = []
     for name, value in found.items():
         if name.upper() != "NO_PROXY":
-            marks += [Mark("the address of a proxy", value.encode()), *_passwords(value, "the login of a proxy")]
+            marks += [
+                Mark("the address of a proxy", value.encode()),
+                *_passwords(value, "the login of a proxy"),
+            ]
     return Passing(environment=found, marks=tuple(mark for mark in marks if len(mark.value) >= _SHORTEST))
 
 
@@ -161,7 +183,9 @@ def _passwords(address: str, kind: str) -> list[Mark]:
         secret = parts.password or (parts.username if parts.scheme and parts.username else "") or ""
     except ValueError:
         return []
-    return [Mark(kind, one.encode()) for one in dict.fromkeys((secret, unquote(secret))) if len(one) >= _SHORTEST]
+    return [
+        Mark(kind, one.encode()) for one in dict.fromkeys((secret, unquote(secret))) if len(one) >= _SHORTEST
+    ]
 
 
 def _pip(folder: Path, env: Mapping[str, str]) -> Passing:
@@ -189,7 +213,12 @@ def _pip(folder: Path, env: Mapping[str, str]) -> Passing:
     if not kept:
         return Passing(notes=notes)
     text = "[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items())
-    marks = [mark for value in kept.values() for word in value.split() for mark in _passwords(word, "a login of pip's index")]
+    marks = [
+        mark
+        for value in kept.values()
+        for word in value.split()
+        for mark in _passwords(word, "a login of pip's index")
+    ]
     return Passing(
         files={"seatrial-pip": _private(folder / "pip.conf", text.encode())},
         places={"seatrial-pip": f"{INSIDE}/pip.conf"},
@@ -202,7 +231,9 @@ def _pip(folder: Path, env: Mapping[str, str]) -> Passing:
 def _pip_files(env: Mapping[str, str]) -> list[Path]:
     """In the order in which later ones win. Source: pip, "Configuration"."""
     home = Path(env.get("HOME") or Path.home())
-    system = [Path(one) / "pip" / "pip.conf" for one in env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if one]
+    system = [
+        Path(one) / "pip" / "pip.conf" for one in env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if one
+    ]
     own = Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
     named = [Path(env["PIP_CONFIG_FILE"])] if env.get("PIP_CONFIG_FILE") else []
     return [*system, Path("/etc/pip.conf"), home / ".pip" / "pip.conf", own, *named]
@@ -219,7 +250,10 @@ _UV = {"UV_DEFAULT_INDEX": "index-url", "UV_INDEX_URL": "index-url", "UV_EXTRA_I
 def _uv(folder: Path, env: Mapping[str, str]) -> Passing:
     found: dict[str, list[str]] = {}
     for variable, key in _UV.items():
-        words = [word.partition("=")[2] if re.match(r"[\w-]+=\w+:", word) else word for word in env.get(variable, "").split()]
+        words = [
+            word.partition("=")[2] if re.match(r"[\w-]+=\w+:", word) else word
+            for word in env.get(variable, "").split()
+        ]
         found.setdefault(key, []).extend(word for word in words if not _local(word))
     index, more = found["index-url"][:1], found["extra-index-url"]
     if not index and not more:
@@ -269,7 +303,9 @@ def _apt(folder: Path, *, certificates: bool) -> Passing:
         return Passing()
     files["seatrial-apt"] = _private(folder / "apt.conf", conf(options).encode())
     places["seatrial-apt"] = f"{INSIDE}/apt.conf"
-    return Passing(files=files, places=places, variables={"APT_CONFIG": f"{INSIDE}/apt.conf"}, marks=tuple(marks))
+    return Passing(
+        files=files, places=places, variables={"APT_CONFIG": f"{INSIDE}/apt.conf"}, marks=tuple(marks)
+    )
 
 
 def _private(path: Path, content: bytes) -> Path:

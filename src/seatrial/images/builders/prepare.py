@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from seatrial.sources.text import Source
 
 # Runs a script that names its own interpreter, as BuildKit does with a here-document that begins with `#!`.
-_INTERPRETED = 'f=$(mktemp) && printf %s "$0" > "$f" && chmod 755 "$f" && { "$f"; code=$?; rm -f "$f"; exit $code; }'
+_INTERPRETED = (
+    'f=$(mktemp) && printf %s "$0" > "$f" && chmod 755 "$f" && { "$f"; code=$?; rm -f "$f"; exit $code; }'
+)
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +81,10 @@ def _from(one: Instruction, bases: Mapping[str, str], used: dict[str, str]) -> l
 def _variables(whole: Dockerfile, one: Instruction, passing: Passing) -> list[Span]:
     """One ARG for all: some versions of Buildah lose count of layers with several."""
     declared = {
-        pair.key.text for other in whole.instructions if other.keyword in ("ARG", "ENV") for pair in other.pairs
+        pair.key.text
+        for other in whole.instructions
+        if other.keyword in ("ARG", "ENV")
+        for pair in other.pairs
     }
     words = [f"{name}={value}" for name, value in sorted(passing.variables.items()) if name not in declared]
     newline = whole.source.newline

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
     from seatrial.images.builders.model import State
 
-_BUILDAH = re.compile(r"(?:\[(?P<stage>\d+)/\d+\] )?STEP (?P<number>\d+)/(?P<total>\d+): (?P<text>.*)", re.DOTALL)
+_BUILDAH = re.compile(
+    r"(?:\[(?P<stage>\d+)/\d+\] )?STEP (?P<number>\d+)/(?P<total>\d+): (?P<text>.*)", re.DOTALL
+)
 _BUILDAH_DONE = re.compile(r"--> (?:Using cache )?[0-9a-f]{8,}|COMMIT\b|--> (?P<cached>Using cache)")
 _CLASSIC = re.compile(r"Step (?P<number>\d+)/(?P<total>\d+) : (?P<text>.*)", re.DOTALL)
-_VERTEX = re.compile(r"#(?P<id>\d+) \[(?:(?P<stage>[^\]]*?) )?(?P<number>\d+)/(?P<total>\d+)\] (?P<text>.*)", re.DOTALL)
+_VERTEX = re.compile(
+    r"#(?P<id>\d+) \[(?:(?P<stage>[^\]]*?) )?(?P<number>\d+)/(?P<total>\d+)\] (?P<text>.*)", re.DOTALL
+)
 _VERTEX_END = re.compile(r"#(?P<id>\d+) (?P<how>DONE|CACHED|ERROR|CANCELED)\b")
 _VERTEX_SAYS = re.compile(r"#\d+ (?:\d+\.\d+ )?(?P<text>.*)", re.DOTALL)
-_NOISE = re.compile(r"#\d+ (?:sha256:[0-9a-f]{64}|DONE|CACHED|transferring|\[internal\]|exporting|writing|naming)\b.*")
+_NOISE = re.compile(
+    r"#\d+ (?:sha256:[0-9a-f]{64}|DONE|CACHED|transferring|\[internal\]|exporting|writing|naming)\b.*"
+)
 
 
 class Reader:

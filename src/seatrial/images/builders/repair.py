@@ -117,7 +117,9 @@ def repair(
         if failure is None or number >= most:
             cause = failure.cause if failure else None
             return _result(outcome, attempts, start, project, cause, explanation)
-        fix = next((one for one in _fixes(project, failure, outcome, conflict) if _new(one, failure, tried)), None)
+        fix = next(
+            (one for one in _fixes(project, failure, outcome, conflict) if _new(one, failure, tried)), None
+        )
         passing = fix is None and failure.cause.retry == "transient" and not same
         if fix is None and not passing:
             return _result(outcome, attempts, start, project, failure.cause)
@@ -137,7 +139,10 @@ def _try(
     wrong = read(source).findings
     if wrong:
         # What every builder refuses needs no builder to say so, and some run the steps before it first.
-        lines = [f"{one.path}:{one.line}: dockerfile parse error on line {one.line}: {one.message}" for one in wrong]
+        lines = [
+            f"{one.path}:{one.line}: dockerfile parse error on line {one.line}: {one.message}"
+            for one in wrong
+        ]
         ended = Ended(code=1, steps=(), log="\n".join(lines) + "\n", seconds=0.0)
         for line in lines:
             watching.line(line)
@@ -174,7 +179,12 @@ def _fixes(
         return
     dockerfile = read(source)
     failed = next(
-        (one for one in dockerfile.instructions if failure.line and source.position(one.start)[0] == failure.line), None
+        (
+            one
+            for one in dockerfile.instructions
+            if failure.line and source.position(one.start)[0] == failure.line
+        ),
+        None,
     )
     found = explain(outcome.ended.log, context=Context(exit_code=outcome.ended.code or 1))
     for cause in (failure.cause, *(one for one in found.causes[1:] if one.rank != "consequence")):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from seatrial.images.assemble.store import Use
 
-_CUDA = re.compile(r"nvidia-|cuda-|triton$|torch(?:vision|audio)?$|tensorflow|jaxlib$|flash-attn$|xformers$|cupy")
+_CUDA = re.compile(
+    r"nvidia-|cuda-|triton$|torch(?:vision|audio)?$|tensorflow|jaxlib$|flash-attn$|xformers$|cupy"
+)
 
 
 def replaced(layout: Path, below: int, use: Use) -> tuple[Replaced, ...]:
@@ -31,7 +33,9 @@ def replaced(layout: Path, below: int, use: Use) -> tuple[Replaced, ...]:
     ]
     old, new = _distributions(layers[:below]), _distributions(layers)
     found = [
-        Replaced(name=name, before=version, after=new.get(name, ""), note=_note(name, version, new.get(name, "")))
+        Replaced(
+            name=name, before=version, after=new.get(name, ""), note=_note(name, version, new.get(name, ""))
+        )
         for name, version in old.items()
         if new.get(name, "") != version
     ]

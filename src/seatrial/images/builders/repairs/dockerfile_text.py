@@ -22,7 +22,9 @@ def bash(case: Case, _way: Way) -> Iterator[Fix | None]:
     """What only bash understands is run by bash, from here to the end of the stage."""
     text = case.dockerfile.source.text
     if "SHELL" not in text and editing.manager(case) != "apk":
-        yield editing.before(case, "Run the commands by bash, which they are written for", ['SHELL ["/bin/bash", "-c"]'])
+        yield editing.before(
+            case, "Run the commands by bash, which they are written for", ['SHELL ["/bin/bash", "-c"]']
+        )
 
 
 def continued(case: Case, _way: Way) -> Iterator[Fix | None]:
@@ -41,11 +43,17 @@ def continued(case: Case, _way: Way) -> Iterator[Fix | None]:
         if not _may_go_on(case, above):
             continue
         end = source.starts[above - 1] + len(before)
-        joiner = "" if line.lstrip().startswith(("&&", "|", ";", "-")) or before.endswith(("&&", "|", ";")) else " &&"
+        joiner = (
+            ""
+            if line.lstrip().startswith(("&&", "|", ";", "-")) or before.endswith(("&&", "|", ";"))
+            else " &&"
+        )
         # A list of words, such as packages, goes on without anything between.
         if re.match(r"^\s+[a-z0-9][\w.+-]*(?:[=<>~!]\S+)?\s*$", line) and re.search(r"\binstall\b", before):
             joiner = ""
-        yield editing.changed(case, f"Continue line {above} with {escape}", [(end, end, f"{joiner} {escape}")])
+        yield editing.changed(
+            case, f"Continue line {above} with {escape}", [(end, end, f"{joiner} {escape}")]
+        )
         return
 
 
@@ -101,7 +109,7 @@ def utf8(case: Case, _way: Way) -> Iterator[Fix | None]:
 
 
 def trusted_folder(case: Case, _way: Way) -> Iterator[Fix | None]:
-    """git refuses a repository of another user; in a build there is no other."""
+    """Git refuses a repository of another user; in a build there is no other."""
     yield editing.before(
         case, "Let git trust the copied repository", ["RUN git config --global --add safe.directory '*'"]
     )

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from seatrial.sources.edits import Span
 
 _APT = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\b")
-_APT_WORDS = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install((?:[ \t]+|\\\r?\n[ \t]*)(?:-[^\s&;|]+|[A-Za-z0-9][A-Za-z0-9.+:=~*-]*))+")
-_APK_WORDS = re.compile(r"\bapk\s+(?:-\S+\s+)*add((?:[ \t]+|\\\r?\n[ \t]*)(?:-[^\s&;|]+|[A-Za-z0-9][A-Za-z0-9.+=~-]*))+")
-_DNF_WORDS = re.compile(r"\b(?:micro)?(?:dnf|yum)\s+(?:-\S+\s+)*install((?:[ \t]+|\\\r?\n[ \t]*)(?:-[^\s&;|]+|[A-Za-z0-9][A-Za-z0-9.+-]*))+")
+_APT_WORDS = re.compile(
+    r"\bapt(?:-get)?\s+(?:-\S+\s+)*install((?:[ \t]+|\\\r?\n[ \t]*)(?:-[^\s&;|]+|[A-Za-z0-9][A-Za-z0-9.+:=~*-]*))+"
+)
+_APK_WORDS = re.compile(
+    r"\bapk\s+(?:-\S+\s+)*add((?:[ \t]+|\\\r?\n[ \t]*)(?:-[^\s&;|]+|[A-Za-z0-9][A-Za-z0-9.+=~-]*))+"
+)
+_DNF_WORDS = re.compile(
+    r"\b(?:micro)?(?:dnf|yum)\s+(?:-\S+\s+)*install((?:[ \t]+|\\\r?\n[ \t]*)(?:-[^\s&;|]+|[A-Za-z0-9][A-Za-z0-9.+-]*))+"
+)
 _MANAGERS = {
     "apk": (_APK_WORDS, "apk add --no-cache {}"),
     "dnf": (_DNF_WORDS, "{tool} install -y {} && {tool} clean all"),

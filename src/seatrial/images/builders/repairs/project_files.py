@@ -49,7 +49,10 @@ def not_ignored(case: Case, _way: Way) -> Iterator[Fix | None]:
                 after = f"{source.text}{line}!{wanted}{source.newline}"
                 if f"!{wanted}" not in source.text.split():
                     change = Change(path=name, content=after.encode())
-                    yield Fix(title=f"Keep {wanted}, which is copied, out of what {name} leaves out", changes=(change,))
+                    yield Fix(
+                        title=f"Keep {wanted}, which is copied, out of what {name} leaves out",
+                        changes=(change,),
+                    )
                     return
 
 
@@ -63,7 +66,9 @@ def copy_first(case: Case, _way: Way) -> Iterator[Fix | None]:
     if relative and _there(case, relative):
         folder = relative.rpartition("/")[0]
         target = f"{folder}/" if folder else "./"
-        yield editing.before(case, f"Copy {relative} before the step that reads it", [f"COPY {relative} {target}"])
+        yield editing.before(
+            case, f"Copy {relative} before the step that reads it", [f"COPY {relative} {target}"]
+        )
         return
     name = relative.rpartition("/")[2]
     found = [path for path in case.project.files() if path.rpartition("/")[2].lower() == name.lower()]
@@ -101,7 +106,8 @@ def executable(case: Case, _way: Way) -> Iterator[Fix | None]:
     if scripts and (name or len(scripts) == 1):
         which = ", ".join(scripts)
         yield Fix(
-            title=f"Make {which} executable", changes=tuple(Change(path=path, executable=True) for path in scripts)
+            title=f"Make {which} executable",
+            changes=tuple(Change(path=path, executable=True) for path in scripts),
         )
 
 

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from seatrial.images.builders.repairs.case import Case
     from seatrial.images.builders.repairs.tables import Way
 
-_PIP_INSTALL = re.compile(r"(?<![\w./-])((?:python[\d.]*\s+-m\s+)?(?:\S*/)?pip[\d.]*)((?:\s+-\S+)*\s+install\b)")
+_PIP_INSTALL = re.compile(
+    r"(?<![\w./-])((?:python[\d.]*\s+-m\s+)?(?:\S*/)?pip[\d.]*)((?:\s+-\S+)*\s+install\b)"
+)
 _VERSIONS = re.compile(r"Could not find a version that satisfies the requirement (?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?(?P<asked>[^\s(]*).*?\(from versions: (?P<versions>[^)]*)\)")  # fmt: skip
 _FILES = re.compile(r"(?:^|/)[^/]*(?:requirements|constraints)[^/]*\.(?:txt|in)$|(?:^|/)pyproject\.toml$")
 # Modules whose package has another name. Source: the packages' own metadata.
 _PACKAGES = {"Cython": "cython", "sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python-headless", "PIL": "pillow", "bs4": "beautifulsoup4", "dotenv": "python-dotenv", "pkg_resources": "setuptools<81"}  # fmt: skip
-_BUILDING = re.compile(r"Getting requirements to build|Preparing metadata|setup\.py egg_info|Building wheel|get_requires_for_build|build backend", re.I)  # fmt: skip
+_BUILDING = re.compile(r"Getting requirements to build|Preparing metadata|setup\.py egg_info|Building wheel|get_requires_for_build|build backend", re.IGNORECASE)  # fmt: skip
 
 
 def break_system_packages(case: Case, _way: Way) -> Iterator[Fix | None]:
@@ -85,11 +87,23 @@ def build_dependency(case: Case, _way: Way) -> Iterator[Fix | None]:
     flag = "" if "--no-build-isolation" in text else " --no-build-isolation"
     wheel = "" if package.startswith("setuptools") else " setuptools wheel"
     spans = [(mark, mark, f"{found[0]} {quoted}{wheel} && "), (end, end, flag)]
-    yield editing.changed(case, f"Install {package} before the build that needs it, and let the build see it", spans)
+    yield editing.changed(
+        case, f"Install {package} before the build that needs it, and let the build see it", spans
+    )
 
 
 def _known_module(module: str) -> bool:
-    return module in ("torch", "numpy", "packaging", "wheel", "psutil", "pybind11", "setuptools", "requests", "tqdm")
+    return module in (
+        "torch",
+        "numpy",
+        "packaging",
+        "wheel",
+        "psutil",
+        "pybind11",
+        "setuptools",
+        "requests",
+        "tqdm",
+    )
 
 
 def nearest_version(case: Case, _way: Way) -> Iterator[Fix | None]:
@@ -136,7 +150,8 @@ def _pinned(case: Case, title: str, name: str, version: str) -> Fix | None:
     """Write the version where the package is asked for: requirement files first, then the Dockerfile."""
     spelled = re.sub(r"[-_.]+", "[-_.]+", re.escape(name).replace(r"\-", "-").replace(r"\.", "."))
     asked = re.compile(
-        rf"(?<![\w./=-])(?P<name>{spelled}(?:\[[^\]]*\])?)\s*(?P<spec>(?:===?|~=|>=|>|<=|<|!=)[^;#\s\"'\\]*)", re.I
+        rf"(?<![\w./=-])(?P<name>{spelled}(?:\[[^\]]*\])?)\s*(?P<spec>(?:===?|~=|>=|>|<=|<|!=)[^;#\s\"'\\]*)",
+        re.IGNORECASE,
     )
     paths = [path for path in case.project.files() if _FILES.search(path)]
     for path in [*paths, case.project.dockerfile]:
@@ -157,7 +172,7 @@ def named_instead_of_wheel(case: Case, _way: Way) -> Iterator[Fix | None]:
         name, version, _, _ = parse_wheel_filename(wheel)
     except InvalidWheelFilename:
         return
-    pattern = re.compile(rf"(?:{name}\s*@\s*)?[^\s\"']*{re.escape(wheel)}(?:#\S+)?", re.I)
+    pattern = re.compile(rf"(?:{name}\s*@\s*)?[^\s\"']*{re.escape(wheel)}(?:#\S+)?", re.IGNORECASE)
     paths = [path for path in case.project.files() if _FILES.search(path)]
     for path in [*paths, case.project.dockerfile]:
         source = case.project.source(path)
@@ -165,7 +180,8 @@ def named_instead_of_wheel(case: Case, _way: Way) -> Iterator[Fix | None]:
             text = pattern.sub(f"{name}=={version}", source.text)
             change = Change(path=path, content=edited(source, [(0, len(source.text), text)]).encoded())
             yield Fix(
-                title=f"Ask for {name} {version} by name: that wheel is for another platform", changes=(change,)
+                title=f"Ask for {name} {version} by name: that wheel is for another platform",
+                changes=(change,),
             )
             return
 

@@ -27,11 +27,17 @@ def packages(case: Case, way: Way) -> Iterator[Fix | None]:
     said = [way.name, *captured, *_WORD.findall(case.evidence), way.otherwise]
     for missing in dict.fromkeys(one for one in said if one):
         # A program that the build names by its path belongs to the project.
-        if "/" in missing and missing.startswith(("/", ".")) and not missing.startswith(("/usr/bin/", "/bin/")):
+        if (
+            "/" in missing
+            and missing.startswith(("/", "."))
+            and not missing.startswith(("/usr/bin/", "/bin/"))
+        ):
             continue
         found = names().packages(way.tables, missing, kind)
         if found:
-            called = {"pip-module": "pip", "certificates": "the certificates of public servers"}.get(missing, missing)
+            called = {"pip-module": "pip", "certificates": "the certificates of public servers"}.get(
+                missing, missing
+            )
             yield editing.install(case, found, f"{called} is missing")
             return
 
@@ -76,7 +82,7 @@ def assume_yes(case: Case, _way: Way) -> Iterator[Fix | None]:
 
 
 def no_questions(case: Case, _way: Way) -> Iterator[Fix | None]:
-    """debconf takes defaults; a variable of this step alone stays out of the image."""
+    """Debconf takes defaults; a variable of this step alone stays out of the image."""
 
     def edit(text: str) -> str:
         if "DEBIAN_FRONTEND" in text:
@@ -93,7 +99,11 @@ def archive_mirror(case: Case, _way: Way) -> Iterator[Fix | None]:
     ubuntu = "ubuntu" in case.log
     if not re.search(r"404|no longer has|does not have a Release|expired", case.evidence):
         return
-    host = r"\(archive\|security\|ports\).ubuntu.com" if ubuntu else r"\(deb\|security\|httpredir\|ftp\).debian.org"
+    host = (
+        r"\(archive\|security\|ports\).ubuntu.com"
+        if ubuntu
+        else r"\(deb\|security\|httpredir\|ftp\).debian.org"
+    )
     to = "old-releases.ubuntu.com" if ubuntu else "archive.debian.org"
     line = (
         rf"RUN sed -i -e 's#://{host}#://{to}#g' -e '/-updates/d' "

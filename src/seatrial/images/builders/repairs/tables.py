@@ -37,7 +37,12 @@ class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The packages that hold it; empty when nobody knows. A header may be known by the folder it is in."""
         for table in tables:
             entries: dict[str, dict[str, str | list[str]]] = getattr(self, table)
-            for name in (missing, missing.rpartition("/")[2], missing.partition("/")[0], missing.partition(".")[0]):
+            for name in (
+                missing,
+                missing.rpartition("/")[2],
+                missing.partition("/")[0],
+                missing.partition(".")[0],
+            ):
                 found = entries.get(name, {}).get(manager, [])
                 if found:
                     return [found] if isinstance(found, str) else list(found)
