@@ -14,7 +14,7 @@ setup: ## make .venv/bin/seatrial from the locked versions (PYTHON=… chooses t
 bootstrap: ## install the system programs that `seatrial ship` runs (asks, unless root or CI)
 	@scripts/bootstrap.sh
 
-demo: ## ship the example: check, fix, assemble, test, push, serve, verify, remove
+demo: ## ship the example (check, fix, assemble, test, push, serve, verify), then deploy a canary under load
 	@scripts/demo.sh
 
 test: setup ## run every test that this machine allows; what was skipped is said with its reason
