@@ -53,7 +53,9 @@ def tell(repaired: Repaired, delivered: Delivered | None, out: Path, written: li
         _steps(built)
         for one in built.replaced:
             became = f"is {one.after} now" if one.after else "is gone"
-            note(f"replaced: the base's {one.name} {one.before} {became}{f'; {one.note}' if one.note else ''}")
+            note(
+                f"replaced: the base's {one.name} {one.before} {became}{f'; {one.note}' if one.note else ''}"
+            )
         for line in built.notes:
             note(f"note: {line}")
     else:

@@ -42,7 +42,13 @@ def assembled(folder: Path, dockerfile: Path, options: dict[str, Any]) -> int:
         if options["platform"]:
             spec = msgspec.structs.replace(spec, platforms=(options["platform"],))
         done = assemble_project(
-            spec, out=out, insecure=options["insecure"], names=names, use=use, say=waiting.say, point=waiting.reach
+            spec,
+            out=out,
+            insecure=options["insecure"],
+            names=names,
+            use=use,
+            say=waiting.say,
+            point=waiting.reach,
         )
         found = delivery.Delivered()
         if push is not None:
@@ -56,7 +62,14 @@ def assembled(folder: Path, dockerfile: Path, options: dict[str, Any]) -> int:
         if program is not None:
             found = msgspec.structs.replace(found, loaded=delivery.load(out, program, called))
     if options["as_json"]:
-        print_json({**msgspec.to_builtins(done), **msgspec.to_builtins(found), "builder": "assembled", "layout": str(out)})
+        print_json(
+            {
+                **msgspec.to_builtins(done),
+                **msgspec.to_builtins(found),
+                "builder": "assembled",
+                "layout": str(out),
+            }
+        )
         return DONE
     summarise(done)
     for line in found.notes:

@@ -10,7 +10,6 @@ import os
 import posixpath
 import re
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,13 +22,24 @@ from seatrial.sources.dockerfile_words import expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from seatrial.sources.dockerfile_model import Instruction, Pair
     from seatrial.sources.text import Source
 
 _PIP = re.compile(r"(?:\S*/)?(?:pip[\d.]*|python[\d.]*\s+-m\s+pip)\s+install\s+(?P<rest>.*)", re.DOTALL)
 _IGNORED = ("--no-cache-dir", "--upgrade", "-U", "-q", "--quiet", "-qq", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore", "--break-system-packages", "--prefer-binary")  # fmt: skip
-_KEPT = ("--index-url", "-i", "--extra-index-url", "--find-links", "-f", "--pre", "--only-binary", "--require-hashes")
+_KEPT = (
+    "--index-url",
+    "-i",
+    "--extra-index-url",
+    "--find-links",
+    "-f",
+    "--pre",
+    "--only-binary",
+    "--require-hashes",
+    "--no-index",
+)
 _FILES = ("-r", "--requirement", "-c", "--constraint")
 _OPERATORS = re.compile(r"[;|<>`]|\$\(|(?<!&)&(?!&)")
 
@@ -63,10 +73,13 @@ def plan(
     Raises:
         NotAssemblableError: an instruction cannot be expressed; says which and why.
     """
+    context = context.absolute()
     whole = read(dockerfile)
     if whole.findings:
-        one = whole.findings[0]
-        raise NotAssemblableError(one.message, where=f"{one.path}:{one.line}:{one.column}", fix="correct this line")
+        wrong = whole.findings[0]
+        raise NotAssemblableError(
+            wrong.message, where=f"{wrong.path}:{wrong.line}:{wrong.column}", fix="correct this line"
+        )
     found = _Read()
     for one in whole.instructions:
         try:
@@ -106,7 +119,7 @@ class _Unfit(Exception):  # noqa: N818 - it is caught here and becomes an error 
     """Why an instruction cannot be expressed."""
 
 
-def _take(one: Instruction, found: _Read, arguments: Mapping[str, str]) -> None:
+def _take(one: Instruction, found: _Read, arguments: Mapping[str, str]) -> None:  # noqa: C901 - one branch for each keyword
     known = {**found.arguments, **found.env}
     kind = one.keyword
     if kind == "FROM":
@@ -125,7 +138,11 @@ def _take(one: Instruction, found: _Read, arguments: Mapping[str, str]) -> None:
     elif kind == "EXPOSE":
         found.ports += [_port(_plain(word.text, known)) for word in one.words]
     elif kind in ("CMD", "ENTRYPOINT"):
-        words = tuple(word.text for word in one.json) if one.json is not None else ("/bin/sh", "-c", one.body.text)
+        words = (
+            tuple(word.text for word in one.json)
+            if one.json is not None
+            else ("/bin/sh", "-c", one.body.text)
+        )
         found.command, found.entrypoint = (words, found.entrypoint) if kind == "CMD" else ((), words)
     elif kind in ("COPY", "ADD"):
         _copy(one, found, known)
@@ -150,7 +167,9 @@ def _copy(one: Instruction, found: _Read, known: Mapping[str, str]) -> None:
     if one.heredocs:
         raise _Unfit("it writes a here-document")
     words = [_plain(word.text, known) for word in one.words]
-    if one.keyword == "ADD" and any("://" in word or word.endswith((".tar", ".gz", ".xz", ".bz2", ".tgz")) for word in words[:-1]):
+    if one.keyword == "ADD" and any(
+        "://" in word or word.endswith((".tar", ".gz", ".xz", ".bz2", ".tgz")) for word in words[:-1]
+    ):
         raise _Unfit("ADD fetches or unpacks")
     target = posixpath.join(found.workdir or "/", words[-1])
     found.copies.append((one, target, words[:-1], found.workdir or "/"))
@@ -182,7 +201,7 @@ def _installs(words: list[str], found: _Read) -> list[str]:
         if word == "--no-compile":
             found.compiled = False
         elif word in _FILES or (name in _FILES and has) or word in _KEPT or (name in _KEPT and has):
-            takes = name not in ("--pre", "--require-hashes")
+            takes = name not in ("--pre", "--require-hashes", "--no-index")
             if takes and not has:
                 value, at = words[at] if at < len(words) else "", at + 1
             lines.append(f"{name} {value}".strip())
@@ -198,12 +217,23 @@ def _installs(words: list[str], found: _Read) -> list[str]:
 def _requirement(line: str, found: _Read, placed: Mapping[str, Path], dockerfile: Source) -> str:
     """A line with the file it names where it lies here."""
     name, _, path = line.partition(" ")
+    target = posixpath.normpath(posixpath.join(found.workdir, path))
+    if name in ("-f", "--find-links") and "://" not in path:
+        inside = [place for copied, place in placed.items() if posixpath.dirname(copied) == target]
+        if not inside:
+            raise NotAssemblableError(
+                f"pip looks into {path}, which no COPY puts there",
+                where=dockerfile.path,
+                fix="copy it before pip runs",
+            )
+        return f"{name} {inside[0].parent}\n"
     if name not in _FILES:
         return f"{line}\n"
-    target = posixpath.normpath(posixpath.join(found.workdir, path))
     if target not in placed:
         raise NotAssemblableError(
-            f"pip reads {path}, which no COPY puts there", where=dockerfile.path, fix="copy it before pip reads it"
+            f"pip reads {path}, which no COPY puts there",
+            where=dockerfile.path,
+            fix="copy it before pip reads it",
         )
     return f"{name} {placed[target]}\n"
 
@@ -241,9 +271,17 @@ def _copied(there: Mapping[str, Path], words: list[str], target: str, where: str
         names = {path for path in (*files, *_folders(files)) if _matches(path, wanted)}
         if not names:
             raise NotAssemblableError(
-                f"{word} is not there", where=where, why="or .dockerignore leaves it out", fix="correct the name"
+                f"{word} is not there",
+                where=where,
+                why="or .dockerignore leaves it out",
+                fix="correct the name",
             )
-        into = target.endswith("/") or len(words) > 1 or len(names) > 1 or posixpath.basename(target) in (".", "..")
+        into = (
+            target.endswith("/")
+            or len(words) > 1
+            or len(names) > 1
+            or posixpath.basename(target) in (".", "..")
+        )
         for name in sorted(names):
             below = [path for path in files if path.startswith(f"{name}/")]
             if below:
@@ -254,7 +292,12 @@ def _copied(there: Mapping[str, Path], words: list[str], target: str, where: str
 
 
 def _folders(files: list[str]) -> set[str]:
-    return {posixpath.join(*parts[:n]) for path in files if (parts := path.split("/")) for n in range(1, len(parts))}
+    return {
+        posixpath.join(*parts[:n])
+        for path in files
+        if (parts := path.split("/"))
+        for n in range(1, len(parts))
+    }
 
 
 def _matches(path: str, wanted: str) -> bool:
@@ -269,7 +312,7 @@ def _link(file: Path, place: Path) -> None:
     import shutil
 
     if file.is_symlink():
-        place.symlink_to(os.readlink(file))
+        place.symlink_to(file.readlink())
         return
     try:
         os.link(file, place)
@@ -295,6 +338,7 @@ def _plain_words(text: str, known: Mapping[str, str]) -> list[str]:
             raise _Unfit(f"it uses ${name}, which the base may set")
         text = re.sub(rf"\$\{{{name}\}}|\${name}\b", lambda _m, name=name: known[name], text)  # type: ignore[misc]
     try:
+        # A continued line is one line by now; what quotes hold stays one word.
         return shlex.split(text)
     except ValueError as error:
         raise _Unfit(str(error)) from None

@@ -75,7 +75,7 @@ def build(
     capable = builder.capable()
     passing, notes = _passing(order, capable, private)
     local = {name: _local_name(layout) for name, layout in order.bases.items()}
-    prepared = prepare(dockerfile, passing, capable, local, target=order.target)
+    prepared = prepare(dockerfile, passing, capable, local)
     copy = work / "Dockerfile"
     copy.write_bytes(msgspec.structs.replace(dockerfile, text=prepared.text).encoded())
     _copy_ignore(order.context, work)

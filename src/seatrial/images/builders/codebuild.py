@@ -12,6 +12,7 @@ import secrets
 import time
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +23,6 @@ from seatrial.images.builders import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from seatrial.images.builders.model import BuilderName, Request
 
@@ -30,6 +30,7 @@ NAME: BuilderName = "codebuild"
 _EVERY = 5.0
 _SCRIPT = "seatrial-build.sh"
 _DOCKERFILE = ".seatrial.Dockerfile"
+_TIME = (1980, 1, 1, 0, 0, 0)
 _FINAL = ("SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED")
 
 
@@ -195,24 +196,23 @@ def pack(request: Request, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for folder, names, files in os.walk(request.context):
             names[:] = sorted(name for name in names if name != ".git")
-            for name in sorted(
-                [*files, *(one for one in names if os.path.islink(os.path.join(folder, one)))]
-            ):
-                path = os.path.join(folder, name)  # noqa: PTH118 - os.walk hands out strings
-                _add(target, path, os.path.relpath(path, request.context))
+            links = [name for name in names if (Path(folder) / name).is_symlink()]
+            for name in sorted([*files, *links]):
+                path = Path(folder) / name
+                _add(target, path, path.relative_to(request.context).as_posix())
         for name, text in ((_DOCKERFILE, request.dockerfile.read_text("utf-8")), (_SCRIPT, script(request))):
-            target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
+            target.writestr(zipfile.ZipInfo(name, _TIME), text)
 
 
-def _add(target: zipfile.ZipFile, path: str, name: str) -> None:
-    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    found = os.lstat(path)
+def _add(target: zipfile.ZipFile, path: Path, name: str) -> None:
+    entry = zipfile.ZipInfo(name, _TIME)
+    found = path.lstat()
     entry.external_attr = found.st_mode << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
-    if os.path.islink(path):  # noqa: PTH114
-        target.writestr(entry, os.readlink(path))  # noqa: PTH115
+    if path.is_symlink():
+        target.writestr(entry, str(path.readlink()))
         return
-    with open(path, "rb") as source, target.open(entry, "w", force_zip64=found.st_size > 1 << 31) as out:  # noqa: PTH123
+    with path.open("rb") as source, target.open(entry, "w", force_zip64=found.st_size > 1 << 31) as out:
         while chunk := source.read(1 << 20):
             out.write(chunk)
 

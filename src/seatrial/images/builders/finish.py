@@ -156,7 +156,7 @@ def _copy(
                 }
             content = old.extractfile(member) if member.isreg() else None
             searched = _Searched(content, marks) if content is not None else None
-            new.addfile(member, searched)  # type: ignore[arg-type]
+            new.addfile(member, searched)
             leaks += [f"{kind}: {where}, /{name}" for kind in (searched.found if searched else ())]
 
 

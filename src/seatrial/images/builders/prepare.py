@@ -36,12 +36,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     bases: dict[str, str] = {}
 
 
-def prepare(
-    source: Source, passing: Passing, capable: frozenset[str], bases: Mapping[str, str], *, target: str = ""
-) -> Prepared:
+def prepare(source: Source, passing: Passing, capable: frozenset[str], bases: Mapping[str, str]) -> Prepared:
     """The Dockerfile with mounts and variables for what is passed, and images of this machine for `bases`.
 
-    `bases` maps names as FROM has them to names that the builder knows. `target` is not needed to find them.
+    `bases` maps names as FROM has them to names that the builder knows.
 
     Raises:
         SeatrialError: it has here-documents that this builder cannot take and that cannot be written out.
@@ -105,9 +103,7 @@ def _run(
         return [(after, after, mounts)] if mounts else []
     # Without here-documents the same script is one word of the exec form.
     flags = whole.source.text[after : one.flags[-1].end] if one.flags else ""
-    if one.interpreter:
-        words = ["/bin/sh", "-c", _INTERPRETED, one.script.text]
-    else:
-        words = [*shell, one.script.text]
+    script = one.script.text
+    words = ["/bin/sh", "-c", _INTERPRETED, script] if one.interpreter else [*shell, script]
     flags = re.sub(re.escape(whole.escape) + r"\r?\n", " ", flags)
     return [(after, one.end, f"{mounts}{flags} {json.dumps(words)}")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from seatrial.images.builders.repairs.project import Change, Project
+from seatrial.images.builders.repairs.project import Change, Project  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from seatrial.diagnosis.model import Cause

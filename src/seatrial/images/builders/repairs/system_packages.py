@@ -124,4 +124,4 @@ def _reworded(case: Case, title: str, old: str, new: str) -> Fix | None:
 
 
 def _unquoted(text: str) -> str:
-    return text.strip("'\"‘’")
+    return text.strip("'\"\u2018\u2019")

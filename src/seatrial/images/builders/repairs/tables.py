@@ -65,4 +65,4 @@ def _yaml(name: str) -> Any:
     import yaml
 
     text = files("seatrial.images.builders.repairs").joinpath(name).read_text("utf-8")
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.safe_load(text)
