@@ -42,8 +42,7 @@ def taken(layout: Path, files: int = 3, **config: Any) -> Inventory:
     return inventory.take(layout, read_image(layout))[0]
 
 
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("files", [0, 3, 600])
+@pytest.mark.parametrize(("files", "full"), [(0, False), (600, False), (600, True)])
 def test_cyclonedx_is_valid_by_its_own_library(tmp_path: Path, files: int, full: bool) -> None:
     reason = "cyclonedx-python-lib with json-validation is not installed"
     validation = pytest.importorskip("cyclonedx.validation.json", reason=reason)
@@ -52,8 +51,7 @@ def test_cyclonedx_is_valid_by_its_own_library(tmp_path: Path, files: int, full:
     assert validation.JsonStrictValidator(schema.SchemaVersion.V1_6).validate_str(text) is None
 
 
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("files", [0, 3, 600])
+@pytest.mark.parametrize(("files", "full"), [(0, False), (600, False), (600, True)])
 def test_spdx_is_valid_by_its_own_tools(tmp_path: Path, files: int, full: bool) -> None:
     parsing = pytest.importorskip(
         "spdx_tools.spdx.parser.parse_anything", reason="spdx-tools is not installed"

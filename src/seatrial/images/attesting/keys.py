@@ -36,6 +36,7 @@ _GENERATE: dict[Kind, tuple[str, ...]] = {
     "ed25519": ("-algorithm", "ED25519"),
 }
 _VARIABLE = "SEATRIAL_OPENSSL_PASSPHRASE"
+_STDIN = "/dev/stdin"
 _ROUNDS = "600000"  # of PBKDF2 with SHA-256. Source: OWASP, "Password Storage Cheat Sheet"
 _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s*(?P<body>[A-Za-z0-9+/=\s]+?)-----END PUBLIC KEY-----")
 _PRIVATE = re.compile(r"-----BEGIN (?P<form>[A-Z ]*PRIVATE KEY)-----")
@@ -49,12 +50,18 @@ class PublicKey(NamedTuple):
     identity: str
 
 
-class PrivateKey(NamedTuple):
-    """A key that signs: where it lies, its passphrase if it has one, and its public half."""
+class PrivateKey:
+    """A key that signs, opened: held in memory for as long as it is needed, never shown, never written."""
 
-    path: Path
-    passphrase: str | None
-    public: PublicKey
+    __slots__ = ("_pem", "public")
+
+    def __init__(self, pem: str, public: PublicKey) -> None:
+        self._pem = pem
+        self.public = public
+
+    def opened(self) -> str:
+        """The key itself in PEM, not encrypted."""
+        return self._pem
 
 
 def make_key(path: Path, passphrase: str, *, kind: Kind = "ecdsa-p256") -> PublicKey:
@@ -109,15 +116,14 @@ def private_key(path: Path, passphrase: str | None) -> PrivateKey:
             "the key needs its passphrase", where=str(path),
             fix="set SEATRIAL_KEY_PASSPHRASE, or give --passphrase-file FILE",
         )  # fmt: skip
-    done = _openssl(
-        ["pkey", "-in", str(path.absolute()), *_passin(passphrase), "-pubout"], passphrase=passphrase
-    )
+    done = _openssl(["pkey", "-in", str(path.absolute()), *_passin(passphrase)], passphrase=passphrase)
     if done.code != 0:
         raise UsageError(
             "the key cannot be opened", where=str(path), why="the passphrase is wrong, or the file is damaged",
             fix="check the passphrase",
         )  # fmt: skip
-    return PrivateKey(path.absolute(), passphrase, _public(done.stdout, str(path)))
+    public = _done(_openssl(["pkey", "-pubout"], stdin=done.stdout), "read the key")
+    return PrivateKey(done.stdout, _public(public, str(path)))
 
 
 def public_key(path: Path) -> PublicKey:
@@ -139,23 +145,11 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
         data, out = Path(folder, "data"), Path(folder, "signature")
         data.write_bytes(message)
-        line = _passin(key.passphrase)
-        if key.public.kind == "ed25519":
-            argv = [
-                "pkeyutl",
-                "-sign",
-                "-rawin",
-                "-inkey",
-                str(key.path),
-                *line,
-                "-in",
-                str(data),
-                "-out",
-                str(out),
-            ]
-        else:
-            argv = ["dgst", "-sha256", "-sign", str(key.path), *line, "-out", str(out), str(data)]
-        _done(_openssl(argv, passphrase=key.passphrase), "sign")
+        files = ["-in", str(data), "-out", str(out)]
+        argv = ["pkeyutl", "-sign", "-rawin", "-inkey", _STDIN, *files]
+        if key.public.kind != "ed25519":
+            argv = ["dgst", "-sha256", "-sign", _STDIN, "-out", str(out), str(data)]
+        _done(_openssl(argv, stdin=key.opened()), "sign")
         return out.read_bytes()
 
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from seatrial.images.layout import Descriptor
 
 _MOST_PAGES = 100
-_LOOKS = 3
-_PAUSE = 0.25
+_LOOKS = 2
+_PAUSE = 0.2
 """Seconds between two looks at a tag that was just written: many times what a registry needs for one request."""
 _TRIES = 30
 _OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
@@ -135,14 +135,14 @@ def merge_tag(session: Session, tag: str, merge: Callable[[bytes | None], bytes]
     folder = paths.home() / "attesting"
     folder.mkdir(mode=0o700, exist_ok=True)
     stayed = 0
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         with locked(folder / f"{name}.lock"):
             before = _read_tag(session, tag)
             after = merge(before)
             if after != before:
                 put_tag(session, tag, after, media_type)
         stayed = stayed + 1 if after == before else 0
-        if stayed == _LOOKS:
+        if stayed == _LOOKS or (stayed and not attempt):
             return
         # Not all at the same moment, or two clients would overwrite each other for ever.
         session.link.clock.sleep(_PAUSE * (0.5 + secrets.randbelow(1000) / 1000))
@@ -210,6 +210,10 @@ def _listed_with(before: bytes | None, new: Sequence[Descriptor]) -> bytes:
 
 def _index(content: bytes, where: str) -> oci.Index:
     try:
+        told = msgspec.json.decode(content)
+        # A manifest under the tag would otherwise be read as a list of nothing, and be replaced.
+        if not isinstance(told, dict) or "manifests" not in told or "layers" in told:
+            raise msgspec.ValidationError("it is no index")
         return msgspec.json.decode(content, type=oci.Index)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SeatrialError(f"the list of referrers is damaged: {error}", where=where) from error
