@@ -35,11 +35,11 @@ def tick(seconds: float) -> str:
 
 def moments(seconds: float) -> str:
     """A length of time: `4.2 s`, `12 min 05 s`, `3 h 20 min`."""
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR:
-        return f"{whole // 60} min {whole % 60:02d} s"
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
     return f"{whole // _HOUR} h {whole // _MINUTE % _MINUTE:02d} min"
 
 

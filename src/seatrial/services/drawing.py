@@ -31,6 +31,7 @@ _STYLE = """
 .dp .good,.dp .Succeeded{fill:var(--good)} .dp .bad,.dp .Failed{fill:var(--fail)} .dp .wait,.dp .Stopped{fill:var(--wait)}
 """
 _MOST_MARKS = 40
+_ALL = 100.0
 
 
 class _Scale(NamedTuple):
@@ -64,11 +65,11 @@ def svg(picture: Picture) -> str:
     parts += under
     listed, y = _listed(picture, y)
     parts += listed
-    title = escape(f"{picture.title}: {picture.status}")
+    title = _escaped(f"{picture.title}: {picture.status}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="dp" viewBox="0 0 {_WIDTH} {y:.0f}" width="{_WIDTH}" '
         f'height="{y:.0f}" role="img" aria-labelledby="{_name(picture)}-t {_name(picture)}-d">'
-        f'<title id="{_name(picture)}-t">{title}</title><desc id="{_name(picture)}-d">{escape(describe(picture))}</desc>'
+        f'<title id="{_name(picture)}-t">{title}</title><desc id="{_name(picture)}-d">{_escaped(describe(picture))}</desc>'
         f"<style>{_STYLE}</style>{_hatch(picture)}"
         f'<rect class="bg" width="{_WIDTH}" height="{y:.0f}" rx="8"/>{"".join(parts)}</svg>\n'
     )
@@ -100,7 +101,7 @@ def _head(picture: Picture) -> tuple[float, list[str]]:
     parts = [_text(16, 27, picture.title, "h")]
     when = moments(picture.seconds)
     said = f"{picture.status}, so far {when}" if picture.running else f"{picture.status} after {when}"
-    parts.append(_text(16, 46, said, f"b {escape(picture.status)}"))
+    parts.append(_text(16, 46, said, f"b {_escaped(picture.status)}"))
     if not picture.charts:
         parts.append(_text(16, 66, "No service is in this deployment.", "q"))
     return 62, parts
@@ -114,7 +115,7 @@ def _phases(picture: Picture, scale: _Scale, y: float) -> list[str]:
         sign = {"fail": "✗ ", "stopped": "■ ", "running": "▶ "}.get(one.status, "")
         words = clip(sign + one.name, width - 8, 6.1)
         parts.append(
-            f"<g><title>{escape(f'{one.name}: {one.status}, {moments(one.until - one.at)}')}</title>"
+            f"<g><title>{_escaped(f'{one.name}: {one.status}, {moments(one.until - one.at)}')}</title>"
             f'<rect class="bar" x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" rx="3"/>'
             + (_text(x + 4, y + 14, words, "s") if words else "")
             + "</g>"
@@ -179,10 +180,11 @@ def _traffic(one: Chart, picture: Picture, scale: _Scale, y: float) -> list[str]
     spans = [(*_span(p, picture, scale), y + _TRAFFIC * (1 - p.asked / 100)) for p in one.points]
     parts.append(f'<path class="asked" d="{_steps(spans)}"/>')
     last = one.points[-1]
-    level = (last.share if last.share is not None else last.asked) / 100
-    labels = [(y + _TRAFFIC * (1 - level / 2), f"new {100 * level:.1f} %", "tn b")] if level else []
-    if level < 1 and one.old:
-        labels.append((y + _TRAFFIC * (1 - level) / 2, f"old {100 - 100 * level:.1f} %", "to b"))
+    labels: list[tuple[float, str, str]] = []
+    if last.share:
+        labels.append((y + _TRAFFIC * (1 - last.share / 200), f"new {last.share:.1f} %", "tn b"))
+    if last.share is not None and last.share < _ALL and one.old:
+        labels.append((y + _TRAFFIC * (1 - last.share / 100) / 2, f"old {100 - last.share:.1f} %", "to b"))
     labels.append((y + _TRAFFIC * (1 - last.asked / 100), f"asked {last.asked:g} %", "q"))
     return parts + _ends(labels, y, y + _TRAFFIC)
 
@@ -192,7 +194,7 @@ def _errors(one: Chart, picture: Picture, scale: _Scale, y: float) -> list[str]:
         return 100 * found.errors / found.requests
 
     known = [(name, m) for p in one.points for name, m in p.versions.items()]
-    top = nice(max(1.0, *(percent(m) for name, m in known if name in ("old", "new"))))
+    top = nice(max([1.0, *(percent(m) for name, m in known if name in ("old", "new"))]))
     parts = [_panel("failed", y, _ERRORS, ((0, "0 %"), (1, f"{top:g} %")))]
     labels = []
     for version, line, words in _lines(one):
@@ -330,6 +332,9 @@ def _time(seconds: float) -> str:
 
 def _text(x: float, y: float, words: str, kind: str, anchor: str = "") -> str:
     where = f' text-anchor="{anchor}"' if anchor else ""
-    # XML cannot hold every character.
-    printable = "".join(c if c.isprintable() else " " for c in words)
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}"{where}>{escape(printable)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}"{where}>{_escaped(words)}</text>'
+
+
+def _escaped(words: str) -> str:
+    """For XML, which cannot hold every character."""
+    return escape("".join(c if c.isprintable() else " " for c in words))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.deployments.observing import latencies, seconds
+from seatrial.deployments.observing import latencies
+from seatrial.deployments.observing import seconds as observed
 from seatrial.services import records
 from seatrial.services.headlines import headline
 from seatrial.services.picture import Version, version_of
@@ -106,13 +107,8 @@ class Follower:
 
     def _read(self, part: Part) -> int:
         path = records.timeline(self.home, self.id, part.service)
-        kept = self._last.setdefault(part.service, deque(maxlen=WINDOW))
-        before = self._offsets.get(part.service, 0)
-        if path.exists() and path.stat().st_size < before:  # cut after a crash, and written again
-            before = 0
-            kept.clear()
-        fresh, self._offsets[part.service] = seconds.after(path, before)
-        kept.extend(fresh[-WINDOW:])
+        fresh, self._offsets[part.service] = observed.after(path, self._offsets.get(part.service, 0))
+        self._last.setdefault(part.service, deque(maxlen=WINDOW)).extend(fresh)
         return len(fresh)
 
     def _service(self, part: Part) -> Service:
