@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from seatrial.deployments.analysis.model import Decision, Judgement, Limits
     from seatrial.deployments.shifting.strategy import Step, Strategy
 
-_IN_TIME = (0.0, 0.25, 0.5, 1.0)
+_SECOND = 15.0
+"""Seconds until the second look; the following ones are twice as late each, so that long steps have few more."""
+_LATEST = 0.75
+"""Part of a step's time after which only its end is worth a look."""
 _BEYOND = (1 / 16, 1 / 4, 1.0)
 _APART = 1.0
 """Seconds between two looks, at least: that is how finely traffic is counted."""
@@ -26,7 +29,11 @@ def moments(step: Step, patience: float) -> tuple[float, ...]:
     """When a step's evidence is looked at, in seconds since the step began."""
     if not step.share:
         return ()
-    found = [step.seconds * part for part in _IN_TIME]
+    found, later = [0.0], _SECOND
+    while later <= _LATEST * step.seconds:
+        found.append(later)
+        later *= 2
+    found.append(step.seconds)
     if step.share < ALL:
         found += [step.seconds + patience * part for part in _BEYOND]
     kept: list[float] = []

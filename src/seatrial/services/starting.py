@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from seatrial.services.model import Revision
 
 _TENDING = 0.5
+_LATEST = 10
+"""Deployments of a service that may have been cut off: those before them were looked at when these were started."""
 
 
 class Piece(NamedTuple):
@@ -152,7 +154,7 @@ def stop(journal: Journal, identifier: str) -> ServiceDeployment:
     """
     home = journal.home
     here = records.settle(journal, records.load(home, identifier), SystemClock().now())
-    if here.status in ENDED:
+    if here.status in ENDED and not _is_open(journal, here):
         raise UsageError(f"{identifier} has ended: {here.status}")
     now = SystemClock().now()
     records.tell(home, identifier, Event(at=now, kind="request", text="a stop is asked for by hand"))
@@ -184,27 +186,37 @@ def _tending(home: Path, services: Sequence[str]) -> Iterator[None]:
 
 
 def _unfinished(journal: Journal, wanted: Wanted, now: float) -> ServiceDeployment | None:
-    """The deployment that was cut off and asked for the same.
+    """The deployment that was cut off and asked for the same. Of one that was being rolled back it is that one, whose
+    run has the rollback in it.
 
     Raises:
         Limited: there is another one.
     """
     for piece in wanted.pieces:
-        one = records.active(journal.home, piece.name)
-        one = records.settle(journal, one, now) if one is not None else None
-        if one is None or one.status in ENDED:
-            continue
-        alive = records.in_charge(journal, one)
-        if not alive and one.run and _same(one, wanted):
-            return one
-        why = (
-            "a living process is in charge of it" if alive else "it was cut off, and asked for something else"
-        )
-        fix = f"`seatrial deploy watch {one.id}` follows it, `seatrial deploy stop {one.id}` stops it"
-        if not alive and one.run:
-            fix = f"`seatrial runs resume {one.run}` goes on with it, `seatrial deploy stop {one.id}` ends it"
-        raise Limited(f"the service {piece.name} already has an active deployment {one.id}", why=why, fix=fix)
+        for latest in records.of_service(journal.home, piece.name)[:_LATEST]:
+            one = records.settle(journal, latest, now)
+            open_run = _is_open(journal, one)
+            if one.creator != "user" or (one.status in ENDED and not open_run):
+                continue
+            alive = records.in_charge(journal, one)
+            if open_run and not alive and _same(one, wanted):
+                return one
+            raise _limited(piece.name, one, alive=alive, cut_off=open_run and not alive)
     return None
+
+
+def _is_open(journal: Journal, one: ServiceDeployment) -> bool:
+    """Whether the deployment's run has something left to do, as to let the old version go."""
+    return bool(one.run) and journal.run(one.run)["ended"] is None
+
+
+def _limited(service: str, one: ServiceDeployment, *, alive: bool, cut_off: bool) -> Limited:
+    why = "a living process is in charge of it" if alive else "it is about to begin"
+    fix = f"`seatrial deploy watch {one.id}` follows it, `seatrial deploy stop {one.id}` stops it"
+    if cut_off:
+        why = "it was cut off, and asked for something else"
+        fix = f"`seatrial runs resume {one.run}` goes on with it, `seatrial deploy stop {one.id}` ends it"
+    return Limited(f"the service {service} already has an active deployment {one.id}", why=why, fix=fix)
 
 
 def _same(one: ServiceDeployment, wanted: Wanted) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.records import changing
 from seatrial.errors import SeatrialError
-from seatrial.services import hooks, records, target, waking, written
+from seatrial.services import control, hooks, records, target, waking, written
 from seatrial.services.model import folder
 from seatrial.services.records import Event, Part, ServiceDeployment
 
@@ -28,12 +28,13 @@ _ALL = 100.0
 
 def how_it_ended(context: Context, here: ServiceDeployment) -> tuple[Overall, str, str]:
     """Status, CodeDeploy's code and the reason of a deployment that did not get to its end."""
-    if here.error_code == "ALARM_ACTIVE":
-        return "Stopped", here.error_code, here.why
-    if here.error_code:
-        return "Failed", here.error_code, here.why
     journal = context.journal
-    if journal.run(context.run)["request"]:
+    stopped = bool(journal.run(context.run)["request"])
+    if here.error_code:
+        by_request = here.error_code == "MANUAL_STOP" and stopped
+        status: Overall = "Stopped" if by_request or here.error_code == "ALARM_ACTIVE" else "Failed"
+        return status, here.error_code, here.why
+    if stopped:
         return "Stopped", "MANUAL_STOP", "The deployment was stopped by request."
     failed = journal.rows(
         "SELECT name, error FROM steps WHERE run=? AND status='fail' ORDER BY ended LIMIT 1", context.run
@@ -51,7 +52,7 @@ def how_it_ended(context: Context, here: ServiceDeployment) -> tuple[Overall, st
 
 
 def undo(context: Context, deployment: str) -> dict[str, Any]:
-    """Bring the version before back, unless the deployment has succeeded or is a rollback itself.
+    """Bring the version before back, unless the deployment has succeeded or is a rollback itself; then it has ended.
 
     Raises:
         SeatrialError: that does not work.
@@ -60,31 +61,40 @@ def undo(context: Context, deployment: str) -> dict[str, Any]:
     here = records.load(home, deployment)
     if here.status == "Succeeded":
         return {"deployment": "", "summary": "nothing to undo"}
-    if here.status not in ENDED:
-        status, code, why = how_it_ended(context, here)
-        here = records.end(home, deployment, status, now=context.clock.now(), code=code, why=why)
+    status, code, why = how_it_ended(context, here)
+    here = records.change(home, deployment, error_code=code, why=why)
+    try:
+        return _undone(context, here)
+    finally:
+        # Only now: until then it is the one that has the services, whoever goes on with it after a crash.
+        records.end(home, deployment, status, now=context.clock.now(), code=code, why=why)
+
+
+def _undone(context: Context, here: ServiceDeployment) -> dict[str, Any]:
+    home = context.journal.home
     if here.rollback_of:
         return _left(context, here, "A rollback that failed is not rolled back.")
-    firsts = [part for part in here.parts if not part.before]
-    for part in firsts:
-        _take_away(context, here, part)
+    for part in here.parts:
+        if not part.before:
+            _take_away(context, here, part)
     back = [part for part in here.parts if part.compared]
-    if not any(_is_there(home, part) for part in back):
+    if not here.rolled_back_by and not any(_is_there(home, part) for part in back):
         message = "What there was before has all the traffic." if back else "There was no version before."
         return _left(context, here, message)
     follower = _follower(home, here, back, context.clock.now())
-    context.say(f"{deployment} is rolled back by {follower.id}")
+    if follower.status in ENDED:
+        return {"deployment": follower.id, "summary": f"{follower.id} {follower.status}"}
+    context.say(f"{here.id} is rolled back by {follower.id}")
     context.reach("deployment/rollback")
     try:
         for part in back:
             _bring_back(context, here, follower, part)
     except SeatrialError as error:
-        records.end(
-            home, follower.id, "Failed", now=context.clock.now(), code="INTERNAL_ERROR", why=str(error)
-        )
+        now = context.clock.now()
+        records.end(home, follower.id, "Failed", now=now, code="INTERNAL_ERROR", why=str(error))
         raise
     records.end(home, follower.id, "Succeeded", now=context.clock.now())
-    return {"deployment": follower.id, "summary": records.load(home, deployment).rollback_message}
+    return {"deployment": follower.id, "summary": records.load(home, here.id).rollback_message}
 
 
 def _is_there(home: Path, part: Part) -> bool:
@@ -120,6 +130,7 @@ def _bring_back(context: Context, here: ServiceDeployment, follower: ServiceDepl
         _tell(context, one.id, "rollback", f"{part.before} has all the traffic", part.service)
     context.reach("deployment/rolled-back")
     target.remove(home, part.service, part.after)
+    control.end(home, part)
     _tell(context, follower.id, "note", f"{part.after} has answered what it had and is gone", part.service)
 
 
