@@ -31,13 +31,18 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """Shifts of one kind; of `never`, at most the share `most` may come out. `packed` traffic has been in a timeline."""
+    """Shifts of one kind; of `never`, at most the share `most` may come out.
+
+    `packed` traffic has been in a timeline. With `looks` it is judged so often while it grows, and the first verdict
+    that is no hold counts.
+    """
 
     name: str
     traffic: Traffic
     never: str
     most: float
     packed: bool = False
+    looks: int = 1
 
 
 SLOWER = Arm(latency=0.06)
@@ -70,6 +75,8 @@ KINDS = (
     Kind("4 ms after 2 ms, whole milliseconds", _ticks(0.002, 0.004), "promote", 0.05),
     Kind("7 ms after 5 ms, whole milliseconds", _ticks(0.005, 0.007), "promote", 0.05),
     Kind("24 ms after 20 ms, whole milliseconds", _ticks(0.02, 0.024), "promote", 0.05),
+    Kind("identical, looked at ten times", Traffic(windows=120), "roll back", 0.02, looks=10),
+    Kind("20 % slower, looked at ten times", Traffic(windows=120, new=SLOWER), "promote", 0.05, looks=10),
     Kind("1 % fail", Traffic(new=Arm(errors=0.01)), "promote", 0.05),
 )  # fmt: skip
 
@@ -120,7 +127,7 @@ def _measured(kind: Kind, shifts: int) -> Measured:
         if kind.packed:
             old, new = _packed(old), _packed(new)
         began = time.process_time()
-        found[judge(old, new).decision] += 1
+        found[_decided(old, new, kind.looks)] += 1
         seconds += time.process_time() - began
     shares = tuple(found[name] / shifts for name in ("promote", "hold", "roll back"))
     wrong = found[kind.never] / shifts > kind.most
@@ -130,6 +137,15 @@ def _measured(kind: Kind, shifts: int) -> Measured:
         flush=True,
     )
     return Measured(shares, wrong)
+
+
+def _decided(old: list[Window], new: list[Window], looks: int) -> str:
+    for look in range(1, looks + 1):
+        upto = len(old) * look // looks
+        found = judge(old[:upto], new[:upto], looks=looks).decision
+        if found != "hold":
+            return found
+    return "hold"
 
 
 def _packed(windows: Iterable[Window]) -> list[Window]:

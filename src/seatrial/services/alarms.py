@@ -117,9 +117,10 @@ def threshold(name: str, alarm: Alarm, seconds: Sequence[Second], *, new: str, o
     stretch = windows.together(recent, which)
     what = f"{alarm.metric} of {_who(alarm, new, old)}"
     value, lacks = _value(alarm, stretch)
+    over = f"over {end - recent[0].at if recent else 0} s"
     if value is None:
-        return Ring(name=name, on=False, why=f"{name}: {what} is not known over {alarm.seconds:g} s: {lacks}")
-    said = f"{name}: {what} {'were' if alarm.metric in _MANY else 'was'} {_shown(alarm, value)} over {alarm.seconds:g} s"
+        return Ring(name=name, on=False, why=f"{name}: {what} is not known {over}: {lacks}")
+    said = f"{name}: {what} {'were' if alarm.metric in _MANY else 'was'} {_shown(alarm, value)} {over}"
     if alarm.above is not None and value > alarm.above:
         return Ring(name=name, on=True, why=f"{said}, more than {_shown(alarm, alarm.above)}")
     if alarm.below is not None and value < alarm.below:

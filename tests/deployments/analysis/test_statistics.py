@@ -103,8 +103,9 @@ def test_neighbours_that_are_alike_count_less() -> None:
 
 
 def test_bounds_of_a_share() -> None:
-    """Wilson (1927): 0 of 10 is at most 27.75 % at 95 %."""
-    assert share_bounds(0, 10, 0.95) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    """Wilson (1927): 1 of 10 is 1.79 % to 40.42 % at 95 %. Clopper and Pearson (1934): 0 of 10 is at most 30.85 %."""
+    assert share_bounds(1, 10, 0.95) == pytest.approx((0.0179, 0.4042), abs=1e-4)
+    assert share_bounds(0, 10, 0.95) == pytest.approx((0.0, 0.3085), abs=1e-4)
     assert share_bounds(0, 0, 0.95) == (0.0, 1.0)
 
 

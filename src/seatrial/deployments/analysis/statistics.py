@@ -231,9 +231,13 @@ def _below(strata: Sequence[Stratum], mine: int, ratio: float, burst: float) -> 
 
 
 def share_bounds(events: int, trials: int, confidence: float) -> tuple[float, float]:
-    """Wilson's interval of a share."""
+    """Wilson's interval of a share. Without any event its end is the exact one (Clopper and Pearson, 1934): far out,
+    where certainty is asked for, Wilson's is a third wider.
+    """
     if not trials:
         return 0.0, 1.0
+    if not events:
+        return 0.0, 1 - ((1 - confidence) / 2) ** (1 / trials)
     z = NormalDist().inv_cdf(1 - (1 - confidence) / 2)
     share = events / trials
     middle = share + z * z / (2 * trials)
