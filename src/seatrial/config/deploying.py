@@ -240,6 +240,13 @@ class Deploy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Limits | None,
         Meta(description="What the new version is judged by. null: only alarms and health decide."),
     ] = Limits()
+    control: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(
+            description="Whether fresh instances of the old version are started as well, get as much traffic as the new "
+            "one below 50 %, and are what it is compared with. auto: where there is no GPU and memory enough."
+        ),
+    ] = "auto"
     patience: Annotated[
         Moment, Meta(description="Seconds that a step may last beyond its time for want of evidence.")
     ] = 600.0

@@ -60,7 +60,7 @@ def settled(home: Path, name: str, service: Service) -> Listening:
         port=deploy.port or next(chosen),
         test_port=deploy.test_port or next(chosen),
         test_header=deploy.test_header,
-        slots=tuple(f"s{number}" for number in range(1, 2 * service.replicas + _SPARE + 1)),
+        slots=tuple(f"s{number}" for number in range(1, 3 * service.replicas + _SPARE + 1)),
         ping=service.ping.path,
         ping_timeout=service.ping.timeout,
         sticky=deploy.sticky,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WANTED = "wanted.json"
 ACTUAL = "actual.json"
 ACCESS_LOG = "access.log"
+_CONTROL = "-control"
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,16 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, int] = {}
     problem: str = ""
     written: float = 0
+
+
+def control_of(revision: str) -> str:
+    """The id of a revision whose instances are the control of `revision`: the same, started afresh."""
+    return revision + _CONTROL
+
+
+def is_control(revision: str) -> bool:
+    """Whether an id is that of a control."""
+    return revision.endswith(_CONTROL)
 
 
 def folder(home: Path, name: str) -> Path:

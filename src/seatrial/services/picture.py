@@ -14,6 +14,7 @@ import msgspec
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import latencies
 from seatrial.services.headlines import headline
+from seatrial.services.model import control_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -195,7 +196,7 @@ def version_of(revision: str, old: str, new: str) -> Version:
         return "none"
     if revision == new:
         return "new"
-    return "old" if revision == old else "other"
+    return "old" if revision in (old, control_of(old)) else "other"
 
 
 class _Stretch:

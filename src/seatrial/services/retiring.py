@@ -8,7 +8,7 @@ import msgspec
 
 from seatrial.clock import iso
 from seatrial.services import records, target, written
-from seatrial.services.model import Wanted  # noqa: TC001 - small
+from seatrial.services.model import Wanted, is_control
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,6 +19,8 @@ def serving(wanted: Wanted) -> str:
     """The revision that has most of the traffic, '' when none has any."""
     weights: dict[str, int] = {}
     for wish in wanted.instances:
+        if is_control(wish.revision):
+            continue
         weights[wish.revision] = weights.get(wish.revision, 0) + (wish.weight if wish.mode == "ready" else 0)
     return max((one for one in weights if weights[one]), key=lambda one: weights[one], default="")
 

@@ -16,7 +16,7 @@ from seatrial.deployments.shifting import strategy as strategies
 from seatrial.deployments.shifting.progress import Policy, Seen, Shift
 from seatrial.deployments.shifting.strategy import Step, Strategy
 from seatrial.errors import SeatrialError
-from seatrial.services import judging, records, target
+from seatrial.services import control, judging, records, target
 from seatrial.services.pending import SAID, TICK, Problem, problem, tell, waiting
 from seatrial.services.records import Event
 from seatrial.services.watching import Watching
@@ -157,8 +157,8 @@ class _Shifting:
     def _apply(self, shift: Shift) -> None:
         for part in self.deployment.parts:
             if part.compared:
-                shares = {part.after: shift.share, part.before: judging.ALL - shift.share}
-                target.shift(self.home, part.service, shares)
+                wanted, _ = target.look(self.home, part.service)
+                target.shift(self.home, part.service, control.shares(wanted, part, shift.share))
             else:
                 target.shift(self.home, part.service, {part.after: judging.ALL})
 

@@ -13,7 +13,8 @@ import msgspec
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import seconds, windows
 from seatrial.errors import SeatrialError
-from seatrial.services import pending, records, retiring, revisions, shift, target, undoing
+from seatrial.services import control, judging, pending, records, retiring, revisions, shift, target, undoing
+from seatrial.services.model import control_of
 from seatrial.services.records import Event
 
 if TYPE_CHECKING:
@@ -44,13 +45,19 @@ def install(context: Context, deployment: str, service: str) -> dict[str, Any]:
     home = context.journal.home
     here = records.load(home, deployment)
     part = here.part(service)
-    retiring.keep(home, service, {part.before, part.after})
+    retiring.keep(home, service, {part.before, part.after, control_of(part.before)})
     target.install(home, service, revisions.load(home, service, part.after), part.replicas)
     context.reach("deployment/installed")
     began = context.clock.now()
     target.await_ready(home, service, part.after)
     text = f"{part.replicas} of {part.after} ready after {context.clock.now() - began:.1f} s"
     _say(context, here, "stage", text, service)
+    if not here.rollback_of and any(
+        0 < 2 * step.share < judging.ALL for step in shift.strategy_of(here).steps
+    ):
+        said = control.install(home, part, revisions.load(home, service, part.before))
+        if said:
+            _say(context, here, "note", said, service)
     return {"summary": text}
 
 
@@ -97,6 +104,7 @@ def retire(context: Context, deployment: str) -> dict[str, Any]:
     said = []
     for part in here.parts:
         target.expose(home, part.service, part.after)
+        control.end(home, part)
         if part.compared:
             keep = 0.0 if here.rollback_of else part.deploy.keep_old
             said.append(retiring.retire(home, part.service, part.before, keep, context.clock.now()))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from seatrial.deployments.analysis.judge import judge
 from seatrial.deployments.observing import metrics, seconds, windows
-from seatrial.services import health, judging, records, target
+from seatrial.services import control, health, judging, records, target
 from seatrial.services.hearing import Hearing
 from seatrial.services.measuring import Measuring
+from seatrial.services.model import control_of
 from seatrial.services.records import Event
 
 if TYPE_CHECKING:
@@ -93,10 +94,14 @@ class Watching:
         self._fresh = False
         those = [second for second in self._seconds if second.at >= math.ceil(self._began)]
         rates = metrics.per_request(self.part.deploy.metrics)
+        before = ""
+        if share < judging.ALL and self.part.compared:
+            wanted, _ = target.look(self._home, self.part.service)
+            before = control.compared_with(wanted, self.part, share)
         old, new = (
             windows.of(those, revision, per_request=rates) if revision else []
-            for revision in (self.part.before if share < judging.ALL and self.part.compared else "", self.part.after)
-        )  # fmt: skip
+            for revision in (before, self.part.after)
+        )
         found = judge(old, new, limits, looks=self._looks)
         self.judgement = found
         if judging.counts(found, limits) or share >= judging.ALL or found.decision == "roll back":
@@ -133,7 +138,9 @@ class Watching:
         return {wish.port: wish.revision for wish in wanted.instances}
 
     def _measured(self) -> Measuring:
-        revisions = [one for one in dict.fromkeys((self.part.before, self.part.after)) if one]
+        wanted, _ = target.look(self._home, self.part.service)
+        known = (self.part.before, control_of(self.part.before), self.part.after)
+        revisions = [one for one in dict.fromkeys(known) if one in wanted.revisions]
         return Measuring(
             self.part.deploy.metrics,
             revisions,
