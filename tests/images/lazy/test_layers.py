@@ -14,7 +14,8 @@ from seatrial.errors import SeatrialError
 from seatrial.images.assemble.install import write_half, write_wheels
 from seatrial.images.assemble.layer import LayerWriter, WrittenLayer
 from seatrial.images.assemble.wheel import read_wheel
-from seatrial.images.lazy.writer import CHUNK, LazyWriter
+from seatrial.images.lazy.toc import CHUNK
+from seatrial.images.lazy.writer import LazyWriter
 from support import estargz, wheels
 from support.layer_digests import LIBRARY, SCHEME
 
@@ -195,6 +196,16 @@ def test_files_that_are_needed_first_come_first_with_their_folders() -> None:
     assert [opened.read(name) for name in ("a/b/2", "c/3", "c/large")] == [
         b"a/b/2" * 100, b"c/3" * 100, text(5 << 20),
     ]  # fmt: skip
+
+
+def test_a_large_file_stays_behind_as_only_parts_of_it_are_needed_first() -> None:
+    def fill(out: LazyWriter) -> None:
+        out.add_pieces("large", 17 << 20, [bytes(17 << 20)])
+        out.add_pieces("middle", 16 << 20, [bytes(16 << 20)])
+
+    blob, _ = written(fill, first=("/large", "/middle"))
+
+    assert estargz.order(blob) == ["middle", ".prefetch.landmark", "large", "stargz.index.json"]
 
 
 def test_without_a_file_of_the_list_the_layer_is_the_same_as_without_a_list(

@@ -6,12 +6,16 @@ import tempfile
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from seatrial.images.assemble.store import entry_path
+from seatrial.images.lazy.toc import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from seatrial.images.lazy.stream import Stream
     from seatrial.images.lazy.toc import Row
+
+# Of a larger file a program that starts reads a part: all of it would take longer than the chunks that are read.
+_LARGEST = 4 * CHUNK
 
 
 class _Chunk(NamedTuple):
@@ -87,22 +91,24 @@ def clean(name: str) -> str:
 
 
 def _ahead(entries: Sequence[_Entry], first: set[str]) -> set[int]:
-    """Which entries come before the landmark. What a layer has twice stays where it is: the later one wins."""
+    """Which entries come before the landmark. What a layer has twice stays where it is: the later one wins.
+
+    So does a large file.
+    """
     places: dict[str, list[int]] = {}
     for number, entry in enumerate(entries):
         places.setdefault(entry.name, []).append(number)
     wanted = {clean(e.row.link) if e.row.type == "hardlink" else e.name for e in entries if e.name in first}
-    found = {
-        places[name][0]
-        for name in wanted
-        if len(places.get(name, ())) == 1 and entries[places[name][0]].row.type == "reg"
-    }
+    found = {n for name in wanted if (n := _only(places, entries, name, "reg")) is not None}
+    found = {number for number in found if entries[number].row.size <= _LARGEST}
     folders = {parent for number in found for parent in _parents(entries[number].name)}
-    return found | {
-        places[name][0]
-        for name in folders
-        if len(places.get(name, ())) == 1 and entries[places[name][0]].row.type == "dir"
-    }
+    return found | {n for name in folders if (n := _only(places, entries, name, "dir")) is not None}
+
+
+def _only(places: dict[str, list[int]], entries: Sequence[_Entry], name: str, kind: str) -> int | None:
+    """The entry of that name, if there is one and it is of that kind."""
+    found = places.get(name, ())
+    return found[0] if len(found) == 1 and entries[found[0]].row.type == kind else None
 
 
 def _parents(path: str) -> Iterator[str]:

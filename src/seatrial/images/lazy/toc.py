@@ -29,6 +29,9 @@ PLAIN_SIZE = "io.containers.estargz.uncompressed-size"
 ANNOTATIONS = (DIGEST, PLAIN_SIZE)
 """What a manifest says of such a layer: without the first nobody trusts the table, so the layer is pulled whole."""
 
+CHUNK = 4 << 20
+"""Bytes of a large file that are packed and fetched together."""
+
 Kind = Literal["dir", "reg", "symlink", "hardlink", "char", "block", "fifo", "chunk"]
 
 

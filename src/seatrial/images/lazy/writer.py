@@ -19,7 +19,7 @@ from seatrial.images.assemble import tar
 from seatrial.images.assemble.packing import GZIP_HEADER, gzip_trailer
 from seatrial.images.lazy.spool import Spool
 from seatrial.images.lazy.stream import Stream, member_of
-from seatrial.images.lazy.toc import OWN_NAMES, Row, moment
+from seatrial.images.lazy.toc import CHUNK, OWN_NAMES, Row, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from seatrial.images.assemble.layer import WrittenLayer
 
-CHUNK = 4 << 20
-"""Bytes of a large file that are packed and fetched together."""
 FORMAT = 1
 """Part of every key of such a layer: raise it when its bytes change for the same inputs."""
 _ELSEWHERE = 64 << 10  # bytes from which packing on another thread is worth it
