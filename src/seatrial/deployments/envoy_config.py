@@ -41,6 +41,8 @@ _LARGEST_BODY = 8 << 20
 _UNLIMITED = 1 << 20
 _COPIES = 256
 """Copies in flight at once. Further ones are left out, so that a slow shadow costs no memory."""
+COPIES_PER_SECOND = 100
+"""Of each thread. A copy costs Envoy about four times what a request does, which must not be taken from clients."""
 _PATIENT = 0.1
 """Seconds between checks of an instance that is out, so that it is back soon after it is well."""
 
@@ -113,13 +115,8 @@ def routes(options: Options, mirror: Mirror | None) -> dict[str, Any]:
                     "disabled": True,
                 }
             }
-    share = mirror.share if mirror else 0.0
-    for safe in (True, False):
-        copied = [name for name in (mirror.methods if mirror and share else ()) if (name in _SAFE) is safe]
-        if copied:
-            found.append(_copied(_route(SLOTS, options, [_methods(copied)], safe=safe), share))
-        if safe:
-            found.append(_route(SLOTS, options, [_methods(_SAFE)], safe=True))
+    found += _copying(options, mirror) if mirror and mirror.share else []
+    found.append(_route(SLOTS, options, [_methods(_SAFE)], safe=True))
     found.append(_route(SLOTS, options, [], safe=False))
     return _resource({"@type": _TYPE + "config.route.v3.RouteConfiguration", **_routing(ROUTES, found)})
 
@@ -188,31 +185,38 @@ def _route(
     }
 
 
-def _copied(route: dict[str, Any], share: float) -> dict[str, Any]:
-    """The route for that percentage of the requests that are copied and whose answers are compared."""
-    match = {
-        "prefix": "/",
-        # What becomes a conversation has no answer that could be compared.
-        "headers": [
-            *route["match"]["headers"],
-            {"name": "upgrade", "present_match": True, "invert_match": True},
-        ],
-        "runtime_fraction": {"default_value": {"numerator": round(share * 10_000), "denominator": "MILLION"}},
-    }
-    mutations = [
-        _set(COPY_HEADER, "%DYNAMIC_METADATA(seatrial:id)%"),
-        _set(f"{COPY_HEADER}-for", "%REQ(X-FORWARDED-FOR)%"),
-    ]
+def _copying(options: Options, mirror: Mirror) -> list[dict[str, Any]]:
+    """Routes for requests that are copied, and before them for the share of those that may be.
+
+    Of these a program in Envoy takes no more than it may per second: it marks a request, which then finds the first
+    route. What is left finds the usual ones.
+    """
+    marked = {"name": COPY_HEADER, "present_match": True}
+    # What becomes a conversation has no answer that could be compared.
+    plain = {"name": "upgrade", "present_match": True, "invert_match": True}
+    told = {"answers": {"@type": _FILTERS + "lua.v3.LuaPerRoute", "name": "client"}}
     policy = {
         "cluster": "copies",
         "disable_shadow_host_suffix_append": True,
-        "request_headers_mutations": mutations,
+        "request_headers_mutations": [
+            _set(COPY_HEADER, "%DYNAMIC_METADATA(seatrial:id)%"),
+            _set(f"{COPY_HEADER}-for", "%REQ(X-FORWARDED-FOR)%"),
+        ],
     }
-    return {
-        "match": match,
-        "route": {**route["route"], "request_mirror_policies": [policy]},
-        "typed_per_filter_config": {"answers": {"@type": _FILTERS + "lua.v3.LuaPerRoute", "name": "client"}},
-    }
+    fraction = {"default_value": {"numerator": round(mirror.share * 10_000), "denominator": "MILLION"}}
+    copied, asked = [], []
+    for safe in (True, False):
+        names = [name for name in mirror.methods if (name in _SAFE) is safe]
+        if not names:
+            continue
+        headers = [_methods(names), plain]
+        one = {**_route(SLOTS, options, [marked, *headers], safe=safe), "typed_per_filter_config": told}
+        one["route"]["request_mirror_policies"] = [policy]
+        copied.append({**one, "request_headers_to_remove": [COPY_HEADER]})
+        other = {**_route(SLOTS, options, headers, safe=safe), "typed_per_filter_config": told}
+        other["match"]["runtime_fraction"] = fraction
+        asked.append(other)
+    return [*copied, *asked]
 
 
 def _set(header: str, value: str) -> dict[str, Any]:
@@ -299,7 +303,8 @@ def _copies(options: Options) -> dict[str, Any]:
 
 def script(side: str) -> str:
     """The Lua program that tells what the client, or the shadow, was answered."""
-    return f"local SIDE = '{side}'\n" + Path(__file__).with_name("envoy_answers.lua").read_text()
+    known = f"local SIDE, PER_SECOND = '{side}', {COPIES_PER_SECOND}\n"
+    return known + Path(__file__).with_name("envoy_answers.lua").read_text()
 
 
 def _times(options: Options) -> dict[str, Any]:

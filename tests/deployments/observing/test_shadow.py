@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import socket
 import time
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from seatrial.config.deploying import Shadow
 from seatrial.deployments import envoy
-from seatrial.deployments.envoy_config import RECORDER
+from seatrial.deployments.envoy_config import COPIES_PER_SECOND, COPY_HEADER, RECORDER
 from seatrial.deployments.observing.recording import Recorder
 from seatrial.deployments.observing.shadow import LARGEST, Comparison, Example, Told, differences, verdict
 from seatrial.deployments.proxy import Mirror, Options, Slot
@@ -189,8 +190,8 @@ def test_only_the_asked_share_and_methods_are_copied(tmp_path: Path) -> None:
             gets.take(50)
         assert gets.failures == []
         assert new.hits == 0
-        with load(port, clients=2, method="POST") as posts:
-            posts.take(300)
+        with load(port, clients=1, method="POST") as posts:
+            posts.take(120)
         copied = new.hits
         assert 0.3 <= copied / posts.answers.total() <= 0.7
         until(lambda: recorder.comparison().compared == copied, "all are compared")
@@ -198,7 +199,25 @@ def test_only_the_asked_share_and_methods_are_copied(tmp_path: Path) -> None:
         assert _ask(port, "POST", "/", b"{}")[0] == 200
         assert new.hits == copied
         assert recorder.comparison().different == 0
-        assert verdict(Shadow(), recorder.comparison()).decision == "promote"
+        assert verdict(Shadow(min_requests=20), recorder.comparison()).decision == "promote"
+
+
+def test_no_more_is_copied_than_a_few_hundred_requests_per_second(tmp_path: Path) -> None:
+    threads = min(4, os.cpu_count() or 1)
+    with (
+        backend("same") as old,
+        backend("same") as new,
+        _shadowed(tmp_path, old.port, new.port) as (port, recorder),
+    ):
+        began = time.monotonic()
+        with load(port, clients=4) as clients:
+            clients.take(120 * threads)
+            until(lambda: time.monotonic() - began > 0.5, "half a second has passed")
+        assert clients.failures == []
+        assert _ask(port, "GET", "/", headers={COPY_HEADER: "1"}) == (200, b"same")
+        most = COPIES_PER_SECOND * threads * (1 + time.monotonic() - began)
+        assert 50 < new.hits <= most + 1
+        until(lambda: recorder.comparison().compared == new.hits, "all copies are compared")
 
 
 def test_a_shadow_that_never_answers_costs_no_client_anything(tmp_path: Path) -> None:
