@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from seatrial.deployments.observing.log import PIECE, Position, Tail
+from seatrial.errors import SeatrialError
 from support.logs import line
 
 if TYPE_CHECKING:
@@ -122,3 +123,9 @@ def test_what_was_written_before_is_skipped_but_for_a_half_line(log: Path) -> No
     tail.skip()
     _append(log, line(port=2)[20:], line(port=3))
     assert _read(tail) == [2, 3]
+
+
+def test_a_log_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SeatrialError, match="cannot read the load balancer's log"):
+        _read(Tail(tmp_path / "file" / "access.log"))

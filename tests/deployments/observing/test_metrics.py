@@ -69,6 +69,12 @@ def test_an_instance_that_was_started_again_counts_from_zero() -> None:
     ]
 
 
+def test_a_rate_goes_on_over_a_reading_that_failed() -> None:
+    found = _rates(["tokens_total 100", "nothing 1", "tokens_total 160"])
+    assert [one.value for one in found] == [None, None, 3]
+    assert found[1].why
+
+
 def test_a_series_that_appears_has_counted_from_zero() -> None:
     found = _rates(['tokens_total{m="a"} 10', 'tokens_total{m="a"} 20\ntokens_total{m="b"} 40'])
     assert found[1].value == 5

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 
 from seatrial.deployments.observing.model import Answer
+from seatrial.errors import SeatrialError, from_os
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,10 @@ class Position(NamedTuple):
 
 
 class Tail:
-    """Reads a growing log from a position. `damaged` counts lines that are none, as a killed writer leaves them."""
+    """Reads a growing log from a position. `damaged` counts lines that are none, as a killed writer leaves them.
+
+    Every way to read raises SeatrialError when the log is there and cannot be opened.
+    """
 
     def __init__(self, path: Path, position: Position = Position()) -> None:  # noqa: B008 - immutable
         self.path = path
@@ -102,13 +106,17 @@ class Tail:
         if self._file >= 0:
             return True
         for path in (self.path, self.path.with_name(f"{self.path.name}.1")):
-            with suppress(FileNotFoundError):
+            try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                number = os.fstat(descriptor).st_ino
-                if self.position.file in (0, number):
-                    self._file, self.position = descriptor, self.position._replace(file=number)
-                    return True
-                os.close(descriptor)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            number = os.fstat(descriptor).st_ino
+            if self.position.file in (0, number):
+                self._file, self.position = descriptor, self.position._replace(file=number)
+                return True
+            os.close(descriptor)
         if not self.path.exists():
             return False
         self.position = Position()  # both are others by now: what was between is gone
@@ -143,6 +151,15 @@ class Tail:
                 yield _LINE.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self.damaged += 1
+
+
+def _unreadable(path: Path, error: OSError) -> SeatrialError:
+    known = from_os(error)
+    return SeatrialError(
+        f"cannot read the load balancer's log: {error.strerror or error}",
+        where=str(path),
+        fix=known.fix if known else "check the folder and its permissions",
+    )
 
 
 def _answer(line: _Line) -> Answer:

@@ -94,13 +94,14 @@ def measure(
             return Reading(value=_printed(metric.command, revision, ports, cwd))
         return Reading(value=_answered(metric, revision, ports))
     except SeatrialError as error:
-        return Reading(why=": ".join(filter(None, (error.where, error.what, error.why))))
+        why = ": ".join(filter(None, (error.where, error.what, error.why)))
+        return Reading(why=why, counters=before.counters if before else {})
 
 
 def _scraped(metric: Metric, ports: Sequence[int], before: Reading | None, clock: Clock) -> Reading:
     wanted = prometheus.selector(metric.prometheus or "")
     if not ports:
-        return Reading(why="there is no instance to ask")
+        raise SeatrialError("there is no instance to ask")
     counters: Counters = {}
     values: list[float] = []
     counts = metric.rate
@@ -108,7 +109,7 @@ def _scraped(metric: Metric, ports: Sequence[int], before: Reading | None, clock
         page = _get(f"http://127.0.0.1:{port}{metric.path}")
         found = prometheus.find(page, wanted)
         if not found.samples:
-            return Reading(why=f"the instance on port {port} shows no {metric.prometheus}")
+            raise SeatrialError(f"the instance on port {port} shows no {metric.prometheus}")
         counts = counts or found.counts
         values += [sample.value for sample in found.samples]
         now = clock.now()
