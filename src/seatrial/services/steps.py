@@ -52,9 +52,8 @@ def install(context: Context, deployment: str, service: str) -> dict[str, Any]:
     target.await_ready(home, service, part.after)
     text = f"{part.replicas} of {part.after} ready after {context.clock.now() - began:.1f} s"
     _say(context, here, "stage", text, service)
-    if not here.rollback_of and any(
-        0 < 2 * step.share < judging.ALL for step in shift.strategy_of(here).steps
-    ):
+    small = any(0 < 2 * step.share < judging.ALL for step in shift.strategy_of(here).steps)
+    if part.compared and small and not here.rollback_of:
         said = control.install(home, part, revisions.load(home, service, part.before))
         if said:
             _say(context, here, "note", said, service)

@@ -78,6 +78,8 @@ def _undone(context: Context, here: ServiceDeployment) -> dict[str, Any]:
         if not part.before:
             _take_away(context, here, part)
     back = [part for part in here.parts if part.compared]
+    for part in back:
+        _end_control(home, part)
     if not here.rolled_back_by and not any(_is_there(home, part) for part in back):
         message = "What there was before has all the traffic." if back else "There was no version before."
         return _left(context, here, message)
@@ -117,6 +119,14 @@ def _take_away(context: Context, here: ServiceDeployment, part: Part) -> None:
     else:
         return
     _tell(context, here.id, "rollback", text, part.service)
+
+
+def _end_control(home: Path, part: Part) -> None:
+    """The fresh instances of the old version go, after their traffic went to the others."""
+    wanted = written.read_wanted(folder(home, part.service))
+    if wanted is not None and control.there(wanted, part):
+        target.shift(home, part.service, {part.before: _ALL})
+        control.end(home, part)
 
 
 def _bring_back(context: Context, here: ServiceDeployment, follower: ServiceDeployment, part: Part) -> None:
