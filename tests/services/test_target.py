@@ -14,6 +14,7 @@ import pytest
 
 from seatrial.clock import SystemClock
 from seatrial.deployments.observing.log import Tail
+from seatrial.engine import identity
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.readiness import free_port
 from seatrial.services import target, written
@@ -254,3 +255,37 @@ def test_a_version_that_is_not_ready_takes_no_traffic_from_one_that_is(tmp_path:
         with pytest.raises(SeatrialError, match=r"other cannot have 10 %[\s\S]*not installed"):
             target.shift(tmp_path, "svc", {"old": 90, "other": 10})
         assert ask(port)[1] == "old"
+
+
+def test_a_service_gets_other_settings_without_losing_a_request(tmp_path: Path) -> None:
+    with standing(tmp_path, settings()) as port:
+        deployed(tmp_path, revision("old"))
+        before = target.look(tmp_path, "svc")[1]
+        found: list[tuple[int, str]] = []
+        slow = threading.Thread(target=lambda: found.append(ask(port, "/slow?0.5")[:2]))
+        slow.start()
+        until(lambda: _sessions(tmp_path) == 1, "the request has arrived")
+        with load(port, clients=3, keep=False) as clients, load(port, clients=2) as keeping:
+            clients.take(30)
+            more = settings(replicas=5, deploy={"sticky": "PLACE", "test_header": "X-Try"})
+            target.bring_up(tmp_path, "svc", more)
+            target.install(tmp_path, "svc", revision("new"), 8)
+            target.await_ready(tmp_path, "svc", "new")
+            target.expose(tmp_path, "svc", "new")
+            assert ask(port, headers={"X-Try": ""})[1] == "new"
+            assert "PLACE=" in (ask(port)[2]["Set-Cookie"] or "")
+            target.shift(tmp_path, "svc", {"new": 100})
+            target.remove(tmp_path, "svc", "old")
+            clients.take(30)
+            keeping.take(10)
+        slow.join()
+        assert clients.failures + keeping.failures == []
+        assert found == [(200, "old")]
+        after = target.look(tmp_path, "svc")[1]
+        assert before.proxy not in (None, after.proxy)
+        assert before.proxy is not None
+        until(
+            lambda: before.proxy is not None and identity.of(before.proxy.pid) is None, "the first has ended"
+        )
+        with pytest.raises(UsageError, match="has driver haproxy, and cannot have envoy"):
+            target.bring_up(tmp_path, "svc", settings(deploy={"driver": "envoy"}))

@@ -16,7 +16,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from seatrial.deployments.haproxy_config import BACKEND, CONFIG, SOCKET, TESTED, config, word
+from seatrial.deployments.haproxy_config import BACKEND, CONFIG, FRONTEND, SOCKET, TEST, TESTED, config, word
 from seatrial.deployments.proxy import MOST_WEIGHT, Options, ProxyStatus, Slot, SlotStatus
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.files import write_atomic
@@ -38,10 +38,12 @@ __all__ = [
     "config",
     "find",
     "finish",
+    "has_taken_over",
     "parse_stat",
     "prepare",
     "send",
     "status",
+    "taking_over",
     "wait_drained",
     "wait_started",
     "wait_up",
@@ -79,10 +81,26 @@ def argv(folder: Path, *, program: str = "haproxy") -> list[str]:
     return [program, "-db", "-C", str(folder), "-f", CONFIG]
 
 
-def finish(folder: Path, pid: int) -> None:  # noqa: ARG001 - other load balancers are asked in their folder
-    """Begin to end a running HAProxy: it closes its listeners, answers what it has, and ends."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGUSR1)
+def taking_over(folder: Path, *, program: str, pid: int) -> list[str]:
+    """The command of a HAProxy with other settings that gets the listeners of the running one, which then ends."""
+    return [*argv(folder, program=program), "-x", SOCKET, "-sf", str(pid)]
+
+
+def has_taken_over(folder: Path, pid: int) -> bool:
+    """Whether the HAProxy of that number answers on the control socket, which it takes over last."""
+    try:
+        return f"\nPid: {pid}\n" in send(folder, "show info")
+    except SeatrialError:
+        return False
+
+
+def finish(folder: Path, pid: int) -> None:
+    """Have a running HAProxy accept nothing new; it answers what it has, and `status` says when that is done."""
+    try:
+        send(folder, f"disable frontend {FRONTEND}; disable frontend {TEST}")
+    except SeatrialError:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)
 
 
 def check(folder: Path) -> None:

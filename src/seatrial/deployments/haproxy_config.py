@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BACKEND = "slots"
 TESTED = "tested"
 FRONTEND = "traffic"
+TEST = "test"
 CONFIG = "haproxy.cfg"
 SOCKET = "control.sock"
 _PATIENT = 0.1
@@ -60,7 +61,7 @@ def _globals(options: Options) -> list[str]:
     return [
         "global",
         "  log stderr format raw local0 notice",
-        f"  stats socket unix@{SOCKET} mode 600 level admin",
+        f"  stats socket unix@{SOCKET} mode 600 level admin expose-fd listeners",
         "  stats timeout 10s",
         f"  hard-stop-after {_ms(options.drain_limit)}",
         # With several threads, 2.6 drops the line of a request that ends while another thread writes one (DroppedLogs
@@ -85,6 +86,8 @@ def _globals(options: Options) -> list[str]:
         "  retry-on conn-failure empty-response",
         # A kept connection that the back end closes just then would cost a request that must not be repeated.
         "  option http-server-close",
+        # When another process takes over, an idle client is told with its next answer, and never meets a closed connection.
+        "  option idle-close-on-response",
         "  http-reuse never",
         "",
     ]
@@ -112,7 +115,7 @@ def _frontend(port: int, options: Options) -> list[str]:
 
 def _test_frontend(options: Options) -> list[str]:
     bind = f"  bind 127.0.0.1:{options.test_port}"
-    return ["frontend test", bind, *_retrying(options), f"  default_backend {TESTED}", ""]
+    return [f"frontend {TEST}", bind, *_retrying(options), f"  default_backend {TESTED}", ""]
 
 
 def _retrying(options: Options) -> list[str]:

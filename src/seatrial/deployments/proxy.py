@@ -144,8 +144,21 @@ class Driver(Protocol):
         """The command that runs in the foreground; SIGTERM ends it at once."""
         ...
 
+    def taking_over(self, folder: Path, *, program: str, pid: int) -> list[str] | None:
+        """The command that takes the listeners over from the running process without a gap, after `prepare` has
+        written other settings; None when this load balancer cannot do so.
+        """
+        ...
+
+    def has_taken_over(self, folder: Path, pid: int) -> bool:
+        """Whether the process is the one that listens now."""
+        ...
+
     def finish(self, folder: Path, pid: int) -> None:
-        """Begin to end the running program: it accepts nothing new, answers what it has, and ends."""
+        """Begin to end the running program: it accepts nothing new and answers what it has, and may end then.
+
+        Whoever called this kills it when no slot has a session any more.
+        """
         ...
 
     def apply(self, folder: Path, slots: Iterable[Slot], mirror: Mirror | None = None) -> None:

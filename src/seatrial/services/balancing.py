@@ -28,6 +28,7 @@ _START = 15.0
 _LONGEST_PAUSE = 5.0
 _STEADY = 10.0
 _HUNG = 3
+_SOON = 0.005
 
 
 class Balancer:
@@ -48,12 +49,15 @@ class Balancer:
         self._failures = 0
         self._silent = 0
         self._started = 0.0
+        self.leaving: list[Identity] = []
+        self._popens: list[subprocess.Popen[bytes]] = []
         self._take(before.proxy or self._stray())
 
     def _stray(self) -> Identity | None:
         """One that was started by a keeper which was killed before it could write that down."""
         found = identity.carrying(token(self.place, "proxy"))
-        return identity.of(found[0]) if found else None
+        every = [who for pid in found if (who := identity.of(pid))]
+        return max(every, key=lambda who: who.start, default=None)
 
     def _take(self, who: Identity | None) -> None:
         pidfd = identity.pidfd(who) if who else None
@@ -72,6 +76,44 @@ class Balancer:
         # The first time at once: clients are waiting.
         pause = 0.0 if self._failures <= 1 else 0.1 * 2 ** min(self._failures, 8)
         self.due = time.monotonic() + min(_LONGEST_PAUSE, pause)
+
+    def adjust(self, listens: Listening, slots: list[Slot]) -> None:
+        """Listen as it is wanted now: another process takes over, and the one before answers what it has."""
+        if (
+            listening.options(listens) == listening.options(self.listens)
+            and listens.slots == self.listens.slots
+        ):
+            self.listens = listens
+            return
+        self.listens = listens
+        before, popen = self.process, self._popen
+        if before is None:
+            return
+        self.driver.prepare(self.folder, listens.port, listens.slots, listening.options(listens), slots)
+        line = self.driver.taking_over(self.folder, program=self.driver.find(), pid=before.pid)
+        if line is None:
+            raise SeatrialError("this load balancer cannot listen otherwise while it runs")
+        since = logs.size(self.folder / LOG)
+        os.close(self.pidfd)
+        self._spawn(line)
+        deadline = time.monotonic() + _START
+        while self.process is None or not self.driver.has_taken_over(self.folder, self.process.pid):
+            if (
+                said := self._last_words(self.folder / LOG, since)
+            ) is not None or time.monotonic() > deadline:
+                self._popen = popen
+                self._take(before)
+                raise SeatrialError("the load balancer cannot listen as it is wanted now", why=said)
+            time.sleep(_SOON)
+        self.leaving.append(before)
+        self._popens += [popen] if popen else []
+        self._applied = None
+
+    def left(self) -> bool:
+        """Whether no process is left that has to answer something, but the one that listens."""
+        self._popens = [one for one in self._popens if one.poll() is None]
+        self.leaving = [one for one in self.leaving if identity.of(one.pid) == one]
+        return not self.leaving
 
     def make(self, slots: list[Slot], mirror: Mirror) -> bool:
         """Have it run and treat its slots as asked; whether that is so."""
@@ -148,10 +190,19 @@ class Balancer:
         )
         said = self.folder / LOG
         since = logs.size(said)
-        out, err = logs.appended(self.place / ACCESS_LOG), logs.appended(said)
+        self._spawn(self.driver.argv(self.folder, program=program))
+        self.driver.wait_started(
+            self.folder,
+            deadline=time.time() + _START,
+            clock=SystemClock(),
+            alive=lambda: self._last_words(said, since),
+        )
+
+    def _spawn(self, argv: list[str]) -> None:
+        out, err = logs.appended(self.place / ACCESS_LOG), logs.appended(self.folder / LOG)
         try:
             self._popen = subprocess.Popen(
-                self.driver.argv(self.folder, program=program),
+                argv,
                 cwd=self.folder,
                 env=environment(token(self.place, "proxy")),
                 stdin=subprocess.DEVNULL,
@@ -165,12 +216,6 @@ class Balancer:
         self._started = time.monotonic()
         self.starts += 1
         self._take(identity.of(self._popen.pid))
-        self.driver.wait_started(
-            self.folder,
-            deadline=time.time() + _START,
-            clock=SystemClock(),
-            alive=lambda: self._last_words(said, since),
-        )
 
     def _last_words(self, said: Path, since: int) -> str | None:
         if self._popen is None or self._popen.poll() is None:

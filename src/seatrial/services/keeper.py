@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.engine import identity
+from seatrial.errors import SeatrialError
 from seatrial.files import write_atomic
 from seatrial.services import instances, listening, logs, wishes, written
 from seatrial.services.balancing import LOG, Balancer
 from seatrial.services.instances import Held
 from seatrial.services.model import ACCESS_LOG, ACTUAL, WANTED, Actual
-from seatrial.services.processes import sweep
+from seatrial.services.processes import sweep, token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from seatrial.deployments.proxy import Slot
     from seatrial.services.model import Wanted
 
 _BUSY, _CALM = 0.03, 1.0
@@ -58,6 +60,7 @@ class _Keeper:
         self.number = 0  # nothing is known to be true yet
         self.weights: dict[str, int] = {}
         self.finishing = 0.0
+        self.idle = 0
         self._shown: Actual | None = None
         self._looked = self._bounded = 0.0
         self.wake = self._pipe()
@@ -142,12 +145,20 @@ class _Keeper:
         leaving = [one.shown() for one in self.held if one.gone_since and not one.empty]
         slots = listening.slots(self.wanted, leaving, self._dead())
         starts = self.balancer.starts
+        if self.wanted.listening != self.balancer.listens:
+            self._adjust(slots)
         true = self.balancer.make(slots, listening.mirror(self.wanted))
         if true:
             self.weights = {slot.name: slot.weight for slot in slots if slot.port}
         if starts != self.balancer.starts:
             self._write()
         return true
+
+    def _adjust(self, slots: list[Slot]) -> None:
+        try:
+            self.balancer.adjust(self.wanted.listening, slots)
+        except (SeatrialError, OSError) as error:
+            self.balancer.problem = str(error)
 
     def _dead(self) -> set[str]:
         """Slots that had better get nothing, because others live; one that is alone keeps its requests waiting."""
@@ -168,7 +179,7 @@ class _Keeper:
                 well = slot.healthy or (slot.mode == "drain" and one.ready)
                 one.seen(healthy=well, check=slot.check)
             if one.gone_since:
-                idle = slot is not None and slot.sessions == 0 and slot.queue == 0
+                idle = slot is not None and slot.sessions == 0 and slot.queue == 0 and self.balancer.left()
                 drained = idle and slot is not None and (slot.mode != "ready" or slot.port != one.port)
                 late = now - one.gone_since > self.wanted.listening.drain_timeout
                 one.empty = one.empty or drained or late
@@ -188,7 +199,10 @@ class _Keeper:
             self.finishing = now
             self.balancer.finish()
         if self.balancer.process is not None:
-            if now - self.finishing > self.wanted.listening.drain_timeout:
+            status = self.balancer.status()
+            busy = status is None or any(slot.sessions or slot.queue for slot in status.slots.values())
+            self.idle = 0 if busy else self.idle + 1
+            if self.idle > 1 or now - self.finishing > self.wanted.listening.drain_timeout:
                 self.balancer.kill()
             return False
         for one in self.held:
@@ -199,6 +213,7 @@ class _Keeper:
             (self.place / name).unlink(missing_ok=True)
         for folder in (listening.place(self.place), self.place / instances.FOLDER):
             shutil.rmtree(folder, ignore_errors=True)
+        sweep((), token(self.place, "proxy"))
         (self.place / WANTED).unlink(missing_ok=True)
         return True
 

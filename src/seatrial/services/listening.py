@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import msgspec
+
 from seatrial.deployments.proxy import Mirror, Options, Slot
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.readiness import free_port
@@ -55,12 +57,27 @@ def settled(home: Path, name: str, service: Service) -> Listening:
         raise UsageError(f"port {deploy.port} of service {name} cannot be its test port, too")
     fixed = [port for port in (deploy.port, deploy.test_port) if port]
     chosen = iter(choose_ports(home, 2 - len(fixed), fixed))
-    return Listening(
+    bare = Listening(
         driver=deploy.driver,
         port=deploy.port or next(chosen),
         test_port=deploy.test_port or next(chosen),
         test_header=deploy.test_header,
-        slots=tuple(f"s{number}" for number in range(1, 3 * service.replicas + _SPARE + 1)),
+        slots=(),
+    )
+    return adjusted(bare, service)
+
+
+def adjusted(listening: Listening, service: Service) -> Listening:
+    """The same place to listen with the settings of a service; slots only become more, for they may be taken."""
+    deploy = service.deploy
+    slots = listening.slots
+    needed = 2 * service.replicas + _SPARE
+    if len(slots) < needed and (not slots or listening.driver == "haproxy"):
+        slots = tuple(f"s{number}" for number in range(1, needed + 1))
+    return msgspec.structs.replace(
+        listening,
+        test_header=deploy.test_header,
+        slots=slots,
         ping=service.ping.path,
         ping_timeout=service.ping.timeout,
         sticky=deploy.sticky,

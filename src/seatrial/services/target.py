@@ -34,7 +34,10 @@ _MARGIN = 10.0
 
 
 def bring_up(home: Path, name: str, service: Service) -> Wanted:
-    """Have the service's load balancer listen, and its keeper be there. One that is there already stays as it is.
+    """Have the service's load balancer listen, and its keeper be there.
+
+    One that is there already gets the settings of now: another process of the load balancer takes the listeners over,
+    and nothing is lost. Its driver and ports stay.
 
     Raises:
         SeatrialError: a port is taken, or the load balancer does not start.
@@ -46,7 +49,7 @@ def bring_up(home: Path, name: str, service: Service) -> Wanted:
     if found is not None and found.down:
         down(home, name)  # somebody was cut off while doing so
         found = None
-    found = _created(home, name, service) if found is None else _adjusted(found, service)
+    found = _created(home, name, service) if found is None else _adjusted(home, found, service)
     ensure_keeper(place)
     _await(home, name, found.number)
     return found
@@ -269,20 +272,26 @@ def _created(home: Path, name: str, service: Service) -> Wanted:
         return found
 
 
-def _adjusted(found: Wanted, service: Service) -> Wanted:
-    """The service with the settings of now, when it can have them without a pause."""
+def _adjusted(home: Path, found: Wanted, service: Service) -> Wanted:
     deploy, old = service.deploy, found.listening
-    for what, new, now in (
+    fix = f"`seatrial deploy down {found.name}`, then deploy again"
+    for what, asked, now in (
         ("driver", deploy.driver, old.driver),
         ("port", deploy.port or old.port, old.port),
         ("test_port", deploy.test_port or old.test_port, old.test_port),
     ):
-        if new != now:
+        if asked != now:
             raise UsageError(
-                f"service {found.name} has {what} {now}, and cannot have {new} while it is up",
-                fix=f"`seatrial deploy down {found.name}`, then deploy again, or leave {what} as it is",
+                f"service {found.name} has {what} {now}, and cannot have {asked} while it is up",
+                fix=f"{fix}, or leave {what} as it is",
             )
-    return found
+    new = listening.adjusted(old, service)
+    if listening.options(new) != listening.options(old) and old.driver != "haproxy":
+        raise UsageError(
+            f"service {found.name} is up, and Envoy cannot change its ping, cookie, header, retries or drain timeout then",
+            fix=f"{fix}, or leave them as they are",
+        )
+    return written.changed(home, found.name, lambda now: msgspec.structs.replace(now, listening=new))
 
 
 def _leaving(home: Path, name: str) -> bool:
