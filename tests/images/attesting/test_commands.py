@@ -180,7 +180,6 @@ def test_an_attested_image_in_a_registry_has_what_cosign_looks_for(
     good = seatrial("image", "attest", reference, "--verify", "--key", str(made / "ours.pub"), "--json")
     assert (good.returncode, ("signature", "valid") in states(good)) == (0, True)
     unsigned = seatrial(
-        place,
         "image",
         "attest",
         f"{host}/team/signed@{digest}",
@@ -219,7 +218,6 @@ def test_a_statement_about_another_image_does_not_count(
         url + referrers.tag_of(wrong), content=found.content, headers={"Content-Type": INDEX}
     ).raise_for_status()
     done = seatrial(
-        place,
         "image",
         "attest",
         f"{host}/team/moved:other",
