@@ -401,6 +401,15 @@ def test_a_taken_port_is_told_at_the_start(tmp_path: Path) -> None:
         assert f"127.0.0.1:{other.port}" in (caught.value.why or "")
 
 
+def test_an_envoy_that_does_not_know_a_setting_is_said_to_be_too_old(tmp_path: Path) -> None:
+    envoy.prepare(tmp_path, free_port(), ["blue"], Options())
+    config = tmp_path / envoy.CONFIG
+    config.write_text(config.read_text().replace("request_body_buffer_limit", "of_a_later_version"))
+    with pytest.raises(SeatrialError, match="did not start") as caught, started(tmp_path):
+        pass
+    assert caught.value.fix == "this Envoy is too old: 1.36 or newer is needed"
+
+
 def test_a_change_that_envoy_refuses_is_told(tmp_path: Path) -> None:
     with backend("blue") as blue, running(tmp_path):
         with pytest.raises(SeatrialError, match="the load balancer refuses a change"):

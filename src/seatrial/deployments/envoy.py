@@ -9,6 +9,7 @@ folder never meets the 108 bytes that a socket's path may have.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -206,7 +207,15 @@ def wait_started(
             return
         last_words = alive()
         if last_words is not None or clock.now() >= deadline:
-            raise SeatrialError("the load balancer did not start", where=str(folder), why=last_words or why)
+            said = last_words or why
+            # 1.36 brought limits for bodies and changes to copies; an older one does not know the fields.
+            old = re.search(r"no\ssuch\sfield|unknown\sfields", said)
+            raise SeatrialError(
+                "the load balancer did not start",
+                where=str(folder),
+                why=said,
+                fix="this Envoy is too old: 1.36 or newer is needed" if old else None,
+            )
         clock.sleep(0.01)
 
 

@@ -39,7 +39,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _LARGEST_BODY = 8 << 20
 """Bytes of a request that can be sent again or copied: more than the 6 MB that SageMaker allows."""
 _UNLIMITED = 1 << 20
-_COPIES = 256
+_COPIES = 64
 """Copies in flight at once. Further ones are left out, so that a slow shadow costs no memory."""
 COPIES_PER_SECOND = 100
 """Of each thread. A copy costs Envoy about four times what a request does, which must not be taken from clients."""
