@@ -4,7 +4,7 @@ The same project is assembled as it is, with --lazy, and with --lazy and a list 
 pushed to a registry on this machine and started by a containerd that has nothing yet, through a network of a given
 speed. Needs root, containerd, ctr-remote, docker-registry and stargz-snapshotter's own program.
 
-Run: .venv/bin/python bench/lazy.py --snapshotter PROGRAM [--find-links FOLDER] [--rounds N] [--out FILE]
+Run: .venv/bin/python bench/lazy.py [--snapshotter PROGRAM] [--find-links FOLDER] [--rounds N] [--out FILE]
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def main() -> int:
     given = _arguments()
     needed = ["containerd", "ctr", "ctr-remote", "docker-registry", "runc", given.snapshotter]
     if missing := [name for name in needed if shutil.which(name) is None]:
-        print(f"not here: {', '.join(missing)}", file=sys.stderr)
-        return 3
+        print(f"left out: {', '.join(missing)} not installed")
+        return 0
     if os.geteuid() != 0:
-        print("containerd needs root here", file=sys.stderr)
-        return 3
+        print("left out: containerd needs root")
+        return 0
     with tempfile.TemporaryDirectory(prefix="lazy", dir=given.folder) as name:
         folder = Path(name)
         os.environ["SEATRIAL_CACHE"] = str(given.cache or folder / "cache")
@@ -61,7 +61,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--snapshotter", required=True, help="containerd-stargz-grpc")
+    parser.add_argument("--snapshotter", default="containerd-stargz-grpc", help="stargz-snapshotter's program")
     parser.add_argument(
         "--find-links", type=Path, help="a folder with further wheels, such as torch for the CPU"
     )

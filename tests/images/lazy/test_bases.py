@@ -162,3 +162,14 @@ def test_a_damaged_layer_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
 
 def _plain(blob: bytes) -> bytes:
     return gzip.decompress(blob)
+
+
+def test_a_layer_of_headers_without_end_is_refused(tmp_path: Path) -> None:
+    comment = tarfile.TarInfo("x")
+    comment.pax_headers = {"comment": "c" * 900_000}
+    # A pax header alone, again and again, without the entry that it belongs to.
+    headers = comment.tobuf(tarfile.PAX_FORMAT)[:-512] * 12
+    base = based_on(tmp_path / "base", headers + bytes(1024))
+
+    with pytest.raises(SeatrialError, match="bytes of headers"):
+        made(base)

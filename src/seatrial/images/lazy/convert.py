@@ -32,6 +32,7 @@ _KINDS: dict[str, Kind] = {
     tar.FIFO: "fifo",
 }
 _DEVICES = (tar.CHARACTER, tar.BLOCK_DEVICE)
+_MOST_HEADERS = 8 << 20
 _XATTR = "SCHILY.xattr."
 
 
@@ -73,14 +74,18 @@ class _Passing:
     def __init__(self, source: tar.Source) -> None:
         self._source = source
         self._kept: list[bytes] = []
+        self._size = 0
 
     def read(self, size: int) -> bytes:
         piece = self._source.read(size)
         self._kept.append(piece)
+        self._size += len(piece)
+        if self._size > _MOST_HEADERS:
+            raise tar.damaged(f"more than {_MOST_HEADERS} bytes of headers before a file")
         return piece
 
     def taken(self) -> bytes:
-        kept, self._kept = self._kept, []
+        kept, self._kept, self._size = self._kept, [], 0
         return b"".join(kept)
 
 

@@ -31,6 +31,8 @@ FORMAT = 1
 """Part of every key of such a layer: raise it when its bytes change for the same inputs."""
 _ELSEWHERE = 64 << 10  # bytes from which packing on another thread is worth it
 _WAITING = 256
+# Layers are written side by side, and each that packs a large file holds a few chunks for every thread.
+_MOST_THREADS = 4
 
 
 class NotLazyError(SeatrialError):
@@ -51,7 +53,7 @@ class LazyWriter:
         self._sink: Stream | Spool = Spool(first) if first else self._stream
         if not first:
             self._stream.landmark(first=False)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Callable[[], None]] = deque()
         self._flying = 0
