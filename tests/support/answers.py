@@ -27,10 +27,13 @@ class Answer:
 
 @dataclass
 class Server:
-    """`asked` are the requests so far: method, target, headers. The last answer is given again and again."""
+    """`asked` are the requests so far: method, target, headers; `bodies` what they brought. The last answer is given
+    again and again.
+    """
 
     url: str = ""
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -47,7 +50,7 @@ def answering(answers: Sequence[Answer], certificate: Path | None = None) -> Ite
             pass
 
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            state.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             state.asked.append((self.command, self.path, dict(self.headers.items())))
             now = left.pop(0) if len(left) > 1 else left[0]
             if now.hang:
