@@ -75,13 +75,13 @@ KINDS = (
     Kind("4 ms after 2 ms, whole milliseconds", _ticks(0.002, 0.004), "promote", 0.05),
     Kind("7 ms after 5 ms, whole milliseconds", _ticks(0.005, 0.007), "promote", 0.05),
     Kind("24 ms after 20 ms, whole milliseconds", _ticks(0.02, 0.024), "promote", 0.05),
-    Kind("identical, looked at ten times", Traffic(windows=120), "roll back", 0.02, looks=10),
-    Kind("20 % slower, looked at ten times", Traffic(windows=120, new=SLOWER), "promote", 0.05, looks=10),
+    Kind("identical, looked at six times", Traffic(windows=120), "roll back", 0.02, looks=6),
+    Kind("20 % slower, looked at six times", Traffic(windows=120, new=SLOWER), "promote", 0.05, looks=6),
     Kind("1 % fail", Traffic(new=Arm(errors=0.01)), "promote", 0.05),
 )  # fmt: skip
 
 
-SIZES = (13, 25, 60, 125, 250)
+SIZES = (13, 25, 60, 125)
 """Windows of 40 requests of each version."""
 
 

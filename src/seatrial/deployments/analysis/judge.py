@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.deployments.analysis.batches import batches
 from seatrial.deployments.analysis.model import Comparison, Judgement, Limits, Window
@@ -59,12 +59,13 @@ def judge(
     pairs = batches(old, new, limits.latency_least)
     comparisons = [*_absolute(new, limits, confidence)]
     if min(requests) >= limits.min_requests and len(pairs) >= limits.min_batches:
+        seen = _evidence(pairs)
         comparisons += [
             _errors(pairs, limits, confidence),
-            _typical(pairs, limits, confidence),
-            _tail(pairs, 0.95, limits.tail_increase, limits, confidence),
-            _tail(pairs, 0.99, 3 * limits.tail_increase, limits, confidence),
-            _spread(pairs, limits, confidence),
+            _latency("p50 latency", seen, _median, limits.latency_increase, limits, confidence),
+            _tail(seen, 0.95, limits.tail_increase, limits, confidence),
+            _tail(seen, 0.99, 3 * limits.tail_increase, limits, confidence),
+            _latency("latency spread", seen, _quartiles, limits.spread_increase, limits, confidence),
         ]
         missing = ""
     else:
@@ -122,8 +123,23 @@ def _quartiles(ordered: Sequence[float]) -> float:
     return quantile(ordered, 0.75) - quantile(ordered, 0.25)
 
 
-def _all(pairs: Sequence[Pair], arm: str) -> list[float]:
-    return sorted(value for pair in pairs for value in getattr(pair, arm).latencies)
+class _Evidence(NamedTuple):
+    """Batches, and both arms' latencies in order: in seconds, and as multiples of the arm's own median in each batch."""
+
+    pairs: Sequence[Pair]
+    old: list[float]
+    new: list[float]
+    old_multiples: list[float]
+    new_multiples: list[float]
+
+
+def _evidence(pairs: Sequence[Pair]) -> _Evidence:
+    old, new = [pair.old for pair in pairs], [pair.new for pair in pairs]
+    return _Evidence(
+        pairs,
+        *(sorted(value for window in arm for value in window.latencies) for arm in (old, new)),
+        *(sorted(value for window in arm for value in _multiples(window)) for arm in (old, new)),
+    )
 
 
 # Metrics
@@ -158,50 +174,37 @@ def _errors(pairs: Sequence[Pair], limits: Limits, confidence: float) -> Compari
     )
 
 
-def _typical(pairs: Sequence[Pair], limits: Limits, confidence: float) -> Comparison:
-    return _latency("p50 latency", pairs, _median, limits.latency_increase, limits, confidence)
-
-
-def _spread(pairs: Sequence[Pair], limits: Limits, confidence: float) -> Comparison:
-    return _latency("latency spread", pairs, _quartiles, limits.spread_increase, limits, confidence)
-
-
 def _latency(
     metric: str,
-    pairs: Sequence[Pair],
+    seen: _Evidence,
     of: Callable[[Sequence[float]], float],
     allowed: float,
     limits: Limits,
     confidence: float,
 ) -> Comparison:
-    old, new = of(_all(pairs, "old")), of(_all(pairs, "new"))
+    old, new = of(seen.old), of(seen.new)
     least = limits.latency_least / max(old, _NOTHING)
     return _compared(
         metric,
         (old, new),
-        paired_shift(_changes(pairs, of), confidence),
+        paired_shift(_changes(seen.pairs, of), confidence),
         max(allowed, least),
-        f"signed-rank test of {len(pairs)} pairs, Hodges-Lehmann estimate",
+        f"signed-rank test of {len(seen.pairs)} pairs, Hodges-Lehmann estimate",
         seconds=True,
         enough=limits.min_batches,
         said=f"{limits.latency_least * 1000:g} ms" if least > allowed else "",
     )
 
 
-def _tail(
-    pairs: Sequence[Pair], share: float, allowed: float, limits: Limits, confidence: float
-) -> Comparison:
+def _tail(seen: _Evidence, share: float, allowed: float, limits: Limits, confidence: float) -> Comparison:
     """How often the new version is much slower than it usually is: an equal mean or median can hide that.
 
     Latencies are taken as multiples of the version's own median in the same batch, so that this says nothing of what
     the comparison of medians says already. Where the quantiles are no further apart than `latency_least`, only those
     of the new version count that are beyond that.
     """
-    threshold, reached = (
-        quantile(sorted(value for pair in pairs for value in _multiples(getattr(pair, arm))), share)
-        for arm in ("old", "new")
-    )
-    apart = (reached - threshold) * _median(_all(pairs, "old"))
+    threshold, reached = quantile(seen.old_multiples, share), quantile(seen.new_multiples, share)
+    apart = (reached - threshold) * _median(seen.old)
     beyond = limits.latency_least if apart <= limits.latency_least else 0.0
     strata = [
         Stratum(
@@ -210,11 +213,11 @@ def _tail(
             _above(pair.old, threshold),
             len(pair.old.latencies),
         )
-        for pair in pairs
+        for pair in seen.pairs
     ]
     return _compared(
         f"requests above p{share * 100:.0f}",
-        (quantile(_all(pairs, "old"), share), quantile(_all(pairs, "new"), share)),
+        (quantile(seen.old, share), quantile(seen.new, share)),
         _logarithms(_how_often(strata, 1 - share, confidence)),
         allowed,
         f"quantile test: requests of more than {threshold:.3g} times the version's own median, p{share * 100:.0f} of the old one",

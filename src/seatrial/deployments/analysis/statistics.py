@@ -225,8 +225,12 @@ def _below(strata: Sequence[Stratum], mine: int, ratio: float, burst: float) -> 
                     for k in range(len(chances) + 1)
                 ]
         return sum(chances[:mine])
-    mean = _expected(strata, ratio)
-    variance = sum((s.events + s.other_events) * _share(s, ratio) * (1 - _share(s, ratio)) for s in strata)
+    mean = variance = 0.0
+    for events, trials, other_events, other_trials in strata:
+        share = trials * ratio / (trials * ratio + other_trials)
+        expected = (events + other_events) * share
+        mean += expected
+        variance += expected * (1 - share)
     return NormalDist().cdf((mine - 0.5 - mean) / math.sqrt(max(variance * burst, 1e-12)))
 
 
