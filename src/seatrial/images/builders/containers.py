@@ -100,19 +100,36 @@ def _plain_layers(program: str) -> str:
 
 def _adopt(program: str, name: str, layout: Path) -> None:
     """Bring the image of `layout` into the storage as `name`, unless it is there."""
-    config = oci.read_image(layout).manifest.config.digest.removeprefix("sha256:")
-    argv = [program, "inspect", "--type=image", "--format", _identity(program), name]
-    if run(argv, timeout=_PATIENCE).stdout.strip() == config:
-        return
     with _short() as short:
         place = short / "base"
-        place.symlink_to(layout.absolute())
+        _with_history(layout, place)
+        config = oci.read_image(place).manifest.config.digest.removeprefix("sha256:")
+        argv = [program, "inspect", "--type=image", "--format", _identity(program), name]
+        if run(argv, timeout=_PATIENCE).stdout.strip() == config:
+            return
         said = run([program, "pull", "--quiet", f"oci:{place}"], timeout=_LONG)
         if said.code == 0:
             said = run([program, "tag", said.stdout.strip().splitlines()[-1], name], timeout=_PATIENCE)
             run([program, "rmi", f"localhost{place}:latest"], timeout=_PATIENCE)  # the name alone
     if said.code != 0:
         raise SeatrialError(f"{program} does not take the base {name}", why=said.stderr.strip()[-500:])
+
+
+def _with_history(layout: Path, place: Path) -> None:
+    """The base as a layout that Buildah can build on: it wants a line of history for every layer, which is optional."""
+    image = oci.read_image(layout)
+    history = image.config.get("history") or []
+    count = len(image.manifest.layers)
+    if sum(not entry.get("empty_layer") for entry in history) == count:
+        place.symlink_to(layout.absolute())
+        return
+    oci.create(place)
+    for blob in image.manifest.layers:
+        path = oci.blob_path(place, blob.digest)
+        path.symlink_to(oci.blob_path(layout, blob.digest).absolute())
+    config = oci.encode({**image.config, "history": [{"created_by": "base"}] * count})
+    manifest = oci.Manifest(config=oci.add_blob(place, config, oci.CONFIG), layers=image.manifest.layers)
+    oci.set_index(place, oci.Index(manifests=(oci.add_blob(place, oci.encode(manifest), oci.MANIFEST),)))
 
 
 def _identity(program: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seatrial.diagnosis.explain import explain
+from seatrial.diagnosis.loading import builtin
 from seatrial.diagnosis.model import Cause, Context, Evidence
 from seatrial.files import remove_tree
 from seatrial.images.builders.build import Order, Outcome, Watching, build
@@ -206,11 +207,12 @@ def _judged(attempts: list[Attempt], *, helped: bool) -> list[Attempt]:
 
 
 def _attempt(number: int, failure: _Failure, fix: Fix | None, diff: str) -> Attempt:
+    shown = next((one for one in builtin() if fix and one.id == fix.cause), None)
     return Attempt(
         number=number,
-        cause=failure.cause.id,
-        title=failure.cause.title,
-        explanation=failure.cause.cause,
+        cause=shown.id if shown else failure.cause.id,
+        title=shown.title if shown else failure.cause.title,
+        explanation=shown.title if shown else failure.cause.cause,
         evidence=failure.cause.evidence,
         step=failure.step.instruction if failure.step else "",
         line=failure.line,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seatrial.images.builders.repairs import dockerfile_text, project_files, python_packages, system_packages
 from seatrial.images.builders.repairs.tables import ways
 
@@ -59,7 +61,11 @@ def propose(case: Case, conflict: Callable[[Case], Iterator[Fix]]) -> Iterator[F
         said = f"{case.evidence}\n{case.cause.title}"
         if way.pattern and not re.search(way.pattern, said):
             continue
+        if way.log and not re.search(way.log, case.log, re.MULTILINE):
+            continue
         if way.action == CONFLICT:
             yield from conflict(case)
             continue
-        yield from (fix for fix in ACTIONS[way.action](case, way) if fix is not None)
+        for fix in ACTIONS[way.action](case, way):
+            if fix is not None:
+                yield msgspec.structs.replace(fix, cause=way.known_as)

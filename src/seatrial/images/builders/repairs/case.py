@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be changed, in one sentence, and the files after it."""
+    """What is to be changed, in one sentence, and the files after it.
+
+    `cause` is what the fix shows to be the cause, where the log alone was vague.
+    """
 
     title: str
     changes: tuple[Change, ...]
+    cause: str = ""
 
 
 class Case(NamedTuple):

@@ -10,7 +10,9 @@ import msgspec
 
 
 class Way(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row: for `cause`, when `pattern` is in the evidence, do `action`.
+    """One row: for `cause`, when `pattern` is in the evidence and `log` in what was said, do `action`.
+
+    `known_as` is the cause that is told when the action finds something to do: a vague one is no answer.
 
     `tables` are those of the names to look in; `name` is what is missing when the log does not say it, `otherwise`
     what is taken when the log's name is in no table.
@@ -19,6 +21,8 @@ class Way(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cause: str
     action: str = msgspec.field(name="do")
     pattern: str = msgspec.field(name="for", default="")
+    log: str = ""
+    known_as: str = msgspec.field(name="is", default="")
     tables: tuple[str, ...] = ()
     name: str = ""
     otherwise: str = ""
