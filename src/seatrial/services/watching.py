@@ -106,7 +106,8 @@ class Watching:
         self.judgement = found
         if judging.counts(found, limits) or share >= judging.ALL or found.decision == "roll back":
             self.looked = due
-            return found
+            # With all the traffic only what may never be is news: there is nothing to compare with.
+            return found if share < judging.ALL or found.decision == "roll back" else None
         return None
 
     def verdict(self, share: float) -> tuple[Decision | None, str]:
