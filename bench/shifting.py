@@ -92,6 +92,7 @@ class Bench:
         shutil.copy(PROGRAM, self.project / "service.py")
         self.env = {**os.environ, "SEATRIAL_HOME": str(self.home), "SEATRIAL_CACHE": str(top / "cache")}
         self.version = 0
+        self.before = ""
         self.rate = 0.0
         self.missed: list[str] = []
 
@@ -100,6 +101,7 @@ class Bench:
     ) -> subprocess.Popen[bytes]:
         """Deploy a new version, or go on with the latest one."""
         self.version += not again
+        self.before = self.latest()
         settings = {"command": ["python3", "service.py", f"v{self.version}"], "replicas": 2}
         deploy = {"driver": self.driver, "drain_timeout": 10}
         (self.project / "seatrial.yaml").write_text(
@@ -117,6 +119,15 @@ class Bench:
         if wait and process.wait() != 0:
             raise SystemExit((self.top / "deploy.log").read_text())
         return process
+
+    def latest(self) -> str:
+        """The latest deployment's id, '' before the first."""
+        every = records.every(self.home)
+        return records.find(self.home, "latest").id if every else ""
+
+    def shifts(self) -> bool:
+        """Whether the deployment that was started last has moved traffic."""
+        return self.latest() != self.before and bool(self.shares())
 
     @property
     def port(self) -> int:
@@ -221,7 +232,7 @@ def at_half(bench: Bench) -> Iterator[None]:
     """A deployment that stays at 50 %, and is promoted at the end."""
     process = bench.deploy("canary:50%:10m", wait=False)
     try:
-        until(lambda: len(bench.shares()) > 0 and all(one.state == "ready" for one in bench.instances()))
+        until(bench.shifts)
         yield
     finally:
         line = [sys.executable, "-m", "seatrial", "deploy", "promote", "latest"]
@@ -275,7 +286,7 @@ def most_at_once(failed: list[Asked]) -> int:
 def kill_controller(bench: Bench) -> None:
     """Everything but the service: command, engine and step. The same command goes on."""
     process = bench.deploy("canary:20%:10m", wait=False)
-    until(lambda: len(bench.shares()) > 0 and all(one.state == "ready" for one in bench.instances()))
+    until(bench.shifts)
     with bench.traffic() as traffic:
         wait_for(traffic, 500)
         for pid in controllers(bench):
