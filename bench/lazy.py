@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -61,7 +62,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--snapshotter", default="containerd-stargz-grpc", help="stargz-snapshotter's program")
+    parser.add_argument(
+        "--snapshotter", default="containerd-stargz-grpc", help="stargz-snapshotter's program"
+    )
     parser.add_argument(
         "--find-links", type=Path, help="a folder with further wheels, such as torch for the CPU"
     )
@@ -88,15 +91,26 @@ def _images(folder: Path, registry: str, given: argparse.Namespace) -> list[dict
         shutil.rmtree(Path(os.environ["SEATRIAL_CACHE"]) / "layers")
         for lazy in (Path(os.environ["SEATRIAL_CACHE"]) / "bases").glob("lazy-*"):
             shutil.rmtree(lazy)
-        begin = time.monotonic()
+        begin, spent = time.monotonic(), _processor()
         done = _seatrial(
             project, "assemble", ".", *links, "--no-smoke", "--oci", f"../{kind}", "--push", "--tag",
             f"{registry}/{kind}:1", "--json", *options,
         )  # fmt: skip
-        row = {"kind": kind, "seconds": round(time.monotonic() - begin, 1), "bytes": json.loads(done)["size"]}
+        row = {
+            "kind": kind,
+            "seconds": round(time.monotonic() - begin, 1),
+            "cpu": round(_processor() - spent, 1),
+            "bytes": json.loads(done)["size"],
+        }
         print(row, flush=True)
         rows.append(row)
     return rows
+
+
+def _processor() -> float:
+    """Seconds of processor time of all commands so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _seatrial(project: Path, *arguments: str) -> str:

@@ -1,15 +1,20 @@
-"""Prints the digests of a layer of wheels and of a source layer: run it wherever they must come out the same."""
+"""Prints the digests of a layer of wheels, as it is and for lazy pulling, and of a source layer.
+
+Run it wherever they must come out the same.
+"""
 
 from __future__ import annotations
 
 import io
 import sys
 from pathlib import Path
+from typing import cast
 
 from seatrial.images.assemble.install import Scheme, write_wheels
 from seatrial.images.assemble.layer import LayerWriter
 from seatrial.images.assemble.source_layer import read_source, write_source
 from seatrial.images.assemble.wheel import read_wheel
+from seatrial.images.lazy.writer import LazyWriter
 
 LIBRARY = "/usr/local/lib/python3.11/site-packages"
 SCHEME = Scheme(
@@ -20,10 +25,12 @@ SCHEME = Scheme(
 
 def main(folder: Path) -> None:
     """`folder` has wheels in `wheels/` and files in `source/`."""
-    with LayerWriter(io.BytesIO()) as writer:
-        write_wheels(writer, [read_wheel(p, p.name) for p in sorted((folder / "wheels").iterdir())], SCHEME)
-        done = writer.finish()
-    print(done.digest, done.diff_id)
+    for kind in (LayerWriter, LazyWriter):
+        with kind(io.BytesIO()) as writer:
+            wheels = [read_wheel(path, path.name) for path in sorted((folder / "wheels").iterdir())]
+            write_wheels(cast("LayerWriter", writer), wheels, SCHEME)
+            done = writer.finish()
+        print(done.digest, done.diff_id)
     source = folder / "source"
     files = sorted((path.relative_to(source).as_posix(), path) for path in source.rglob("*"))
     with LayerWriter(io.BytesIO()) as writer:
