@@ -136,7 +136,7 @@ def _attach(
 
     there = []
     if key is not None:
-        before = places.kept(place, image.digest, [envelope.MEDIA_TYPE])
+        before = [one for one in places.kept(place, image.digest) if one.attached.kind == envelope.MEDIA_TYPE]
         there = attesting.sealed_by((content for one in before for content in one.contents), key)
     found = attesting.artifacts(said, image, name=place.name, key=key, there=there)
     also = [registry.resolve(source, insecure=insecure)] if place.session else []
@@ -153,6 +153,7 @@ def _attach(
             for one, artifact in zip(attached, found, strict=True)
         ],
         "signed": sorted({image.digest, *also}) if key and place.session else [],
+        "index": also[0] if also and also[0] != image.digest else None,
         "key": key.public.identity if key else None,
     }
 
@@ -250,6 +251,8 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
         click.echo(f"{one['digest']}  {one['title']:<24} {size(one['size']):>10}")
     for digest in result["signed"]:
         note(f"signed {digest}")
+    if result["index"]:
+        note("the reference names several images; --platform attests another one of them")
     for form, why in result["skipped"].items():
         note(f"no {form}: {why}")
     if any(one["title"].startswith("provenance") for one in result["attached"]):

@@ -68,7 +68,12 @@ def pushed(tmp_path: Path, reference: str) -> Descriptor:
 
 def contents(reference: str, digest: str) -> list[bytes]:
     with places.in_registry(reference) as place:
-        return [content for one in places.kept(place, digest) for content in one.contents]
+        assert place.session is not None
+        found = [
+            referrers.documents(place.session, place.scratch, one.digest)
+            for one in places.listed(place, digest)
+        ]
+    return [content for _, documents in found for _, content in documents]
 
 
 def test_without_the_api_the_tag_lists_them_as_the_specification_says(host: str, tmp_path: Path) -> None:

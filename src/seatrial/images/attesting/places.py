@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from seatrial.images.registry_session import Session
 
 
+_STATEMENTS = (envelope.MEDIA_TYPE, envelope.STATEMENT)
+
+
 class Kept(NamedTuple):
-    """An artifact and its documents."""
+    """An artifact and its documents, if it is a statement."""
 
     attached: Attached
     contents: tuple[bytes, ...]
@@ -74,24 +77,28 @@ def listed(place: Place, digest: str) -> list[Attached]:
     return artifacts.in_layout(place.layout, digest)
 
 
-def kept(place: Place, digest: str, kinds: Sequence[str] = ()) -> list[Kept]:
-    """What refers to the image, with its documents; only of those kinds when any are given.
+def kept(place: Place, digest: str) -> list[Kept]:
+    """What refers to the image; statements, signed or not, with their documents.
+
+    Of others only the name is known: people attach anything to images, also what is larger than they are.
 
     Raises:
         TransportError: the registry cannot be reached or refuses.
         SeatrialError: something of it is damaged.
     """
-    found = []
-    for one in listed(place, digest):
-        if kinds and one.kind not in kinds:
-            continue
-        if place.session is not None:
-            _, documents = referrers.documents(place.session, place.scratch, one.digest)
-        else:
-            assert place.layout is not None  # noqa: S101 - it is one or the other
-            documents = artifacts.documents_in(place.layout, one.digest)
-        found.append(Kept(one, tuple(content for _, content in documents)))
-    return found
+    return [
+        Kept(one, _contents(place, one.digest) if one.kind in _STATEMENTS else ())
+        for one in listed(place, digest)
+    ]
+
+
+def _contents(place: Place, digest: str) -> tuple[bytes, ...]:
+    if place.session is not None:
+        _, documents = referrers.documents(place.session, place.scratch, digest)
+    else:
+        assert place.layout is not None  # noqa: S101 - it is one or the other
+        documents = artifacts.documents_in(place.layout, digest)
+    return tuple(content for _, content in documents)
 
 
 def attach(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from seatrial.images.layout import Descriptor
 
 _MOST_PAGES = 100
+_LARGEST = 256 << 20
 _LOOKS = 2
 _PAUSE = 0.2
 """Seconds between two looks at a tag that was just written: many times what a registry needs for one request."""
@@ -105,6 +106,11 @@ def documents(
     (scratch / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     found = []
     for layer in manifest.layers:
+        if layer.size > _LARGEST:
+            raise SeatrialError(
+                f"a document of {digest} has {layer.size} bytes", where=session.reference.name,
+                why=f"no attestation has more than {_LARGEST}",
+            )  # fmt: skip
         fetch_blob(session, scratch, layer)
         found.append((layer, oci.blob_path(scratch, layer.digest).read_bytes()))
     return manifest, found
