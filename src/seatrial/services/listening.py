@@ -71,7 +71,8 @@ def adjusted(listening: Listening, service: Service) -> Listening:
     """The same place to listen with the settings of a service; slots only become more, for they may be taken."""
     deploy = service.deploy
     slots = listening.slots
-    needed = 2 * service.replicas + _SPARE
+    # The old version, the new one, and fresh instances of the old one to compare with.
+    needed = 3 * service.replicas + _SPARE
     if len(slots) < needed and (not slots or listening.driver == "haproxy"):
         slots = tuple(f"s{number}" for number in range(1, needed + 1))
     return msgspec.structs.replace(
