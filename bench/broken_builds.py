@@ -42,8 +42,13 @@ def main() -> int:
         result = "built" if said["digest"] else "stopped"
         what = "; ".join(f"{one['cause']}: {one['fix']}" for one in said["attempts"])
         stop = f" | {(said['cause'] or {}).get('id')}" if said["digest"] is None else ""
-        print(f"{name:22} {result:8} {time.monotonic() - started:6.1f}  {what}{stop}{'' if right else '   <-- not as expected'}", flush=True)
-    print(f"{built} of {len(chosen)} built with {builder} ({repairable} can be repaired), {wrong} not as expected")
+        print(
+            f"{name:22} {result:8} {time.monotonic() - started:6.1f}  {what}{stop}{'' if right else '   <-- not as expected'}",
+            flush=True,
+        )
+    print(
+        f"{built} of {len(chosen)} built with {builder} ({repairable} can be repaired), {wrong} not as expected"
+    )
     return 1 if wrong else 0
 
 
@@ -70,7 +75,15 @@ def _with_pip(plain: Path, made: Path) -> None:
         f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(_PACKAGES)} "
         "&& rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED\n"
     )
-    argv = [_program(), "image", "build", str(folder), f"--base=debian:bookworm={plain}", f"--oci={made}", "--builder=buildah"]
+    argv = [
+        _program(),
+        "image",
+        "build",
+        str(folder),
+        f"--base=debian:bookworm={plain}",
+        f"--oci={made}",
+        "--builder=buildah",
+    ]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -42,7 +42,9 @@ def ready(builder: str, folder: Path) -> Iterator[dict[str, str]]:
         return
     with engines.docker(folder) as environment:
         if builder == "buildkit":
-            shown = subprocess.run(["docker", "buildx", "version"], env=environment, capture_output=True, check=False)
+            shown = subprocess.run(
+                ["docker", "buildx", "version"], env=environment, capture_output=True, check=False
+            )
             if shown.returncode != 0:
                 pytest.skip("the buildx plugin of Docker is not installed")
         yield _only_ours(environment)
@@ -67,7 +69,15 @@ def project(folder: Path, dockerfile: str, **files: str | bytes) -> Path:
 def build(folder: Path, layout: Path, *options: str, **environ: str) -> dict[str, Any]:
     """`seatrial image build --json` in the folder, with the base from `layout`; the answer with its exit code."""
     done = seatrial(
-        folder, "image", "build", ".", f"--base={BASE}={layout}", "--json", "--no-indexes", *options, **environ
+        folder,
+        "image",
+        "build",
+        ".",
+        f"--base={BASE}={layout}",
+        "--json",
+        "--no-indexes",
+        *options,
+        **environ,
     )
     if not done.stdout:
         return {"code": done.returncode, "error": done.stderr}
@@ -77,7 +87,18 @@ def build(folder: Path, layout: Path, *options: str, **environ: str) -> dict[str
 def certificate(folder: Path) -> Path:
     """A bundle with one authority that only this machine has."""
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Ours", "-days", "2"]
+    argv = [
+        need("openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=Ours",
+        "-days",
+        "2",
+    ]
     argv += ["-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem")]
     subprocess.run(argv, check=True, capture_output=True)
     return folder / "ca.pem"
@@ -104,5 +125,3 @@ def own_files(layout: Path, below: int) -> dict[str, bytes]:
                 content = archive.extractfile(member) if member.isfile() else None
                 found["/" + member.name.strip("/")] = content.read() if content else b""
     return found
-
-

@@ -134,6 +134,13 @@ _BUILDERS = ("auto", "docker", "buildkit", "podman", "buildah", "codebuild")
 )
 @click.option("--write", is_flag=True, help="Write the repairs that made it build into DIR.")
 @click.option(
+    "--diff",
+    "diff_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the repairs to FILE, as `git apply` takes them.",
+)
+@click.option(
     "--assemble",
     is_flag=True,
     help="Assemble instead of building, when the Dockerfile only installs and copies.",
@@ -199,6 +206,10 @@ def _build(folder: Path, options: dict[str, Any]) -> int:
 
             place(work / "layout", out, names)
             delivered = _deliver(folder, repaired, out, names, push, program, options)
+    if options["diff_file"] is not None:
+        from seatrial.files import write_atomic
+
+        write_atomic(options["diff_file"], repaired.diff)
     written = _written(project, repaired, options)
     _answer(repaired, delivered, out, written, options)
     return DONE if repaired.built is not None else ANSWER_IS_NO

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.common import note
@@ -47,7 +46,7 @@ def data(repaired: Repaired, delivered: Delivered | None, out: Path, written: li
 
 
 def tell(repaired: Repaired, delivered: Delivered | None, out: Path, written: list[str]) -> None:
-    """The same for people, on stderr; the diff goes to stdout, so it can be piped into `git apply`."""
+    """The same for people, on stderr: stdout has the digest alone."""
     built = repaired.built
     if built is not None:
         _steps(built)
@@ -61,9 +60,9 @@ def tell(repaired: Repaired, delivered: Delivered | None, out: Path, written: li
     else:
         _failed(repaired)
     if repaired.diff and not written:
-        sys.stdout.write(repaired.diff)
+        note(repaired.diff.rstrip("\n"))
         if built is not None:
-            note("it builds with these changes; --write writes them, or pipe this into `git apply`")
+            note("it builds with these changes: --write writes them, --diff FILE keeps them for `git apply`")
     elif written:
         note(f"written: {', '.join(written)}")
     if built is not None:

@@ -52,6 +52,18 @@ def keep(home: Path, service: str, needed: Collection[str]) -> None:
         target.remove(home, service, revision)
 
 
+def fewer(home: Path, service: str, revision: str, count: int) -> None:
+    """Let instances of a revision go that are more than wanted; they answer what they have."""
+
+    def change(wanted: Wanted) -> Wanted:
+        more = [wish for wish in wanted.instances if wish.revision == revision][count:]
+        return msgspec.structs.replace(
+            wanted, instances=tuple(wish for wish in wanted.instances if wish not in more)
+        )
+
+    written.changed(home, service, change)
+
+
 def used(home: Path, service: str) -> set[str]:
     """Revisions that may not be forgotten: those that are there, that are deployed, or that a rollback would bring."""
     wanted, _ = target.look(home, service)

@@ -135,12 +135,15 @@ def carry_out(journal: Journal, identifier: str, **options: Any) -> str:
     home = journal.home
     here = records.load(home, identifier)
     run_id = here.run
+    if "processes" not in options:
+        options["processes"] = processes = Processes(journal, ("seatrial.services.steps",))
+        processes.get_ready()
     if not run_id:
         run_id, _ = runs.begin(journal, plan.of(here))
         here = records.change(home, identifier, run=run_id)
     elif journal.run(run_id)["ended"] is not None:
+        options["processes"].close()
         return str(journal.run(run_id)["status"])
-    options.setdefault("processes", Processes(journal, ("seatrial.services.steps",)))
     with _tending(home, [part.service for part in here.parts]):
         return runs.execute(journal, run_id, **options)
 

@@ -70,7 +70,14 @@ def test_the_assembled_image_has_the_files_that_a_build_gives(tmp_path: Path) ->
     assert built["code"] == 0, built.get("log") or built["error"]
     env = {"UV_CACHE_DIR": str(tmp_path / "uv"), "UV_NO_CONFIG": "1"}
     done = seatrial(
-        folder, "image", "build", ".", "--assemble", f"--base={dockerfiles.BASE}={base}", "--oci=../assembled", **env
+        folder,
+        "image",
+        "build",
+        ".",
+        "--assemble",
+        f"--base={dockerfiles.BASE}={base}",
+        "--oci=../assembled",
+        **env,
     )
     assert done.returncode == 0, done.stderr
     theirs, ours = parity.files_in(tmp_path / "built"), parity.files_in(tmp_path / "assembled")
@@ -101,7 +108,16 @@ def _with_pip(folder: Path) -> bytes:
 
     bundled = next(Place(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))
     target = folder / "pip"
-    argv = [sys.executable, str(bundled / "pip"), "install", "--no-index", "--no-compile", "--target", str(target), str(bundled)]
+    argv = [
+        sys.executable,
+        str(bundled / "pip"),
+        "install",
+        "--no-index",
+        "--no-compile",
+        "--target",
+        str(target),
+        str(bundled),
+    ]
     subprocess.run(argv, check=True, capture_output=True)
     shutil.rmtree(target / "bin")
     raw = io.BytesIO()

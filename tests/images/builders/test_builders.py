@@ -40,10 +40,21 @@ CMD ["cat", "count"]
 @pytest.mark.parametrize("builder", ["buildah", "podman", "docker", "buildkit"])
 def test_a_builder_passes_what_the_machine_has_and_bakes_nothing_in(builder: str, tmp_path: Path) -> None:
     base = dockerfiles.base(tmp_path / "base")
-    folder = dockerfiles.project(tmp_path / "work", WHOLE, app_py="print(1)\n", notes_md="x", _dockerignore="*.md\n")
+    folder = dockerfiles.project(
+        tmp_path / "work", WHOLE, app_py="print(1)\n", notes_md="x", _dockerignore="*.md\n"
+    )
     bundle = dockerfiles.certificate(tmp_path / "ca")
     with dockerfiles.ready(builder, tmp_path / "engine") as environ:
-        options = ["--builder", builder, "--oci", "../out", "--build-arg", "WHAT=this", "--secret", "id=token,env=TOKEN"]
+        options = [
+            "--builder",
+            builder,
+            "--oci",
+            "../out",
+            "--build-arg",
+            "WHAT=this",
+            "--secret",
+            "id=token,env=TOKEN",
+        ]
         options += ["--network", "host"] if builder in ("docker", "buildkit") else []
         settings = {**environ, "SSL_CERT_FILE": str(bundle), "HTTP_PROXY": PROXY, "TOKEN": TOKEN}
         answer = dockerfiles.build(folder, base, *options, **settings)
@@ -85,7 +96,9 @@ def test_steps_and_cache_mounts_are_kept_between_builds(tmp_path: Path) -> None:
     answers, counts = [], []
     with dockerfiles.ready("buildah", tmp_path / "engine") as environ:
         for options in ((), (), ("--no-cache",)):
-            answers.append(dockerfiles.build(folder, base, "--builder=buildah", "--oci=../out", *options, **environ))
+            answers.append(
+                dockerfiles.build(folder, base, "--builder=buildah", "--oci=../out", *options, **environ)
+            )
             counts.append(int(dockerfiles.own_files(tmp_path / "out", layers)["/count"]))
     assert [one["steps"][1]["state"] for one in answers] == ["done", "cached", "done"]
     assert [one["steps"][1]["expected"] > 0 for one in answers] == [False, True, True]
@@ -122,10 +135,14 @@ def test_the_same_inputs_give_the_same_digest_in_another_folder(tmp_path: Path) 
     digests = []
     for name in ("one", "two"):
         folder = dockerfiles.project(
-            tmp_path / name / "work", "FROM python:3.11-slim\nCOPY a.txt /\nRUN echo made > /made\n", a_txt="a"
+            tmp_path / name / "work",
+            "FROM python:3.11-slim\nCOPY a.txt /\nRUN echo made > /made\n",
+            a_txt="a",
         )
         with dockerfiles.ready("buildah", tmp_path / name / "engine") as environ:
-            answer = dockerfiles.build(folder, base, "--builder=buildah", **environ, SOURCE_DATE_EPOCH="1700000000")
+            answer = dockerfiles.build(
+                folder, base, "--builder=buildah", **environ, SOURCE_DATE_EPOCH="1700000000"
+            )
         digests.append(answer["digest"])
     assert digests[0] == digests[1]
 

@@ -51,15 +51,22 @@ def test_uv_and_npm_find_their_settings(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".npmrc").write_text("//registry.example/:_authToken=npm-t0ken-4711\n")
     found = _gathered(tmp_path, UV_DEFAULT_INDEX="https://jane:uv-passw0rd@uv.example/simple")
-    assert found.files["seatrial-uv"].read_text() == 'index-url = "https://jane:uv-passw0rd@uv.example/simple"\n'
+    assert (
+        found.files["seatrial-uv"].read_text() == 'index-url = "https://jane:uv-passw0rd@uv.example/simple"\n'
+    )
     assert found.places["seatrial-npm"] == "/run/secrets/seatrial/npmrc"
     assert {mark.value for mark in found.marks} >= {b"uv-passw0rd", b"npm-t0ken-4711"}
 
 
 def test_a_list_of_hosts_without_proxy_is_no_secret(tmp_path: Path) -> None:
     found = _gathered(tmp_path, NO_PROXY="localhost,127.0.0.1", HTTPS_PROXY="http://proxy.example:3128")
-    assert found.environment == {"NO_PROXY": "localhost,127.0.0.1", "HTTPS_PROXY": "http://proxy.example:3128"}
-    assert [mark.value for mark in found.marks if mark.kind == "the address of a proxy"] == [b"http://proxy.example:3128"]
+    assert found.environment == {
+        "NO_PROXY": "localhost,127.0.0.1",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+    }
+    assert [mark.value for mark in found.marks if mark.kind == "the address of a proxy"] == [
+        b"http://proxy.example:3128"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,13 @@ The command '/bin/sh -c false' returned a non-zero code: 1
         (
             progress.buildah(),
             BUILDAH,
-            ["FROM base AS made done", "RUN make done", "FROM base done", "COPY a /a cached", "RUN false failed"],
+            [
+                "FROM base AS made done",
+                "RUN make done",
+                "FROM base done",
+                "COPY a /a cached",
+                "RUN false failed",
+            ],
         ),
         (
             progress.buildkit(),

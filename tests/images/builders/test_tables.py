@@ -33,7 +33,9 @@ def test_every_row_names_a_cause_an_action_and_tables_that_exist() -> None:
         (("programs",), "no-such-program", "apt", []),
     ],
 )
-def test_what_is_missing_has_a_package(tables: tuple[str, ...], missing: str, manager: str, packages: list[str]) -> None:
+def test_what_is_missing_has_a_package(
+    tables: tuple[str, ...], missing: str, manager: str, packages: list[str]
+) -> None:
     assert names().packages(tables, missing, manager) == packages
 
 
@@ -51,5 +53,7 @@ def test_what_is_missing_has_a_package(tables: tuple[str, ...], missing: str, ma
         ("", ["1.0"], ""),
     ],
 )
-def test_the_nearest_version_is_the_one_that_changes_least(asked: str, versions: list[str], found: str) -> None:
+def test_the_nearest_version_is_the_one_that_changes_least(
+    asked: str, versions: list[str], found: str
+) -> None:
     assert nearest(asked, versions) == found

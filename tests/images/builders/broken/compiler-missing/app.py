@@ -1,2 +1,3 @@
 import netifaces
+
 print(netifaces.interfaces())
