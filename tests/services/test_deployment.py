@@ -178,3 +178,6 @@ def test_the_version_before_goes_when_its_time_has_come(tmp_path: Path) -> None:
         again = here.deploy("two", replicas=2)
         assert (again.status, len(instances(here.home))) == ("Succeeded", 2)
         assert "is what is there" in here.told(again, "stage")[0].text
+        assert here.deploy("two").status == "Succeeded"
+        until(lambda: len(instances(here.home)) == 1, "one is enough again")
+        assert ask(here.port())[1] == "two"

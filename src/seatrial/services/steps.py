@@ -104,6 +104,7 @@ def retire(context: Context, deployment: str) -> dict[str, Any]:
     for part in here.parts:
         target.expose(home, part.service, part.after)
         control.end(home, part)
+        retiring.fewer(home, part.service, part.after, part.replicas)
         if part.compared:
             keep = 0.0 if here.rollback_of else part.deploy.keep_old
             said.append(retiring.retire(home, part.service, part.before, keep, context.clock.now()))
