@@ -61,6 +61,7 @@ def main(requests: int, rounds: int) -> int:
         for number in range(rounds):
             for kind in kinds if number % 2 else kinds[::-1]:
                 found[kind].append(one_round(kind, ports, requests, shifts))
+                print(f"{kind}: {found[kind][-1]}", file=sys.stderr, flush=True)
     print(
         f"{requests} requests per round, {rounds} rounds, {SHARE} % to the new version; medians of the rounds"
     )
