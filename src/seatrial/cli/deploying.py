@@ -292,7 +292,6 @@ def _watch(kind: str, _subject: str, data: dict[str, Any]) -> None:
 def _detached(journal: Journal, deployment: ServiceDeployment, *, as_json: bool) -> int:
     """Leave the deployment to a process of its own."""
     import os
-    import subprocess
 
     from seatrial.engine.run import begin
     from seatrial.services import plan, records, shown
@@ -300,16 +299,18 @@ def _detached(journal: Journal, deployment: ServiceDeployment, *, as_json: bool)
     one = deployment
     if not one.run:
         one = records.change(journal.home, one.id, run=begin(journal, plan.of(one))[0])
-    log = records.place(journal.home, one.id) / "detached.log"
-    with log.open("ab") as stream:
-        subprocess.Popen(
-            [sys.executable, "-m", "seatrial", "runs", "resume", one.run],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-            env={**os.environ, "SEATRIAL_HOME": str(journal.home)},
-        )
+    log = str(records.place(journal.home, one.id) / "detached.log")
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "seatrial", "runs", "resume", one.run],
+        {**os.environ, "SEATRIAL_HOME": str(journal.home)},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
     if as_json:
         print_json(shown.data(journal, one, whole=False))
     else:
