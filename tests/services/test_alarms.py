@@ -15,6 +15,7 @@ from seatrial.deployments.observing.model import Arm, Second
 from seatrial.errors import MissingToolError, UsageError
 from seatrial.readiness import free_port
 from seatrial.services import alarms
+from seatrial.services.model import control_of
 from support.answers import Answer, answering
 from support.buckets import s3_server
 from support.logs import START
@@ -30,7 +31,8 @@ def _arm(requests: int, *, errors: int = 0, took: float = 0.05, **values: float)
 
 
 def _seconds(count: int = 20, share: float = 10, /, **arms: Arm) -> list[Second]:
-    named = {{"new": "r-new", "old": "r-old", "nobody": ""}[name]: arm for name, arm in arms.items()}
+    names = {"new": "r-new", "old": "r-old", "control": control_of("r-old"), "nobody": ""}
+    named = {names[name]: arm for name, arm in arms.items()}
     return [Second(at=START + at, arms=named, share=share) for at in range(count)]
 
 
@@ -44,13 +46,15 @@ def _ring(alarm: dict[str, Any], seconds: list[Second]) -> alarms.Ring:
         ({"metric": "errors", "above": 0.01}, {"new": _arm(100, errors=4)}, "bad: errors of r-new were 4 % over 10 s, more than 1 %"),
         ({"metric": "errors", "above": 0.01, "of": "old"}, {"old": _arm(100, errors=4)}, "errors of r-old"),
         ({"metric": "errors", "above": 0.01, "of": "all"}, {"new": _arm(50), "nobody": _arm(1, errors=1)}, "errors of all versions were 1.96 %"),
+        ({"metric": "errors", "above": 0.01, "of": "old"}, {"old": _arm(50), "control": _arm(50, errors=2)}, "errors of r-old were 2 %"),
+        ({"metric": "requests", "above": 3, "of": "all"}, {name: _arm(1) for name in ("new", "old", "control", "nobody")}, "requests of all versions were 4 a second"),
         ({"metric": "latency", "above": 0.04}, {"new": _arm(10)}, "latency of r-new was 50.1 ms over 10 s, more than 40 ms"),
         ({"metric": "p50", "above": 0.04}, {"new": _arm(10)}, "p50 of r-new was"),
         ({"metric": "p95", "above": 0.04}, {"new": _arm(10)}, "p95 of r-new was"),
         ({"metric": "p99", "above": 0.04}, {"new": _arm(10)}, "p99 of r-new was"),
         ({"metric": "p99", "below": 0.06}, {"new": _arm(10)}, "less than 60 ms"),
-        ({"metric": "requests", "above": 99}, {"new": _arm(10)}, "requests of r-new were 100 over 10 s, more than 99"),
-        ({"metric": "requests", "below": 1}, {"old": _arm(10)}, "requests of r-new were 0 over 10 s, less than 1"),
+        ({"metric": "requests", "above": 9}, {"new": _arm(10)}, "requests of r-new were 10 a second over 10 s, more than 9 a second"),
+        ({"metric": "requests", "below": 1}, {"old": _arm(10)}, "requests of r-new were 0 a second over 10 s, less than 1 a second"),
         ({"metric": "queue", "above": 3}, {"new": _arm(1, queue=4.5)}, "queue of r-new was 4.5 over 10 s, more than 3"),
         ({"metric": "queue", "below": 5, "seconds": 3}, {"new": _arm(0, queue=4.5)}, "queue of r-new was 4.5 over 3 s, less than 5"),
     ],
@@ -74,7 +78,7 @@ def test_a_metric_beyond_its_threshold_rings_with_the_numbers(
         ({"metric": "queue", "above": 1}, _seconds(new=_arm(9)), "it was not measured"),
         ({"metric": "errors", "above": 0.01}, _seconds(1, new=_arm(50, errors=1)), "1 of 50 requests failed, too few"),
         ({"metric": "requests", "below": 1}, _seconds(5), "not over yet"),
-        ({"metric": "requests", "below": 1}, _seconds(20, 0), ""),
+        ({"metric": "requests", "below": 1}, _seconds(20, 0), "no seconds to see"),
         ({"metric": "errors", "above": 0.01}, [], "0 of at least 10 requests"),
     ],
 )  # fmt: skip

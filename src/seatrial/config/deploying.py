@@ -133,7 +133,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     metric: Annotated[
         Text | None,
         Meta(
-            description="errors (share of the requests), requests (number in that time), latency, p50, p95, p99 "
+            description="errors (share of the requests), requests (per second), latency, p50, p95, p99 "
             "(seconds), or the name of a metric."
         ),
     ] = None

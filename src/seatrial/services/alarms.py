@@ -17,6 +17,7 @@ from seatrial.deployments.alarms import ends_well
 from seatrial.deployments.hosts import probe
 from seatrial.deployments.observing import latencies, windows
 from seatrial.errors import SeatrialError, UsageError
+from seatrial.services.model import control_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -109,15 +110,15 @@ def threshold(name: str, alarm: Alarm, seconds: Sequence[Second], *, new: str, o
     `seconds` are those of the deployment, in order, at least of that stretch. Seconds in which the new version had no
     share do not count for it. Too little is only told after the whole stretch.
     """
-    which = {"new": (new,), "old": (old,), "all": (new, old, "")}[alarm.of]
     known = [one for one in seconds if alarm.of != "new" or one.share > 0]
     end = seconds[-1].at + 1 if seconds else 0
     recent = [one for one in known if one.at >= end - alarm.seconds]
     whole = bool(known) and end - known[0].at >= alarm.seconds
-    stretch = windows.together(recent, which)
+    stretch = windows.together(recent, _those(alarm, recent, new, old))
     what = f"{alarm.metric} of {_who(alarm, new, old)}"
-    value, lacks = _value(alarm, stretch)
-    over = f"over {end - recent[0].at if recent else 0} s"
+    length = end - recent[0].at if recent else 0
+    value, lacks = _value(alarm, stretch, length)
+    over = f"over {length} s"
     if value is None:
         return Ring(name=name, on=False, why=f"{name}: {what} is not known {over}: {lacks}")
     said = f"{name}: {what} {'were' if alarm.metric in _MANY else 'was'} {_shown(alarm, value)} {over}"
@@ -130,6 +131,13 @@ def threshold(name: str, alarm: Alarm, seconds: Sequence[Second], *, new: str, o
     return Ring(name=name, on=False, why=said)
 
 
+def _those(alarm: Alarm, seconds: Sequence[Second], new: str, old: str) -> Collection[str]:
+    """The revisions that an alarm is about. The old version's fresh instances are the old version, too."""
+    if alarm.of == "all":
+        return {revision for second in seconds for revision in second.arms}
+    return (new,) if alarm.of == "new" else (old, control_of(old))
+
+
 _MANY = ("errors", "requests")
 
 
@@ -137,11 +145,11 @@ def _who(alarm: Alarm, new: str, old: str) -> str:
     return {"new": new, "old": old or "the old version", "all": "all versions"}[alarm.of]
 
 
-def _value(alarm: Alarm, stretch: Stretch) -> tuple[float | None, str]:
+def _value(alarm: Alarm, stretch: Stretch, length: int) -> tuple[float | None, str]:
     """The metric's value, else what is missing."""
     metric, requests = alarm.metric or "", stretch.requests
     if metric == "requests":
-        return float(requests), ""
+        return requests / length if length else None, "there were no seconds to see"
     if metric not in OWN:
         return stretch.values.get(metric), "it was not measured"
     least = max(_LEAST, round(1 / (1 - _QUANTILES.get(metric, 0.0))))
@@ -162,7 +170,7 @@ def _shown(alarm: Alarm, value: float) -> str:
         return f"{value * 100:.3g} %"
     if alarm.metric == "latency" or alarm.metric in _QUANTILES:
         return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
-    return f"{value:.6g}"
+    return f"{value:.6g}" + (" a second" if alarm.metric == "requests" else "")
 
 
 # Outside
