@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seatrial.cli.common import directory_option, json_option
+from seatrial.cli.common import directory_option, json_option, note
 from seatrial.errors import ANSWER_IS_NO, DONE
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def watch(deployment: str, as_json: bool) -> int:
             _check_led(alone, seen)
             records.settle(journal, seen.deployment, SystemClock().now())
             time.sleep(_EVERY)
+    except KeyboardInterrupt:
+        screen.end()
+        note(f"{one.id} goes on; `seatrial deploy stop {one.id}` stops it")
+        raise
     finally:
         screen.end()
     return _ended(follower, as_json=as_json)

@@ -159,7 +159,10 @@ def summary(journal: Journal, one: ServiceDeployment) -> str:
     events = records.events(journal.home, one.id)
     for part in one.parts:
         known = counted.get(part.service, {})
-        lines += [f"{part.service}  {part.after}  {part.url}", *_counted(known)]
+        lines += [
+            f"{part.service}  {part.after}  {part.url}",
+            *_counted(known, split=part.compared and not one.rollback_of),
+        ]
         lines += [f"  {line}" for line in verdict(events, part.service)]
     return "\n".join(lines) + "\n"
 
@@ -181,8 +184,8 @@ def decided(events: Sequence[Event], service: str) -> Event | None:
     return next((event for event in found if "judgement" in event.data), None)
 
 
-def _counted(known: dict[str, Any]) -> list[str]:
-    """Requests, failures, and the split of each step, from a run's outputs."""
+def _counted(known: dict[str, Any], *, split: bool) -> list[str]:
+    """Requests, failures, and the split of each step where there is any, from a run's outputs."""
     if not known:
         return []
     lost = f", {known['unanswered']:,} without an answer" if known["unanswered"] else ""
@@ -190,7 +193,7 @@ def _counted(known: dict[str, Any]) -> list[str]:
     splits = [
         f"{one['asked']:g} % asked, {one['actual']:.2f} % got ({one['requests']:,})"
         for one in known["splits"]
-        if one["requests"] and one["actual"] is not None
+        if split and one["requests"] and one["actual"] is not None
     ]
     return lines + ([f"  split: {'; '.join(splits)}"] if splits else [])
 
