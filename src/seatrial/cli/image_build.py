@@ -341,7 +341,8 @@ def _conflicts(case: Case) -> Iterator[Fix]:
         done, pairs = preview([root], report, options, choice)
     except SeatrialError:
         return  # the failure of the build is the better message
-    if pairs:
+    # Leaving out what was asked for is no repair of a build.
+    if pairs and not any(title.startswith("Do not ask for") for title in done.applied):
         changes = tuple(Change(path=after.path, content=after.encoded()) for _, after in pairs)
         yield Fix(title="; ".join(dict.fromkeys(done.applied)), changes=changes)
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seatrial.errors import SeatrialError
 from seatrial.files import remove_tree
 from seatrial.images import layout as oci
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from seatrial.images.builders.model import Request
 
 _PATIENCE = 30
+_PLAIN = {"buildah": ("--disable-compression",), "podman": ()}
 _LONG = 3600
 # What the runtime says when this machine does not let it make a container: nothing of the build has run then.
 _NO_CONTAINER = re.compile(
@@ -81,21 +84,23 @@ def _build(program: str, request: Request, work: Path, watch: Callable[[str], No
 
 
 def export(program: str, work: Path, layout: Path) -> None:
-    """Write the image as a layout with plain layers: they are packed once, later."""
-    with _short() as short:
-        place = short / "image"
-        argv = [program, "push", "--quiet", _plain_layers(program), image_id(work), f"oci:{place}:image"]
-        said = run([word for word in argv if word], timeout=_LONG)
-        if said.code != 0:
-            raise SeatrialError(f"{program} did not hand out the built image", why=said.stderr.strip()[-500:])
-        oci.create(layout)
-        for blob in (place / "blobs" / "sha256").iterdir():
-            oci.link_blob(layout, f"sha256:{blob.name}", blob)
-        oci.set_index(layout, oci.read_index(place))
+    """Write the image as a layout with plain layers: they are packed once, later.
 
-
-def _plain_layers(program: str) -> str:
-    return "--disable-compression" if program == "buildah" else ""
+    The OCI form of these programs has no SHELL and no HEALTHCHECK, so Docker's form is written and read here.
+    """
+    place = work / "pushed"
+    argv = [program, "push", "--quiet", *_PLAIN[program], "--format=v2s2", image_id(work), f"dir:{place}"]
+    said = run(argv, timeout=_LONG)
+    if said.code != 0:
+        raise SeatrialError(f"{program} did not hand out the built image", why=said.stderr.strip()[-500:])
+    given = msgspec.json.decode((place / "manifest.json").read_bytes(), type=oci.Manifest)
+    oci.create(layout)
+    for blob in (given.config, *given.layers):
+        oci.link_blob(layout, blob.digest, place / oci.check_digest(blob.digest).removeprefix("sha256:"))
+    manifest = msgspec.structs.replace(given, media_type=oci.DOCKER_MANIFEST)
+    top = oci.add_blob(layout, oci.encode(manifest), oci.DOCKER_MANIFEST)
+    oci.set_index(layout, oci.Index(manifests=(top,)))
+    remove_tree(place)
 
 
 def _adopt(program: str, name: str, layout: Path) -> None:

@@ -219,7 +219,21 @@ def _config(
     found["history"] = [
         entry for step in config.get("history") or [] if (entry := _history(step, passing, names, epoch))
     ]
-    for key in ("container", "container_config", "docker_version", "moby.buildkit.buildinfo.v1"):
+    # Identities of this machine's containers and images, which Docker's form keeps.
+    settings = {
+        key: value
+        for key, value in (config.get("config") or {}).items()
+        if value not in (None, "", [], {}, False)
+    }
+    found["config"] = {key: value for key, value in settings.items() if key not in ("Image", "Hostname")}
+    for key in (
+        "id",
+        "parent",
+        "container",
+        "container_config",
+        "docker_version",
+        "moby.buildkit.buildinfo.v1",
+    ):
         found.pop(key, None)
     if epoch is not None:
         found["created"] = _time(epoch)

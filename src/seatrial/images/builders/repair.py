@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.store import Use
     from seatrial.images.builders.model import Builder
 
+# That a step failed is known anyway.
+_VAGUE = ("docker-build-step-failed",)
 MOST = 3
 """Attempts to repair; so a build runs at most one time more."""
 
@@ -169,7 +171,8 @@ def _why(outcome: Outcome) -> tuple[_Failure | None, tuple[Evidence, ...]]:
     step = next((one for one in reversed(outcome.ended.steps) if one.state == "failed"), None)
     if not found.causes:
         return None, found.lines
-    return _Failure(found.causes[0], step, step.line if step else 0), found.lines
+    telling = [one for one in found.causes if one.id not in _VAGUE]
+    return _Failure((telling or found.causes)[0], step, step.line if step else 0), found.lines
 
 
 def _fixes(

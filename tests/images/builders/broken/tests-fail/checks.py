@@ -1,3 +1,5 @@
+# ruff: noqa: ANN201, PT009 - a project of its own
+
 import unittest
 
 
