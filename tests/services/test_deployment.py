@@ -82,37 +82,32 @@ def test_people_hold_continue_promote_and_roll_back_at_any_time(tmp_path: Path) 
             here.ask(back, "hold")
 
 
-def test_a_stop_brings_back_what_was_before(tmp_path: Path) -> None:
+def test_a_stop_and_alarms_bring_back_what_was_before(tmp_path: Path) -> None:
+    alarm = tmp_path / "fine"
+    alarms = {"disk": {"command": ["test", "-e", str(alarm)]}}
     with deploying(tmp_path) as here:
-        here.deploy("one")
+        first = here.deploy("one")
         one = here.start(here.piece("two", strategy="canary:30%:1h"))
         with here.going(one):
             here.await_share(one, 30)
             stopped = starting.stop(here.journal, one.id)
         assert (stopped.status, stopped.error_code) == ("Stopped", "MANUAL_STOP")
         assert ask(here.port())[1] == "one"
-        assert [one.revision for one in instances(here.home)] == [one.parts[0].before]
-
-
-@pytest.mark.parametrize("bake", [0, 3600], ids=["in-the-shift", "in-the-bake-time"])
-def test_an_alarm_rolls_back(tmp_path: Path, bake: float) -> None:
-    alarm = tmp_path / "fine"
-    alarm.touch()
-    with deploying(tmp_path) as here:
-        here.deploy("one")
-        strategy = "all-at-once" if bake else "canary:30%:1h"
-        piece = here.piece(
-            "two", strategy=strategy, bake=bake, alarms={"disk": {"command": ["test", "-e", str(alarm)]}}
-        )
-        one = here.start(piece)
-        with here.going(one):
-            here.await_share(one, 100 if bake else 30)
-            alarm.unlink()
-        ended = here.load(one)
-        assert (ended.status, ended.error_code) == ("Stopped", "ALARM_ACTIVE")
-        assert ended.why.startswith("disk: ")
-        assert here.told(one, "rollback")
-        assert ask(here.port())[1] == "one"
+        for strategy, share in (
+            ("canary:30%:1h", 30),
+            ("all-at-once", 100),
+        ):  # in the shift, and in the bake time
+            alarm.touch()
+            one = here.start(here.piece("two", strategy=strategy, bake=3600, alarms=alarms))
+            with here.going(one):
+                here.await_share(one, share)
+                alarm.unlink()
+            ended = here.load(one)
+            assert (ended.status, ended.error_code) == ("Stopped", "ALARM_ACTIVE")
+            assert ended.why.startswith("disk: ")
+            assert here.told(one, "rollback")
+            assert ask(here.port())[1] == "one"
+            assert [each.revision for each in instances(here.home)] == [first.parts[0].after]
 
 
 def test_a_version_that_is_not_well_has_no_traffic_or_loses_it(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ VERSIONS: dict[str, dict[str, Any]] = {
 
 def test_the_same_is_promoted_and_what_is_slower_or_broken_is_rolled_back(tmp_path: Path) -> None:
     with deploying(tmp_path, *VERSIONS) as here:
-        for name in VERSIONS:
-            here.deploy("one", name, env={"LATENCY": "0.04"})
+        first = here.start(*(here.piece("one", name, env={"LATENCY": "0.04"}) for name in VERSIONS))
+        assert here.finish(first).status == "Succeeded"
         with ExitStack() as stack:
             clients = {name: stack.enter_context(load(here.port(name), clients=5)) for name in VERSIONS}
             deployments = {
