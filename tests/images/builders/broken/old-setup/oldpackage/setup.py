@@ -1,5 +1,4 @@
-import pkg_resources
 from setuptools import setup
+from setuptools.command.test import test
 
-assert pkg_resources.packaging
-setup(name="oldpackage", version="1.0", py_modules=["oldpackage"])
+setup(name="oldpackage", version="1.0", py_modules=["oldpackage"], cmdclass={"test": test})
