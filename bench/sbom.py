@@ -69,7 +69,7 @@ IMAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("/usr/bin/python3",),
     ),
     "a user's own packages": (
-        ("useradd -m web", f"{USER} 'python3 -m pip install {_QUIET} --user --break-system-packages six==1.16.0'"),
+        ("useradd -m web", f"{USER} 'python3 -m pip install {_QUIET} --user --break-system-packages numpy'"),
         ("/usr/bin/python3",),
     ),
     "several Pythons": (
@@ -185,8 +185,8 @@ def _copy_python(place: Path) -> None:
     (place / "lib").mkdir(parents=True, exist_ok=True)
     shutil.copy2(Path(sys.executable).resolve(), place / "bin" / name)
     left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "idlelib", "config-*")
-    shutil.copytree(Path(os.__file__).parent, place / "lib" / name, ignore=left_out)
-    (place / "lib" / name / "site-packages").mkdir()
+    shutil.copytree(Path(os.__file__).parent, place / "lib" / name, ignore=left_out, dirs_exist_ok=True)
+    (place / "lib" / name / "site-packages").mkdir(exist_ok=True)
 
 
 def compared(name: str, layout: Path, pythons: tuple[str, ...]) -> Row:
@@ -221,7 +221,13 @@ def visible(found: Inventory, path: list[str]) -> dict[str, str]:
     for one in (one for one in found.packages if one.kind == "pypi"):
         for place in one.places:
             folder = (
-                place.removesuffix("/EGG-INFO") if place.endswith("/EGG-INFO") else str(Path(place).parent)
+                place
+                if place.endswith(".egg")
+                else (
+                    place.removesuffix("/EGG-INFO")
+                    if place.endswith("/EGG-INFO")
+                    else str(Path(place).parent)
+                )
             )
             if folder in path and path.index(folder) < chosen.get(normalize(one.name), (len(path), ""))[0]:
                 chosen[normalize(one.name)] = (path.index(folder), one.version)

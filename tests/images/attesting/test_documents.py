@@ -31,9 +31,10 @@ def items(files: int = 3) -> list[Item]:
         Item("var/lib/dpkg/status", STATUS),
         *wheel("demo-x", "1.0", {"demo.py": ""}, ("lib",), site=SITE),
         *wheel("lib", "2.0", {"lib.py": ""}, site=SITE, more={"LICENSE": "x"}),
+        Item(f"{SITE}/own-1.dist-info/METADATA", "Name: own\nVersion: 1\nLicense-Expression: LicenseRef-Own OR MIT\n"),
         *editable("local", "/src", site=SITE),
         *(Item(f"srv/{number % 7}/file {number} ü.bin", f"{number}") for number in range(files)),
-        Item(f"{SITE}/odd-1.dist-info/METADATA", "Name: odd\nVersion: 1\nLicense: Mine (c)\nHome-page: https://example.com/\n"),
+        Item(f"{SITE}/odd-1.dist-info/METADATA", "Name: odd\nVersion: 1\nLicense: Mine (c)\nHome-page: https://user@[x/<y>\n"),
     ]  # fmt: skip
 
 

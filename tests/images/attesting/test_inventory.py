@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,7 +161,15 @@ def test_names_that_are_no_text_are_shown_and_kept_apart(tmp_path: Path) -> None
     assert loose(found) == ["/data/\\xfe", "/data/\\xff", "/data/ü\n"]
 
 
+def egg(member: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, "Name: demo\nVersion: 1.0\n")
+    return stream.getvalue()
+
+
 EGGS = {
+    "an egg that is one file": [Item(f"{SITE}/demo-1.0-py3.11.egg", egg("EGG-INFO/PKG-INFO"))],
     "a folder beside the source": [Item("src/demo.egg-info/PKG-INFO", "Name: demo\nVersion: 1.0\n")],
     "a single file": [Item(f"{SITE}/demo-1.0-py3.11.egg-info", "Name: demo\nVersion: 1.0\n")],
     "an egg that is a folder": [Item(f"{SITE}/demo-1.0-py3.11.egg/EGG-INFO/PKG-INFO", "Name: demo\nVersion: 1.0\n")],
@@ -218,6 +228,29 @@ def test_metadata_without_a_name_is_noted(tmp_path: Path) -> None:
     found = taken(tmp_path, [Item(f"{SITE}/x-1.dist-info/METADATA", "Version: 1\n")])
     assert found.packages == ()
     assert f"/{SITE}/x-1.dist-info/METADATA" in found.notes[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", egg("PKG-INFO")])
+def test_an_egg_that_cannot_be_read_is_noted(tmp_path: Path, content: bytes) -> None:
+    found = taken(tmp_path, [Item(f"{SITE}/demo.egg", content)])
+    assert found.packages == ()
+    assert f"/{SITE}/demo.egg" in found.notes[0]
+
+
+def test_lists_that_no_installer_wrote_are_noted(tmp_path: Path) -> None:
+    info = f"{SITE}/demo-1.0.dist-info"
+    record = f"demo.py,,\n{'x' * 200_000},,\n"
+    found = taken(
+        tmp_path,
+        [
+            Item(f"{info}/METADATA", "Name: demo\nVersion: 1.0\n"),
+            Item(f"{info}/RECORD", record),
+            Item(f"{SITE}/demo.py"),
+        ],
+    )
+    assert names(found) == ["pypi demo 1.0"]
+    assert "RECORD" in found.notes[0]
+    assert found.loose == ()
 
 
 LICENCES = {

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from seatrial.images.layout import Descriptor, Image
 
-_FORMAT = 1
+_FORMAT = 2
 _MAX_NAMES = 1_500_000
 _MAX_TEXT, _MAX_TEXTS = 32 << 20, 256 << 20
 # What says which packages there are and what belongs to them.
 _TEXTS = re.compile(
     r"\.dist-info/(?:METADATA|RECORD|direct_url\.json)$"
-    r"|\.egg-info/(?:PKG-INFO|installed-files\.txt)$|\.egg-info$|/EGG-INFO/PKG-INFO$"
+    r"|\.egg$|\.egg-info/(?:PKG-INFO|installed-files\.txt)$|\.egg-info$|/EGG-INFO/PKG-INFO$"
     r"|^/var/lib/dpkg/(?:status|diversions|status\.d/[^/]+|info/[^/]+\.(?:list|md5sums))$"
     r"|^/usr/share/doc/[^/]+/copyright$"
     r"|/conda-meta/[^/]+\.json$|/node_modules/(?:@[^/]+/)?[^/]+/package\.json$"
@@ -130,6 +130,10 @@ def read_content(layout: Path, image: Image, *, say: Callable[[str], None] = lam
         for path in added.keys() & texts.keys():
             del texts[path]
         texts.update(found.texts)
+        if sum(map(len, texts.values())) > _MAX_TEXTS:
+            raise SeatrialError(
+                "the image's lists of packages are too large", where=image.digest, why="it looks like a bomb"
+            )
         files = [item for item in added.values() if item.kind == "file"]
         removed = sum(path in known for path in found.deleted | found.opaque)
         sums.append(LayerSum(len(files), sum(item.size for item in files), removed))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.images.attesting.licences import from_copyright
 from seatrial.images.attesting.model import Found, Package
-from seatrial.images.attesting.purl import purl
+from seatrial.images.attesting.purl import page, purl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ def _package(
         places=(place,),
         licences=from_copyright(content.text(f"/usr/share/doc/{name}/copyright")),
         summary=stanza.get("description", "").partition("\n")[0],
-        homepage=page if re.fullmatch(r"https?://[^\s@]+", page := stanza.get("homepage", "")) else "",
+        homepage=page(stanza.get("homepage", "")),
         architecture=architecture,
         upstream=upstream,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.images.attesting.licences import spdx
 from seatrial.images.attesting.model import Found, Package
-from seatrial.images.attesting.purl import purl
+from seatrial.images.attesting.purl import page, purl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,6 @@ def alpine_packages(content: Content, system: System) -> Iterator[Found]:
 
 
 def _package(found: str, kind: str, told: dict[str, Any], place: str, *, licence: str) -> Package:
-    page = str(told.get("homepage") or "")
     return Package(
         ref=found,
         kind=kind,
@@ -112,7 +111,7 @@ def _package(found: str, kind: str, told: dict[str, Any], place: str, *, licence
         places=(place,),
         licences=(spdx(licence) or licence[:200],) if licence else (),
         summary=str(told.get("description") or told.get("summary") or "")[:500],
-        homepage=page if re.fullmatch(r"https?://[^\s@]+", page) else "",
+        homepage=page(str(told.get("homepage") or "")),
         architecture=str(told.get("subdir") or "") if kind == "conda" else "",
     )
 

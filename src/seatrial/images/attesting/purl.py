@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
+
+_PAGE = re.compile(r"https?://[A-Za-z0-9._~:/?#!$&'()*+,;=%-]{1,2000}")
 
 
 def purl(kind: str, name: str, version: str, *, namespace: str = "", **qualifiers: str) -> str:
@@ -13,6 +16,12 @@ def purl(kind: str, name: str, version: str, *, namespace: str = "", **qualifier
     head = "/".join(_quoted(part) for part in (kind, *namespace.split("/"), name) if part)
     pairs = "&".join(f"{key}={_quoted(value)}" for key, value in sorted(qualifiers.items()) if value)
     return f"pkg:{head}@{_quoted(version)}" + (f"?{pairs}" if pairs else "")
+
+
+def page(text: str) -> str:
+    """The address of a web page as metadata names it; empty when it is none, or has somebody's name in it."""
+    text = text.strip()
+    return text if _PAGE.fullmatch(text) else ""
 
 
 def _quoted(text: str) -> str:

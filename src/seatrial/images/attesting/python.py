@@ -12,12 +12,14 @@ import io
 import json
 import posixpath
 import re
+import zipfile
+import zlib
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
 from seatrial.images.attesting.licences import from_metadata
 from seatrial.images.attesting.model import Found, Package
-from seatrial.images.attesting.purl import purl
+from seatrial.images.attesting.purl import page, purl
 from seatrial.images.testing.python import normalize
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
 _METADATA = re.compile(
     r"(?P<info>.*\.dist-info)/METADATA$|(?P<egg>.*\.egg-info)/PKG-INFO$|(?P<file>.*\.egg-info)$"
-    r"|(?P<whole>.*/EGG-INFO)/PKG-INFO$"
+    r"|(?P<whole>.*/EGG-INFO)/PKG-INFO$|(?P<egg_file>.*\.egg)$"
 )
+_LONGEST = 8 << 20
 _REQUIRED = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -39,16 +42,19 @@ def distributions(content: Content, notes: list[str]) -> Iterator[Found]:
         match = _METADATA.fullmatch(path)
         if match is None:
             continue
-        told = _headers(content.texts[path])
+        text = content.texts[path]
+        told = _headers(_from_egg(text, path, notes) if match["egg_file"] else text)
         name, version = (told["Name"] or "").strip(), (told["Version"] or "").strip()
         if not name or not version:
             notes.append(f"{path} does not say the name and version of its package")
             continue
         place = next(group for group in match.groups() if group)
-        yield _distribution(content, place, told, name, version)
+        yield _distribution(content, place, told, name, version, notes)
 
 
-def _distribution(content: Content, place: str, told: Message, name: str, version: str) -> Found:
+def _distribution(
+    content: Content, place: str, told: Message, name: str, version: str, notes: list[str]
+) -> Found:
     licences = from_metadata(
         told["License-Expression"] or "", told["License"] or "", tuple(told.get_all("Classifier") or ())
     )
@@ -66,7 +72,28 @@ def _distribution(content: Content, place: str, told: Message, name: str, versio
         homepage=_homepage(told),
         editable=_editable(content, place),
     )
-    return Found(package, _owned(content, place), _needs(told), (normal,))
+    return Found(package, _owned(content, place, notes), _needs(told), (normal,))
+
+
+def _from_egg(content: bytes, path: str, notes: list[str]) -> bytes:
+    """The metadata in an egg that is one file; empty when it has none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entry = archive.getinfo("EGG-INFO/PKG-INFO")
+            if entry.file_size <= _LONGEST:
+                return archive.read(entry)
+            notes.append(f"the metadata in {path} is too large")
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        RuntimeError,
+        NotImplementedError,
+        OSError,
+        EOFError,
+        zlib.error,
+    ) as error:
+        notes.append(f"{path} cannot be read: {error}")
+    return b""
 
 
 def _headers(text: bytes) -> Message:
@@ -83,7 +110,7 @@ def _homepage(told: Message) -> str:
         found = (
             named.get("homepage") or named.get("home") or named.get("repository") or named.get("source") or ""
         )
-    return found if re.fullmatch(r"https?://[^\s@]+", found) else ""
+    return page(found)
 
 
 def _needs(told: Message) -> tuple[tuple[str, ...], ...]:
@@ -105,7 +132,7 @@ def _editable(content: Content, place: str) -> bool:
         return False
 
 
-def _owned(content: Content, place: str) -> dict[str, str]:
+def _owned(content: Content, place: str, notes: list[str]) -> dict[str, str]:
     site = posixpath.dirname(place)
     found = dict.fromkeys(content.below(place), "")
     if place in content.texts:
@@ -113,9 +140,12 @@ def _owned(content: Content, place: str) -> dict[str, str]:
     record = content.texts.get(f"{place}/RECORD")
     installed = content.texts.get(f"{place}/installed-files.txt")
     if record is not None:
-        for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))):
-            if row and row[0]:
-                found[_at(content, site, row[0])] = _recorded(row[1] if len(row) > 1 else "")
+        try:
+            for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))):
+                if row and row[0]:
+                    found[_at(content, site, row[0])] = _recorded(row[1] if len(row) > 1 else "")
+        except csv.Error as error:
+            notes.append(f"{place}/RECORD cannot be read to its end: {error}")
     elif installed is not None:
         for line in installed.decode("utf-8", "replace").splitlines():
             if line.strip():

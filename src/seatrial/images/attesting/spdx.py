@@ -76,7 +76,8 @@ def _system(system: System) -> dict[str, Any]:
 
 
 def _package(one: Package) -> dict[str, Any]:
-    declared = [licences.spdx(text) for text in one.licences]
+    # A name of the package's own would need its text in the document.
+    declared = ["" if "LicenseRef-" in text else licences.spdx(text) for text in one.licences]
     known = [f"({text})" if " OR " in text and len(declared) > 1 else text for text in declared]
     found = _element(_id(one.ref), one.name, one.version, purpose="LIBRARY")
     found["licenseDeclared"] = " AND ".join(known) if known and all(known) else _UNKNOWN
