@@ -62,16 +62,6 @@ def test_killed_instances_cost_no_get_and_come_back_where_they_were(tmp_path: Pa
         assert {pid(one) for one in after}.isdisjoint(map(pid, before))
 
 
-def test_a_killed_instance_that_is_alone_keeps_its_requests_waiting(tmp_path: Path) -> None:
-    with standing(tmp_path, settings()) as port:
-        deployed(tmp_path, revision("old"))
-        with load(port, clients=2, keep=False) as clients:
-            clients.take(20)
-            kill(pid(instances(tmp_path)[0]))
-            clients.take(20)
-        assert clients.failures == []
-
-
 def test_a_killed_instance_costs_no_more_posts_than_were_in_flight(tmp_path: Path) -> None:
     with standing(tmp_path, settings()) as port:
         deployed(tmp_path, revision("old"), revision("new"))
@@ -83,12 +73,15 @@ def test_a_killed_instance_costs_no_more_posts_than_were_in_flight(tmp_path: Pat
         assert len(clients.failures) <= 4
 
 
-def test_what_an_instance_left_ends_with_it(tmp_path: Path) -> None:
+def test_an_instance_that_is_alone_keeps_its_requests_waiting_and_all_it_left_ends(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    with standing(tmp_path, settings()):
+    with standing(tmp_path, settings()) as port:
         deployed(tmp_path, revision("old", CHILD=str(pids)))
-        kill(pid(instances(tmp_path)[0]))
-        until(lambda: len(pids.read_text().split()) == 2, "it was started again")
+        with load(port, clients=2, keep=False) as clients:
+            clients.take(20)
+            kill(pid(instances(tmp_path)[0]))
+            clients.take(20)
+        assert clients.failures == []
         first, second = map(int, pids.read_text().split())
         assert identity.of(first) is None
         assert identity.of(second) is not None

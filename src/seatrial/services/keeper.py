@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from seatrial.deployments.proxy import Slot
     from seatrial.services.model import Wanted
 
-_BUSY, _CALM = 0.03, 1.0
+_BUSY, _SLOW, _CALM = 0.03, 0.25, 1.0
+_LONG = 60.0
 _LOGS_EVERY = 30.0
 _ACCESS_KEPT = 256 << 20
 _LOG_KEPT = 16 << 20
@@ -77,10 +78,10 @@ class _Keeper:
         wished = {(one.slot, one.port) for one in self.wanted.instances}
         for instance in before.instances:
             one = Held(self.place, instance)
+            if one.process is None:
+                sweep((), one.mark)  # what it left while nobody was there to see it end
             if (one.slot, one.port) in wished or one.process is not None:
                 self.held.append(one)
-            else:
-                sweep((), one.mark)
 
     def loop(self) -> None:
         """Until the service is down."""
@@ -169,7 +170,7 @@ class _Keeper:
     def _look(self) -> None:
         """What the health checks have found, and whether what is wanted no more has answered all it had."""
         now = time.monotonic()
-        if self.finishing or not self.held or now - self._looked < (_BUSY if self._busy() else _CALM) * 0.9:
+        if self.finishing or not self.held or now - self._looked < self._pace() * 0.9:
             return
         self._looked = now
         status = self.balancer.status()
@@ -227,13 +228,18 @@ class _Keeper:
                 select.select([one.pidfd], [], [], 5.0)
                 one.ended()
 
-    def _busy(self) -> bool:
-        return any(not one.ready or one.gone_since or one.unwell_since for one in self.held)
+    def _pace(self) -> float:
+        """Seconds between two looks: few while something is about to change, more when it may take long."""
+        changing = [one for one in self.held if not one.ready or one.gone_since or one.unwell_since]
+        if not changing:
+            return _CALM
+        lately = time.time() - _LONG
+        return _BUSY if any(one.gone_since or one.started > lately for one in changing) else _SLOW
 
     def _sleep(self) -> None:
         """Until something happens, or is due."""
         now = time.monotonic()
-        waiting = _BUSY if self._busy() or self.finishing or self.balancer.problem else _CALM
+        waiting = _BUSY if self.finishing or self.balancer.problem else self._pace()
         due = [one.due - now for one in self.held if one.process is None]
         if self.balancer.process is None and not self.finishing:
             due.append(self.balancer.due - now)
