@@ -27,8 +27,9 @@ main() {
 deploy_under_load() {
   # Services of its own: none that is up on this machine is touched.
   export SEATRIAL_HOME=$PWD/.demo/state
-  "$seatrial" deploy down --all 2> /dev/null
   trap clean_up EXIT
+  trap 'exit 130' INT TERM
+  end_services # what a demo that was killed has left
   say "deploy the image that was shipped: a load balancer, and behind it the first version"
   assemble first
   "$seatrial" deploy run "$project" --image .demo/first --bake 0
@@ -65,6 +66,7 @@ deploy_second() {
     "$seatrial" deploy promote iris
   fi
   wait "$deploying"
+  deploying=
 }
 
 assemble() {
@@ -72,9 +74,17 @@ assemble() {
 }
 
 clean_up() {
-  if [ -n "${asking:-}" ]; then
-    kill "$asking" 2> /dev/null || true
-  fi
+  for process in "${asking:-}" "${deploying:-}"; do
+    if [ -n "$process" ]; then
+      kill "$process" 2> /dev/null || true
+      wait "$process" 2> /dev/null || true
+    fi
+  done
+  end_services
+}
+
+end_services() {
+  "$seatrial" deploy stop iris > /dev/null 2>&1 || true # there may be nothing to stop
   "$seatrial" deploy down --all
 }
 
