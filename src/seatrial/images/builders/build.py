@@ -12,6 +12,7 @@ import msgspec
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.images import layout as oci
+from seatrial.images.attesting import builds
 from seatrial.images.builders import history
 from seatrial.images.builders.finish import Finished, finish
 from seatrial.images.builders.model import Built, Ended, Request, Step
@@ -112,7 +113,25 @@ def build(
         replaced=replaced(out, below, use),
         notes=tuple(notes),
     )
+    _remember(order, dockerfile, built)
     return Outcome(ended=ended, built=built)
+
+
+def _remember(order: Order, dockerfile: Source, built: Built) -> None:
+    """For the provenance: what was built by what."""
+    builds.remember(
+        built.digest,
+        builds.Build(
+            builder=built.builder,
+            version=built.version,
+            dockerfile=dockerfile.path.rpartition("/")[2],
+            sha256=hashlib.sha256(dockerfile.encoded()).hexdigest(),
+            target=order.target,
+            platform=order.platform,
+            bases={name: oci.read_image(layout).digest for name, layout in order.bases.items()},
+            arguments=tuple(sorted(order.arguments)),
+        ),
+    )
 
 
 def _passing(order: Order, capable: frozenset[str], private: Path) -> tuple[Passing, list[str]]:
