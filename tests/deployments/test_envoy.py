@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.deployments.observing.model import Answer
+    from seatrial.deployments.proxy import Driver
     from support.backends import Backend
+
+
+DRIVER: Driver = envoy
+"""mypy holds the module to what every driver offers."""
 
 
 def _split(folder: Path, blue: Backend, green: Backend, share: int) -> None:
@@ -184,6 +189,8 @@ def test_slots_and_weights_are_there_from_the_first_request_after_kill_9(tmp_pat
         envoy.prepare(tmp_path, port, ["blue", "green", "spare"], Options(interval=0.05))
         with started(tmp_path) as first:
             envoy.apply(tmp_path, _both(blue, green, 25))
+            assert DRIVER.has_taken_over(tmp_path, first.pid)
+            assert DRIVER.taking_over(tmp_path, program="envoy", pid=first.pid) is None
             first.send_signal(signal.SIGKILL)
             first.wait()
             with pytest.raises(SeatrialError, match="the load balancer does not answer"):

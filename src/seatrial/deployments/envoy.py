@@ -42,8 +42,10 @@ __all__ = [
     "check",
     "find",
     "finish",
+    "has_taken_over",
     "prepare",
     "status",
+    "taking_over",
     "wait_started",
 ]
 
@@ -219,7 +221,20 @@ def wait_started(
         clock.sleep(0.01)
 
 
-def finish(folder: Path, process: int) -> None:
+def taking_over(folder: Path, *, program: str, pid: int) -> list[str] | None:  # noqa: ARG001 - others need them
+    """None: Envoy hands its listeners over by shared memory of a number that all of a machine's Envoys must agree on."""
+    return None
+
+
+def has_taken_over(folder: Path, pid: int) -> bool:
+    """Whether the process lives and Envoy listens: there is never a second one in a folder."""
+    try:
+        return Path(f"/proc/{pid}").exists() and ask(folder, "/ready").strip() == b"LIVE"
+    except SeatrialError:
+        return False
+
+
+def finish(folder: Path, pid: int) -> None:
     """Take no more connections, and have the process end when it has answered what it has; returns at once.
 
     Whoever waits for its end decides for how long: Envoy itself would wait for any answer.
@@ -228,7 +243,7 @@ def finish(folder: Path, process: int) -> None:
         ask(folder, "/drain_listeners", method="POST")
     except SeatrialError:
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
         return
     threading.Thread(target=_quit_when_idle, args=(folder,), daemon=True).start()
 

@@ -208,6 +208,7 @@ def _bound(folder: Path) -> socket.socket:
             with suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108 - no Path, to keep the descriptor's meaning
             listening.bind(path)
+            os.chmod(path, 0o600)  # noqa: PTH101 - as above; before anybody can connect
         finally:
             os.close(descriptor)
         listening.listen(128)
