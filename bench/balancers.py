@@ -28,6 +28,7 @@ from seatrial.config.deploying import Shadow
 from seatrial.deployments import envoy, haproxy
 from seatrial.deployments.observing.recording import Recorder
 from seatrial.deployments.proxy import Mirror, Options, Slot
+from seatrial.errors import MissingToolError
 from seatrial.readiness import free_port, wait_http
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Seen(NamedTuple):
 
 
 def main(requests: int, rounds: int) -> int:
+    try:
+        print(f"{haproxy.find()}, {envoy.find()}")
+    except MissingToolError as error:
+        print(f"skipped: {error}")
+        return 0
     kinds = ("haproxy", "envoy", "envoy, copies", "envoy, slow copies")
     found: dict[str, list[Seen]] = {kind: [] for kind in kinds}
     shifts: dict[str, list[float]] = {"haproxy": [], "envoy": []}
@@ -215,4 +221,4 @@ if __name__ == "__main__":
         print(json.dumps(asyncio.run(load(int(sys.argv[2]), int(sys.argv[3])))))
         sys.exit()
     given = [int(one) for one in sys.argv[1:]]
-    sys.exit(main(given[0] if given else 20_000, given[1] if len(given) > 1 else 5))
+    sys.exit(main(given[0] if given else 4_000, given[1] if len(given) > 1 else 3))
