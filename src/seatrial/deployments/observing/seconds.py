@@ -120,7 +120,7 @@ class Recorder:
 
         `ports` are the instances' revisions by port, `share` the new version's percentage that is asked for `since`
         then, `values` further metrics by revision that were measured just now. With `last`, seconds that have only
-        begun are written, too. Call it about once a second; what is called later is only written later.
+        begun are written, too. Call it about once a second; whoever calls it later only gets them later.
 
         Raises:
             SeatrialError: the timeline cannot be written.
