@@ -25,6 +25,7 @@ h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem; }
 table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line); font-size: 14px; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: break-word; white-space: pre-wrap; }
 th { color: var(--quiet); font-weight: 600; }
+td:first-child { white-space: nowrap; }
 """
 _VERDICTS = {"Succeeded": "good", "Failed": "bad", "Stopped": "wait"}
 _SIGNS = {"Succeeded": "✓ ", "Failed": "✗ ", "Stopped": "■ "}
