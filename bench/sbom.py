@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import time
@@ -73,7 +74,7 @@ IMAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("/usr/bin/python3",),
     ),
     "several Pythons": (
-        (COPY_PYTHON, f"{_PIP_TO} /usr/local/bin/python3.11 install {_QUIET} six==1.16.0", f"{_PIP} numpy"),
+        (COPY_PYTHON, f"ldconfig && {_PIP_TO} /usr/local/bin/python3.11 install {_QUIET} six==1.16.0", f"{_PIP} numpy"),
         ("/usr/bin/python3", "/usr/local/bin/python3.11"),
     ),
     "laid out as conda does": (
@@ -184,6 +185,8 @@ def _copy_python(place: Path) -> None:
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     (place / "lib").mkdir(parents=True, exist_ok=True)
     shutil.copy2(Path(sys.executable).resolve(), place / "bin" / name)
+    for library in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython*.so.1.0"):
+        shutil.copy2(library, place / "lib" / library.name)
     left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "idlelib", "config-*")
     shutil.copytree(Path(os.__file__).parent, place / "lib" / name, ignore=left_out, dirs_exist_ok=True)
     (place / "lib" / name / "site-packages").mkdir(exist_ok=True)

@@ -222,10 +222,18 @@ def _write(
     as_json: bool,
     skipped: dict[str, str],
 ) -> None:
+    from seatrial.errors import UsageError
     from seatrial.files import write_atomic
     from seatrial.images.attesting import attest as attesting
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder cannot be made: {error.strerror}",
+            where=str(folder),
+            fix="give another folder to --output",
+        ) from error
     found = attesting.artifacts(said, image, name="", key=key)
     for one in found:
         write_atomic(folder / one.title, one.content)
