@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from seatrial.deployments.deployments import Limited
-from seatrial.errors import UsageError
-from seatrial.services import records, rollback, starting, target
+from seatrial.errors import SeatrialError, UsageError
+from seatrial.services import records, rollback, starting, target, written
 from support.deploying import deploying
 from support.load import load
 from support.standing import ask, instances, kill, pid
@@ -136,11 +137,16 @@ def test_a_version_that_is_not_well_has_no_traffic_or_loses_it(tmp_path: Path) -
 
 
 def test_a_first_version_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with deploying(tmp_path) as here:
+    with deploying(tmp_path, "svc", "other") as here:
         one = here.deploy("one", env={"EXIT": "3"})
         assert (one.status, one.rolled_back_by) == ("Failed", "")
         with pytest.raises(UsageError, match="no service"):
             target.look(here.home, "svc")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            pieces = here.piece("one"), here.piece("one", "other", port=taken.getsockname()[1])
+            with pytest.raises(SeatrialError, match="is taken"):
+                here.start(*pieces)
+        assert written.names(here.home) == []
 
 
 def test_services_that_are_deployed_as_one_move_and_return_together(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -36,7 +37,7 @@ ASKS: tuple[Ask, ...] = ("promote", "hold", "continue", "roll back")
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One service of a deployment. `before` and `after` are ids of revisions; `before` is '' where there was none.
 
-    `new` says that the service did not exist. Hooks run in `cwd`. `url` and `test_url` are the load balancer's.
+    `new` says that nothing was ever deployed to the service. Hooks run in `cwd`. `url` and `test_url` are the load balancer's.
     """
 
     service: str
@@ -336,9 +337,12 @@ def ask(home: Path, identifier: str, what: Ask, *, now: float) -> None:
 
 def asked(home: Path, identifier: str) -> list[tuple[Path, Ask]]:
     """What was asked for and has not been heard, oldest first; whoever has heard it removes its file."""
-    paths = sorted(place(home, identifier).glob("ask-*"))
-    found = ((path, path.read_text(encoding="utf-8")) for path in paths)
-    return [(path, what) for path, what in found if what in ASKS]
+    found: list[tuple[Path, Ask]] = []
+    for path in sorted(place(home, identifier).glob("ask-*")):
+        with suppress(FileNotFoundError):  # somebody has just heard it
+            what = path.read_text(encoding="utf-8")
+            found += [(path, one) for one in ASKS if one == what]
+    return found
 
 
 def _path(home: Path, identifier: str) -> Path:

@@ -117,6 +117,7 @@ class _Shifting:
             )
         self.context.reach("shift/recorded")
         self._apply(found)
+        waiting(self.context.journal, self.context.run, held=found.status == "held")
         return found
 
     def _verdict(self, now: float) -> tuple[Decision | None, str]:

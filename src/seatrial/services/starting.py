@@ -65,7 +65,7 @@ def start(journal: Journal, wanted: Wanted) -> tuple[ServiceDeployment, bool]:
     unfinished = _unfinished(journal, wanted, now)
     if unfinished is not None:
         return unfinished, True
-    parts = tuple(_part(home, piece) for piece in wanted.pieces)
+    parts = _brought_up(home, wanted.pieces)
     deploys = [piece.service.deploy for piece in wanted.pieces]
     deployment = ServiceDeployment(
         id="",
@@ -228,9 +228,20 @@ def _same(one: ServiceDeployment, wanted: Wanted) -> bool:
     }
 
 
+def _brought_up(home: Path, pieces: Sequence[Piece]) -> tuple[Part, ...]:
+    """All services listen, or none that did not before."""
+    fresh = [piece.name for piece in pieces if written.read_wanted(folder(home, piece.name)) is None]
+    try:
+        return tuple(_part(home, piece) for piece in pieces)
+    except BaseException:
+        for name in fresh:
+            with suppress(SeatrialError):
+                target.down(home, name)
+        raise
+
+
 def _part(home: Path, piece: Piece) -> Part:
     """What the deployment does to a service, which listens from now on."""
-    new = written.read_wanted(folder(home, piece.name)) is None
     there = target.bring_up(home, piece.name, piece.service)
     url = f"http://127.0.0.1:{there.listening.port}"
     return Part(
@@ -240,7 +251,7 @@ def _part(home: Path, piece: Piece) -> Part:
         source=piece.revision.source,
         replicas=piece.service.replicas,
         deploy=piece.service.deploy,
-        new=new,
+        new=not there.revisions,
         cwd=piece.cwd,
         url=url,
         test_url=f"http://127.0.0.1:{there.listening.test_port}",
