@@ -55,8 +55,8 @@ class Seen(NamedTuple):
 def main(requests: int, rounds: int) -> int:
     try:
         print(f"{haproxy.find()}, {envoy.find()}")
-    except MissingToolError as error:
-        print(f"skipped: {error}")
+    except MissingToolError as missing:
+        print(f"skipped: {missing}")
         return 0
     kinds = ("haproxy", "envoy", "envoy, copies", "envoy, slow copies")
     found: dict[str, list[Seen]] = {kind: [] for kind in kinds}
@@ -78,9 +78,9 @@ def main(requests: int, rounds: int) -> int:
             statistics.median(getattr(one, name) for one in seen)
             for name in ("rate", "median", "p99", "processor")
         )
-        failures, error = sum(one.failures for one in seen), max(one.split_error for one in seen)
+        failures, worst = sum(one.failures for one in seen), max(one.split_error for one in seen)
         print(
-            f"| {kind} | {rate:,.0f} | {failures} | {error:.2f} points | {median:.1f} ms | {p99:.1f} ms | {processor:.0f} µs |"
+            f"| {kind} | {rate:,.0f} | {failures} | {worst:.2f} points | {median:.1f} ms | {p99:.1f} ms | {processor:.0f} µs |"
         )
     pairs = zip(found["haproxy"], found["envoy"], strict=True)
     ratio = statistics.median(two.rate / one.rate for one, two in pairs)
