@@ -91,7 +91,7 @@ def build(request: Request, work: Path, watch: Callable[[str], None]) -> int:
         raise UsageError(
             "secrets are not sent to CodeBuild", fix="let the project read them from Secrets Manager"
         )
-    store, runner = session.client("s3", ""), session.client("codebuild", "")
+    store, runner = session.client("s3", _region()), session.client("codebuild", _region())
     place = _place(runner)
     archive = work / "context.zip"
     pack(request, archive)
@@ -128,7 +128,7 @@ def export(work: Path, layout: Path) -> None:
     from seatrial.cloud import session
 
     place = msgspec.json.decode((work / "place.json").read_bytes(), type=Place)
-    store = session.client("s3", "")
+    store = session.client("s3", _region())
     fetched = work / "image.tar.gz"
     body = session.ask(
         store.get_object,
@@ -217,6 +217,11 @@ def _add(target: zipfile.ZipFile, path: Path, name: str) -> None:
             out.write(chunk)
 
 
+def _region() -> str:
+    """The region of the environment; empty: that of the profile."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+
+
 def _project() -> str:
     return _chosen.get("project") or os.environ.get("SEATRIAL_CODEBUILD_PROJECT", "")
 
@@ -292,7 +297,7 @@ def _log(where: dict[str, Any], token: str, watch: Callable[[str], None]) -> str
     group, stream = where.get("groupName"), where.get("streamName")
     if not group or not stream:
         return token
-    client = session.client("logs", "")
+    client = session.client("logs", _region())
     while True:
         wanted = {"nextToken": token} if token else {}
         try:

@@ -1,4 +1,5 @@
+# ruff: noqa - an old project, as it is
 from setuptools import setup
-from setuptools.command.test import test
+from distutils.msvccompiler import get_build_version
 
-setup(name="oldpackage", version="1.0", py_modules=["oldpackage"], cmdclass={"test": test})
+setup(name="oldpackage", version="1.0", py_modules=["oldpackage"], description=str(get_build_version()))
