@@ -185,14 +185,12 @@ def _list(*, as_json: bool) -> int:
 
 def _build(folder: Path, options: dict[str, Any]) -> int:
     from seatrial.images.assemble.store import scratch, using
-    from seatrial.images.builders import codebuild, table
+    from seatrial.images.builders import table
     from seatrial.images.builders.repairs.project import Project
     from seatrial.images.outputs.layout import check_output, locked_output
 
     file = _dockerfile(folder, options["dockerfile"])
     names, push, program = destinations(options)
-    if options["builder"] == "codebuild":
-        codebuild.use(options["codebuild_project"], folder)
     builder = table.choose(options["builder"])
     out = options["out"] or default_layout(folder)
     check_output(out)
@@ -277,6 +275,7 @@ def _order(folder: Path, options: dict[str, Any], use: Use) -> Order:
         network=options["network"],
         isolation=options["isolation"] or "",
         fresh=options["fresh"],
+        project=options["codebuild_project"],
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from seatrial.cloud import session
 from seatrial.errors import UsageError
 from seatrial.images import layout as oci
 from seatrial.images.builders import codebuild
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A project with a bucket, and one without."""
     with s3_server():
-        import boto3
-
-        client = boto3.client("codebuild", region_name="us-east-1")
+        client = session.client("codebuild", "us-east-1")
         common: dict[str, Any] = {
             "source": {"type": "GITHUB", "location": "https://github.com/example/app.git"},
             "environment": {"type": "LINUX_CONTAINER", "image": "aws/codebuild/standard:7.0", "computeType": "BUILD_GENERAL1_SMALL"},
@@ -40,7 +39,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         client.create_project(name="with-bucket", artifacts={"type": "S3", "location": "artifacts"}, **common)
         client.create_project(name="without-bucket", artifacts={"type": "NO_ARTIFACTS"}, **common)
         monkeypatch.setenv("SEATRIAL_CODEBUILD_PROJECT", "with-bucket")
-        yield boto3.client("s3", region_name="us-east-1")
+        yield session.client("s3", "us-east-1")
         for name in ("with-bucket", "without-bucket"):
             client.delete_project(name=name)
 

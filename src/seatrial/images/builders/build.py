@@ -45,6 +45,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     isolation: str = ""
     fresh: bool = False
+    project: str = ""
 
 
 class Watching(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +92,7 @@ def build(
         network=order.network,
         isolation=order.isolation,
         fresh=order.fresh,
+        project=order.project,
     )
     ended = _run(request, builder, passing, dockerfile, work, watching)
     history.remember(builder.NAME, ended.steps)

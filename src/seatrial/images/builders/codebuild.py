@@ -42,36 +42,16 @@ class Place(msgspec.Struct, frozen=True):
     image: str
 
 
-_chosen: dict[str, str] = {}
-
-
-def use(project: str, _folder: Path) -> None:
-    """Choose the CodeBuild project.
-
-    Raises:
-        UsageError: none was named.
-    """
-    name = project or os.environ.get("SEATRIAL_CODEBUILD_PROJECT", "")
-    if not name:
-        raise UsageError(
-            "no CodeBuild project is named",
-            fix="give --project NAME; the project needs privileged mode and a bucket",
-        )
-    _chosen["project"] = name
-
-
 def problem() -> str:
     """Why this builder cannot be used here; empty when it can. AWS itself is asked when something is built."""
     from importlib.util import find_spec
 
-    if find_spec("boto3") is None:
-        return "boto3 is not installed (pip install 'seatrial[aws]')"
-    return "" if _chosen.get("project") or os.environ.get("SEATRIAL_CODEBUILD_PROJECT") else "no project is named (--project NAME)"  # fmt: skip
+    return "" if find_spec("boto3") else "boto3 is not installed (pip install 'seatrial[aws]')"
 
 
 def version() -> str:
-    """The project that builds."""
-    return f"CodeBuild project {_project()}"
+    """Which Docker builds is the project's matter."""
+    return "CodeBuild"
 
 
 def capable() -> frozenset[str]:
@@ -92,7 +72,8 @@ def build(request: Request, work: Path, watch: Callable[[str], None]) -> int:
             "secrets are not sent to CodeBuild", fix="let the project read them from Secrets Manager"
         )
     store, runner = session.client("s3", _region()), session.client("codebuild", _region())
-    place = _place(runner)
+    name = _project(request)
+    place = _place(runner, name)
     archive = work / "context.zip"
     pack(request, archive)
     with archive.open("rb") as body:
@@ -106,9 +87,9 @@ def build(request: Request, work: Path, watch: Callable[[str], None]) -> int:
         )
     (work / "place.json").write_bytes(msgspec.json.encode(place))
     try:
-        started = session.ask(
-            runner.start_build, "codebuild:StartBuild", _project(), **order(request, place)
-        )["build"]
+        started = session.ask(runner.start_build, "codebuild:StartBuild", name, **order(request, place))[
+            "build"
+        ]
         return _follow(runner, started, watch)
     finally:
         with suppress(SeatrialError):
@@ -156,7 +137,7 @@ def order(request: Request, place: Place) -> dict[str, Any]:
     """The arguments of StartBuild. Build arguments are variables of the build, never part of a command."""
     variables = {f"SEATRIAL_ARG_{name}": value for name, value in sorted(request.arguments.items())}
     return {
-        "projectName": _project(),
+        "projectName": _project(request),
         "sourceTypeOverride": "S3",
         "sourceLocationOverride": f"{place.bucket}/{place.context}",
         "artifactsOverride": {"type": "NO_ARTIFACTS"},
@@ -222,11 +203,22 @@ def _region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
 
 
-def _project() -> str:
-    return _chosen.get("project") or os.environ.get("SEATRIAL_CODEBUILD_PROJECT", "")
+def _project(request: Request) -> str:
+    """The project's name.
+
+    Raises:
+        UsageError: none was given.
+    """
+    name = request.project or os.environ.get("SEATRIAL_CODEBUILD_PROJECT", "")
+    if not name:
+        raise UsageError(
+            "no CodeBuild project is named",
+            fix="give --project NAME, or set SEATRIAL_CODEBUILD_PROJECT; the project needs privileged mode and a bucket",
+        )
+    return name
 
 
-def _place(runner: Any) -> Place:
+def _place(runner: Any, name: str) -> Place:
     """The project's own bucket.
 
     Raises:
@@ -234,12 +226,12 @@ def _place(runner: Any) -> Place:
     """
     from seatrial.cloud import session
 
-    found = session.ask(
-        runner.batch_get_projects, "codebuild:BatchGetProjects", _project(), names=[_project()]
-    ).get("projects", [])
+    found = session.ask(runner.batch_get_projects, "codebuild:BatchGetProjects", name, names=[name]).get(
+        "projects", []
+    )
     if not found:
         raise UsageError(
-            f"there is no CodeBuild project {_project()!r} in this account and region",
+            f"there is no CodeBuild project {name!r} in this account and region",
             fix="check the name, AWS_PROFILE and AWS_REGION",
         )
     project = found[0]
@@ -258,7 +250,7 @@ def _place(runner: Any) -> Place:
     )
     if not bucket:
         raise UsageError(
-            f"the CodeBuild project {_project()!r} has no bucket", why="neither its artifacts nor its source are in S3",
+            f"the CodeBuild project {name!r} has no bucket", why="neither its artifacts nor its source are in S3",
             fix="give it artifacts in S3: the context and the image pass through that bucket",
         )  # fmt: skip
     key = f"seatrial/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(6)}"

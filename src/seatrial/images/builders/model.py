@@ -22,6 +22,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `arguments` are build arguments, `secrets` files by the name that `--mount=type=secret` calls them. `bases` are
     images that the builder must have, by the name that the Dockerfile calls them: layouts with one image each.
     `environment` is what the builder's own program gets besides this process's. `fresh`: take nothing from caches.
+    `project` is that of CodeBuild.
     """
 
     context: Path
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     isolation: str = ""
     fresh: bool = False
+    project: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

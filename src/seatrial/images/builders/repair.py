@@ -166,13 +166,30 @@ def _made(folder: Path) -> Path:
 
 
 def _why(outcome: Outcome) -> tuple[_Failure | None, tuple[Evidence, ...]]:
-    """The best cause with the step that failed; without one the lines that tell most."""
+    """The best cause with the step that failed, and the lines that tell most when no cause is known."""
     found = explain(outcome.ended.log, context=Context(exit_code=outcome.ended.code or 1))
     step = next((one for one in reversed(outcome.ended.steps) if one.state == "failed"), None)
-    if not found.causes:
-        return None, found.lines
     telling = [one for one in found.causes if one.id not in _VAGUE]
-    return _Failure((telling or found.causes)[0], step, step.line if step else 0), found.lines
+    if telling or found.causes:
+        return _Failure((telling or found.causes)[0], step, step.line if step else 0), found.lines
+    if step is None:
+        return None, found.lines
+    return _Failure(_unknown(step, found.lines, outcome.ended.log), step, step.line), found.lines
+
+
+def _unknown(step: Step, lines: tuple[Evidence, ...], log: str) -> Cause:
+    """The cause of a log that says nothing known: a step failed, and this is the line that tells most of it."""
+    said = [line for line in log.splitlines() if line.strip()]
+    last = Evidence(line=len(log.splitlines()), text=said[-1] if said else "")
+    return Cause(
+        id=_VAGUE[0],
+        service="docker",
+        title="A step of the Dockerfile failed",
+        cause=f"`{step.instruction}` ended with an error that is not known.",
+        fix="Read the lines above: the program in this step says what it wants.",
+        confidence="low",
+        evidence=lines[0] if lines else last,
+    )
 
 
 def _fixes(
