@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -265,9 +265,13 @@ def _showing(journal: Journal, identifier: str, *, quiet: bool) -> Iterator[None
 
     follower, screen, ended = Follower(journal.home, identifier), stderr(), threading.Event()
 
+    def draw() -> None:
+        with suppress(SeatrialError, OSError):  # what cannot be shown must not end what is being done
+            screen.draw(follower.look(SystemClock().now()))
+
     def work() -> None:
         while not ended.wait(_EVERY):
-            screen.draw(follower.look(SystemClock().now()))
+            draw()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -276,7 +280,7 @@ def _showing(journal: Journal, identifier: str, *, quiet: bool) -> Iterator[None
     finally:
         ended.set()
         thread.join()
-        screen.draw(follower.look(SystemClock().now()))
+        draw()
         screen.end()
 
 
