@@ -54,6 +54,7 @@ def main() -> int:
         with running(folder / "registry") as registry:
             found: dict[str, Any] = {"processors": os.cpu_count(), "images": _images(folder, registry, given)}
             found["starts"] = _starts(folder, registry, given)
+            found["needed"] = _needed(folder, registry, given)
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n")
         chart.draw(found, given.out.with_suffix(".svg"))
@@ -134,10 +135,22 @@ def _starts(folder: Path, registry: str, given: argparse.Namespace) -> list[dict
     ]
 
 
-def _start(folder: Path, registry: str, kind: str, bits: float, snapshotter: str) -> dict[str, float]:
+def _needed(folder: Path, registry: str, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """What a lazy start fetches when nothing else is fetched meanwhile."""
+    rows = []
+    for kind in ("lazy", "listed"):
+        row = _start(folder / "engine", registry, kind, 0, given.snapshotter, background=False)
+        print("needed", kind, row, flush=True)
+        rows.append({"kind": kind, **row})
+    return rows
+
+
+def _start(
+    folder: Path, registry: str, kind: str, bits: float, snapshotter: str, *, background: bool = True
+) -> dict[str, float]:
     network = Network(int(registry.rpartition(":")[2]), bits, DELAY)
     try:
-        with engine(folder, snapshotter) as one:
+        with engine(folder, snapshotter, background=background) as one:
             reference = f"127.0.0.1:{network.port}/{kind}:1"
             seconds = one.start(reference, lazy=kind != "whole", done="imported")
             return {

@@ -56,11 +56,14 @@ class Engine(NamedTuple):
 
 
 @contextmanager
-def engine(folder: Path, snapshotter: str) -> Iterator[Engine]:
-    """A fresh engine; at the end nothing of it is left, mounts neither."""
+def engine(folder: Path, snapshotter: str, *, background: bool = True) -> Iterator[Engine]:
+    """A fresh engine; at the end nothing of it is left, mounts neither.
+
+    Without `background` it fetches what is read and nothing else.
+    """
     folder.mkdir(parents=True)
     (folder / "containerd.toml").write_text(_SETTINGS.format(folder=folder))
-    (folder / "stargz.toml").touch()
+    (folder / "stargz.toml").write_text(f"no_background_fetch = {str(not background).lower()}\n")
     commands = (
         [snapshotter, "-address", f"{folder}/stargz.sock", "-root", f"{folder}/stargz", "-config", f"{folder}/stargz.toml"],
         ["containerd", "-c", f"{folder}/containerd.toml"],
