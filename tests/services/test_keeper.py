@@ -16,9 +16,11 @@ import msgspec
 import pytest
 
 from seatrial.engine import identity
+from seatrial.errors import UsageError
 from seatrial.services import target, written
 from seatrial.services.model import folder
 from seatrial.services.waking import ensure_keeper
+from support.envoys import need_envoy
 from support.load import load
 from support.standing import (
     ask,
@@ -244,3 +246,21 @@ def test_signals_to_the_command_do_not_reach_the_service(tmp_path: Path) -> None
         command.wait()
         command.stdout.close()
         assert ask(port)[1] == "old"
+
+
+def test_a_service_stands_behind_envoy_as_well(tmp_path: Path) -> None:
+    need_envoy()
+    with standing(tmp_path, settings(deploy={"driver": "envoy"})) as port:
+        deployed(tmp_path, revision("old"), revision("new"))
+        target.expose(tmp_path, "svc", "new")
+        target.shift(tmp_path, "svc", {"old": 75, "new": 25})
+        wanted, actual = target.look(tmp_path, "svc")
+        assert actual.proxy is not None
+        kill(actual.proxy.pid)
+        until(lambda: _answers(port), "it serves again")
+        assert abs([ask(port)[1] for _ in range(40)].count("new") - 10) <= 3
+        assert ask(wanted.listening.test_port)[1] == "new"
+        kill(pid(instances(tmp_path, "new")[0]))
+        assert all(ask(port)[0] == 200 for _ in range(20))
+        with pytest.raises(UsageError, match="Envoy cannot change its ping"):
+            target.bring_up(tmp_path, "svc", settings(deploy={"driver": "envoy", "sticky": "PLACE"}))
