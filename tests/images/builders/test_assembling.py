@@ -48,6 +48,7 @@ def test_what_is_more_is_refused_with_its_place(line: str, where: str, said: str
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_assembled_image_has_the_files_that_a_build_gives(tmp_path: Path) -> None:
     if slim.unfit():
         pytest.skip(slim.unfit())

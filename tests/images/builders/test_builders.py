@@ -37,7 +37,10 @@ CMD ["cat", "count"]
 """
 
 
-@pytest.mark.parametrize("builder", ["buildah", "podman", "docker", "buildkit"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("podman", "docker", "buildkit")]
+
+
+@pytest.mark.parametrize("builder", ["buildah", *SLOW])
 def test_a_builder_passes_what_the_machine_has_and_bakes_nothing_in(builder: str, tmp_path: Path) -> None:
     base = dockerfiles.base(tmp_path / "base")
     folder = dockerfiles.project(
@@ -86,6 +89,7 @@ def test_a_builder_passes_what_the_machine_has_and_bakes_nothing_in(builder: str
     assert steps[10]["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_steps_and_cache_mounts_are_kept_between_builds(tmp_path: Path) -> None:
     base = dockerfiles.base(tmp_path / "base")
     folder = dockerfiles.project(

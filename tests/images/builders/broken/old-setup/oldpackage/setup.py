@@ -1,4 +1,4 @@
-# ruff: noqa - an old project, as it is
+# ruff: noqa: I001 - an old project, as it is
 from setuptools import setup
 from distutils.msvccompiler import get_build_version
 
