@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seatrial.deployments import envoy, envoy_config
+from seatrial.deployments import envoy, envoy_config, envoy_routes
 from seatrial.deployments.observing.log import Tail
 from seatrial.deployments.proxy import Mirror, Options, Slot, apportioned, weights
 from seatrial.errors import MissingToolError, SeatrialError
@@ -436,7 +436,7 @@ def test_a_change_that_envoy_refuses_is_told(tmp_path: Path) -> None:
         (lambda: envoy_config.bootstrap(80, ["a"], Options(health="/p # x")), "health path"),
         (lambda: envoy_config.bootstrap(80, ["a"], Options(sticky="x y")), "cookie name"),
         (lambda: envoy_config.bootstrap(80, ["a"], Options(test_header="x y")), "header name"),
-        (lambda: envoy_config.routes(Options(), Mirror(share=1, methods=("GET|X",))), "method"),
+        (lambda: envoy_routes.routes(Options(), Mirror(share=1, methods=("GET|X",))), "method"),
         (
             lambda: envoy_config.endpoints("slots", [Slot(name="a", host="x;y", port=1, mode="ready")]),
             "address",

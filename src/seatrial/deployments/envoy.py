@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.deployments import envoy_config
 from seatrial.deployments.envoy_admin import ask, read_status
 from seatrial.deployments.envoy_checks import with_reasons
-from seatrial.deployments.envoy_config import CONFIG, ROUTES, SHADOW, SLOTS, SOCKET, TESTED
+from seatrial.deployments.envoy_config import bootstrap, endpoints
+from seatrial.deployments.envoy_routes import routes
+from seatrial.deployments.envoy_terms import CONFIG, ROUTES, SHADOW, SLOTS, SOCKET, TESTED
 from seatrial.deployments.proxy import Mirror, Options, Slot  # noqa: TC001 - msgspec reads the annotations
 from seatrial.errors import MissingToolError, SeatrialError
 from seatrial.files import write_atomic
@@ -109,7 +110,7 @@ def prepare(
     Raises:
         SeatrialError: it cannot be written, or something in it is not what Envoy can be given.
     """
-    content = envoy_config.bootstrap(port, slots, options)
+    content = bootstrap(port, slots, options)
     write_atomic(folder / CONFIG, msgspec.json.format(msgspec.json.encode(content), indent=1), mode=0o600)
     known = {slot.name: slot for slot in filled}
     _write(folder, State(port=port, slots=tuple(slots), options=options, filled=known))
@@ -282,10 +283,10 @@ def _write(folder: Path, state: State) -> list[str]:
 
 def _files(state: State) -> dict[str, dict[str, Any]]:
     slots = [state.filled[name] for name in state.slots if name in state.filled]
-    parts = {name: envoy_config.endpoints(name, slots) for name in (SLOTS, TESTED, SHADOW)}
+    parts = {name: endpoints(name, slots) for name in (SLOTS, TESTED, SHADOW)}
     # Without an instance to answer them, copies would only say that there is none.
     mirror = state.mirror if any(slot.shadow and slot.mode == "ready" for slot in slots) else None
-    return {**parts, ROUTES: envoy_config.routes(state.options, mirror)}
+    return {**parts, ROUTES: routes(state.options, mirror)}
 
 
 def _dead(state: State, name: str) -> bool:

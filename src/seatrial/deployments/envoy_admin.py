@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from seatrial.deployments.envoy_checks import FAILED
-from seatrial.deployments.envoy_config import HOME, SHADOW, SLOTS, SOCKET, TESTED
+from seatrial.deployments.envoy_terms import HOME, SHADOW, SLOTS, SOCKET, TESTED
 from seatrial.deployments.proxy import ProxyStatus, Slot, SlotStatus
 from seatrial.errors import SeatrialError
 

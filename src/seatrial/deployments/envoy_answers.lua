@@ -76,7 +76,8 @@ function envoy_on_request(handle)
   end
   known:set('seatrial', 'id', id)
   known:set('seatrial', 'began', now)
-  known:set('seatrial', 'asked', headers:get(':method') .. ' ' .. headers:get(':path'))
+  local asked = headers:get(':method') .. ' ' .. headers:get(':path')
+  known:set('seatrial', 'asked', asked:sub(1, ASKED))
   if SIDE == 'client' then
     local body = collect(handle, ASKED)
     handle:streamInfo():dynamicMetadata():set('seatrial', 'request', body)

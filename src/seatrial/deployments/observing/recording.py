@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
-from seatrial.deployments.envoy_config import RECORDER
+from seatrial.deployments.envoy_terms import RECORDER
 from seatrial.deployments.observing import latencies
 from seatrial.deployments.observing.shadow import (
     EXAMPLES,
