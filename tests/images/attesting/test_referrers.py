@@ -220,3 +220,23 @@ def test_attestations_of_an_image_that_was_replaced_are_not_those_of_the_new_one
     )
     image(tmp_path / "image", sizes=(30,))
     assert artifacts.in_layout(tmp_path / "image", read_image(tmp_path / "image").digest) == []
+
+
+def test_a_process_that_was_killed_between_sending_and_listing_is_made_good(
+    host: str, tmp_path: Path
+) -> None:
+    reference = f"{host}/team/killed:1"
+    subject = pushed(tmp_path, reference)
+    with places.in_registry(reference, writing=True) as place:
+        assert place.session is not None
+        written = artifacts.write(place.scratch, subject, artifact("one"))
+        referrers.send_blobs(place.session, place.scratch, written.blobs)
+        url = f"http://{host}/v2/team/killed/manifests/{written.descriptor.digest}"
+        assert (
+            httpx.put(url, content=written.content, headers={"Content-Type": subject.media_type}).status_code
+            == 201
+        )
+        assert places.listed(place, subject.digest) == []
+    with places.in_registry(reference, writing=True) as place:
+        places.attach(place, subject, [artifact("one")], key=None)
+    assert contents(reference, subject.digest) == [b"one"]

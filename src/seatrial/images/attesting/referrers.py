@@ -39,7 +39,8 @@ _LOOKS = 2
 _PAUSE = 0.2
 """Seconds between two looks at a tag that was just written: many times what a registry needs for one request."""
 _TRIES = 30
-_OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
+_OK, _CREATED, _ACCEPTED = 200, 201, 202
+_NO_API = (400, 404, 405, 501)
 
 
 def tag_of(digest: str, suffix: str = "") -> str:
@@ -184,8 +185,10 @@ def _by_api(session: Session, digest: str, *, actions: str = PULL) -> tuple[Desc
     for _ in range(_MOST_PAGES):
         answer = call(session, "GET", url, actions=actions, headers={"Accept": oci.INDEX})
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-        if answer.status_code == _NOT_FOUND or (answer.status_code == _OK and kind != oci.INDEX):
-            return None  # without the API a registry, or what stands before it, may answer anything
+        if answer.status_code in _NO_API or (answer.status_code == _OK and kind != oci.INDEX):
+            return (
+                None  # the specification says 404; older registries, and what stands before them, say others
+            )
         if answer.status_code != _OK:
             raise refusal(session, answer, f"the registry does not list what refers to {digest}")
         found += _index(answer.content, session.reference.name).manifests
