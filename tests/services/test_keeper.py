@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import msgspec
 import pytest
 
 from seatrial.engine import identity
-from seatrial.errors import UsageError
+from seatrial.errors import SeatrialError, UsageError
 from seatrial.services import target, written
 from seatrial.services.model import folder
 from seatrial.services.waking import ensure_keeper
@@ -176,11 +177,15 @@ def test_everything_is_there_again_after_everything_was_killed(tmp_path: Path) -
                 with suppress(ProcessLookupError):
                     kill(number)
         until(lambda: every_process(place) == [] and not written.is_kept(place), "nothing is left")
+        with socket.create_server(("127.0.0.1", port)):
+            with pytest.raises(SeatrialError, match="did not become what it should be") as caught:
+                target.bring_up(tmp_path, "svc", service)
+            assert f"process {os.getpid()}) listens on it" in (caught.value.why or "")
         assert target.bring_up(tmp_path, "svc", service).listening.port == port
         target.await_ready(tmp_path, "svc", "new")
         target.await_ready(tmp_path, "svc", "old")
         assert {ask(port)[1] for _ in range(4)} == {"old", "new"}
-        assert target.look(tmp_path, "svc")[1].proxy_starts == 2
+        until(lambda: target.look(tmp_path, "svc")[1].problem == "", "nothing is wrong any more")
 
 
 def test_an_instance_of_a_machine_that_was_started_anew_is_not_taken_for_another_process(

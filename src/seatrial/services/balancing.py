@@ -123,7 +123,7 @@ class Balancer:
             try:
                 self._start(slots)
             except (SeatrialError, OSError) as error:
-                self.problem = f"{error}"
+                self.problem = in_one_line(error)
                 self._kill()
                 self.ended()
                 return False
@@ -132,7 +132,7 @@ class Balancer:
         try:
             self.driver.apply(self.folder, slots, mirror)
         except SeatrialError as error:
-            self.problem = str(error)
+            self.problem = in_one_line(error)
             self._doubt()
             return False
         self._applied = (slots, mirror)
@@ -221,3 +221,11 @@ class Balancer:
         if self._popen is None or self._popen.poll() is None:
             return None
         return logs.last_words(said, since) or "it said nothing"
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong, why, and what to do, for those who find it in `actual.json`."""
+    if not isinstance(error, SeatrialError):
+        return str(error)
+    what = f"{error.what}: {error.why}" if error.why else error.what
+    return f"{what}; {error.fix}" if error.fix else what

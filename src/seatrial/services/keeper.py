@@ -20,7 +20,7 @@ from seatrial.engine import identity
 from seatrial.errors import SeatrialError
 from seatrial.files import write_atomic
 from seatrial.services import instances, listening, logs, wishes, written
-from seatrial.services.balancing import LOG, Balancer
+from seatrial.services.balancing import LOG, Balancer, in_one_line
 from seatrial.services.instances import Held
 from seatrial.services.model import ACCESS_LOG, ACTUAL, WANTED, Actual
 from seatrial.services.processes import sweep, token
@@ -159,7 +159,7 @@ class _Keeper:
         try:
             self.balancer.adjust(self.wanted.listening, slots)
         except (SeatrialError, OSError) as error:
-            self.balancer.problem = str(error)
+            self.balancer.problem = in_one_line(error)
 
     def _dead(self) -> set[str]:
         """Slots that had better get nothing, because others live; one that is alone keeps its requests waiting."""

@@ -324,7 +324,7 @@ def _await(home: Path, name: str, number: int) -> Wanted:
                 f"service {name} did not become what it should be",
                 where=str(place),
                 why=actual.problem or f"its keeper has said nothing for {waited:.0f} s",
-                fix=f"look at {place / written.KEEPER_LOG}",
+                fix=None if actual.problem else f"look at {place / written.KEEPER_LOG}",
             )
         ensure_keeper(place)
         written.pause(waited)
