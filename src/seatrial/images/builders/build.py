@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING
@@ -186,6 +187,8 @@ def _arguments(asked: Mapping[str, str | None], passing: Passing) -> dict[str, s
     """Build arguments with their values; proxies are among them unless the user gives them."""
     found = dict(passing.environment)
     for name, value in asked.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise UsageError(f"{name!r} is no name of a build argument", fix="write --build-arg NAME=VALUE")
         if value is None and name not in os.environ:
             continue  # as every builder does: the default of the Dockerfile holds
         found[name] = os.environ[name] if value is None else value

@@ -57,7 +57,7 @@ def build(request: Request, work: Path, watch: Callable[[str], None]) -> int:
             f"--build-context={name}=oci-layout://{layout}@{_digest(layout)}"
             for name, layout in sorted(request.bases.items())
         ]
-    return stream([*argv, context], watch, environment={**request.environment, **request.arguments})
+    return stream([*argv, context], watch, environment=commands.environment(request))
 
 
 def export(work: Path, layout: Path) -> None:

@@ -159,11 +159,11 @@ def script(request: Request) -> str:
     words += [f"--platform={request.platform}"] if request.platform else []
     words += [f"--network={request.network}"] if request.network else []
     words += ["--no-cache"] if request.fresh else []
-    words += [f"--build-arg={name}" for name in sorted(request.arguments)]
-    exports = "".join(f'export {name}="$SEATRIAL_ARG_{name}"\n' for name in sorted(request.arguments))
+    # Names are checked to be names; values stay where the shell reads them and does not look into them again.
+    given = "".join(f' --build-arg={name}="$SEATRIAL_ARG_{name}"' for name in sorted(request.arguments))
     return (
-        f"set -eu\nexport DOCKER_BUILDKIT=1\n{exports}"
-        f"{' '.join(shlex.quote(word) for word in words)} .\n"
+        "set -eu\nexport DOCKER_BUILDKIT=1\n"
+        f"{' '.join(shlex.quote(word) for word in words)}{given} .\n"
         'docker save "$(cat /tmp/image-id)" | gzip -1 > /tmp/image.tar.gz\n'
         'aws s3 cp --only-show-errors /tmp/image.tar.gz "$SEATRIAL_IMAGE"\n'
     )

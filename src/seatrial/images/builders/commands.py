@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.images.builders.model import Request
+
+# Variables by which programs find themselves, their settings and their libraries.
+_STEERING = re.compile(
+    r"PATH|HOME|USER|SHELL|TMPDIR|PWD|GODEBUG|(?:LD|DOCKER|BUILDKIT|BUILDX|BUILDAH|CONTAINERS?|REGISTRY|STORAGE|XDG|SSL)_.*"
+)
 
 
 def docker(program: list[str], request: Request, work: Path, *, mounts: bool) -> list[str]:
@@ -31,6 +37,21 @@ def buildah(program: list[str], request: Request, work: Path, *, isolation: str)
 
 
 def _common(request: Request) -> list[str]:
-    argv = [f"--build-arg={name}" for name in sorted(request.arguments)]
+    argv = [
+        f"--build-arg={name}={value}" if _steers(name) else f"--build-arg={name}"
+        for name, value in sorted(request.arguments.items())
+    ]
     given = {"target": request.target, "platform": request.platform, "network": request.network}
     return argv + [f"--{name}={value}" for name, value in given.items() if value]
+
+
+def environment(request: Request) -> dict[str, str]:
+    """The variables that the builder's program gets: build arguments are read from there, so no value is in argv.
+
+    Those that would steer the program itself stay out; they are said on its command line, like in any other tool.
+    """
+    return {name: value for name, value in request.arguments.items() if not _steers(name)}
+
+
+def _steers(name: str) -> bool:
+    return _STEERING.fullmatch(name) is not None

@@ -80,7 +80,7 @@ def build(program: str, request: Request, work: Path, watch: Callable[[str], Non
 
 def _build(program: str, request: Request, work: Path, watch: Callable[[str], None], isolation: str) -> int:
     argv = commands.buildah([program, "build"], request, work, isolation=isolation)
-    return stream(argv, watch, environment={**request.environment, **request.arguments})
+    return stream(argv, watch, environment=commands.environment(request))
 
 
 def export(program: str, work: Path, layout: Path) -> None:

@@ -43,8 +43,7 @@ def build(request: Request, work: Path, watch: Callable[[str], None]) -> int:
         engine.adopt(client.path, name, layout)
     argv = commands.docker([client.path, "build"], request, work, mounts=client.speaks_buildkit)
     environment = {
-        **request.environment,
-        **request.arguments,
+        **commands.environment(request),
         "DOCKER_BUILDKIT": "1" if client.speaks_buildkit else "0",
     }
     return stream(argv, watch, environment=environment)

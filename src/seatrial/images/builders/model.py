@@ -21,7 +21,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `arguments` are build arguments, `secrets` files by the name that `--mount=type=secret` calls them. `bases` are
     images that the builder must have, by the name that the Dockerfile calls them: layouts with one image each.
-    `environment` is what the builder's own program gets besides this process's. `fresh`: take nothing from caches.
+    `fresh`: take nothing from caches.
     `project` is that of CodeBuild.
     """
 
@@ -32,7 +32,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, str] = {}
     secrets: dict[str, Path] = {}
     bases: dict[str, Path] = {}
-    environment: dict[str, str] = {}
     network: str = ""
     isolation: str = ""
     fresh: bool = False
