@@ -79,7 +79,8 @@ def _watching(root: Root, launch: Launch, folder: Path) -> Launch:
         Bind(str(folder / "hook"), f"{_TARGET}/hook"),
         Bind(str(folder / "opened"), f"{_TARGET}/opened", read_only=False),
     )
-    return msgspec.structs.replace(launch, env=env, binds=binds)
+    # As process 1 a program would ignore the signal that is to end it.
+    return msgspec.structs.replace(launch, env=env, binds=binds, init=True)
 
 
 def _run(root: Root, command: Sequence[str], launch: Launch, seconds: float) -> int | None:
