@@ -22,6 +22,7 @@ from seatrial.images.builders.passing import Passing, Wanted, gather
 from seatrial.images.builders.prepare import prepare
 from seatrial.images.builders.replaced import replaced
 from seatrial.masking import Mask, hide_known
+from seatrial.sources.dockerfile import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from seatrial.images.assemble.store import Use
     from seatrial.images.builders.model import Builder
     from seatrial.sources.text import Source
+
+
+# What the configuration of an OCI image has no place for.
+_DOCKERS = ("SHELL", "HEALTHCHECK", "ONBUILD")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +99,7 @@ def build(
         isolation=order.isolation,
         fresh=order.fresh,
         project=order.project,
+        form="docker" if any(one.keyword in _DOCKERS for one in read(dockerfile).instructions) else "oci",
     )
     ended = _run(request, builder, passing, dockerfile, work, watching)
     history.remember(builder.NAME, ended.steps)

@@ -28,8 +28,13 @@ def docker(program: list[str], request: Request, work: Path, *, mounts: bool) ->
 
 
 def buildah(program: list[str], request: Request, work: Path, *, isolation: str) -> list[str]:
-    """`buildah build` and `podman build`, which is the same program; its OCI form would ignore SHELL and HEALTHCHECK."""
-    argv = [*program, f"--file={request.dockerfile}", f"--iidfile={work / 'image-id'}", "--format=docker"]
+    """`buildah build` and `podman build`, which is the same program."""
+    argv = [
+        *program,
+        f"--file={request.dockerfile}",
+        f"--iidfile={work / 'image-id'}",
+        f"--format={request.form}",
+    ]
     argv += [f"--isolation={isolation}", "--pull=false"]
     argv += ["--no-cache"] if request.fresh else ["--layers"]
     argv += [f"--secret=id={name},src={path}" for name, path in sorted(request.secrets.items())]

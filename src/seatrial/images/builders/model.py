@@ -22,7 +22,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `arguments` are build arguments, `secrets` files by the name that `--mount=type=secret` calls them. `bases` are
     images that the builder must have, by the name that the Dockerfile calls them: layouts with one image each.
     `fresh`: take nothing from caches.
-    `project` is that of CodeBuild.
+    `project` is that of CodeBuild. `form`: `docker` for what OCI's configuration has no place for (SHELL, HEALTHCHECK,
+    ONBUILD); Buildah finds its cached steps more often with `oci`.
     """
 
     context: Path
@@ -36,6 +37,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str = ""
     fresh: bool = False
     project: str = ""
+    form: Literal["oci", "docker"] = "oci"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
