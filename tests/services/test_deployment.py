@@ -18,6 +18,8 @@ from support.waiting import until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.deploying import Deploying
+
 
 def test_a_canary_is_promoted_and_rolled_back_in_one_call_later_and_nobody_notices(tmp_path: Path) -> None:
     with deploying(tmp_path) as here:
@@ -121,12 +123,10 @@ def test_a_version_that_is_not_well_has_no_traffic_or_loses_it(tmp_path: Path) -
             ill = here.start(here.piece("three", strategy="canary:10%:1h"))
             with here.going(ill):
                 here.await_share(ill, 10)
+                killed = 0
                 for _ in range(3):
-                    until(
-                        lambda: [one.state for one in instances(here.home, ill.parts[0].after)] == ["ready"],
-                        "ready",
-                    )
-                    kill(pid(instances(here.home, ill.parts[0].after)[0]))
+                    killed = _another(here, ill.parts[0].after, killed)
+                    kill(killed)
                     until(lambda: here.told(ill, "health") != [], "its end is told")
             ended = here.load(ill)
             assert (ended.status, ended.error_code) == ("Failed", "HEALTH_CONSTRAINTS")
@@ -134,6 +134,18 @@ def test_a_version_that_is_not_well_has_no_traffic_or_loses_it(tmp_path: Path) -
             clients.take(20)
         assert clients.failures == []
         assert set(here.shares()) == {ill.parts[0].before}
+
+
+def _another(here: Deploying, revision: str, killed: int) -> int:
+    """The process of a revision's only instance, once one is ready that is not the killed one."""
+
+    def ready() -> bool:
+        found = instances(here.home, revision)
+        process = found[0].process if [one.state for one in found] == ["ready"] else None
+        return process is not None and process.pid != killed
+
+    until(ready, "another is ready")
+    return pid(instances(here.home, revision)[0])
 
 
 def test_a_first_version_that_fails_leaves_nothing(tmp_path: Path) -> None:
