@@ -10,7 +10,7 @@ import click
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType):  # type: ignore[type-arg] # generic only since click 8.5
     """`90`, `90s`, `1.5m` or `2h`, as seconds; at most two days."""
 
     name = "time"

@@ -20,7 +20,7 @@ __all__ = ["ServiceDeployment", "every", "find"]
 
 def every(home: Path) -> list[Deployment | ServiceDeployment]:
     """All deployments, newest first."""
-    found = [*deployments.every(home), *records.every(home)]
+    found: list[Deployment | ServiceDeployment] = [*deployments.every(home), *records.every(home)]
     return sorted(found, key=lambda one: (one.created, one.id), reverse=True)
 
 

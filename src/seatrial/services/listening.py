@@ -243,7 +243,7 @@ def _ephemeral() -> tuple[int, int]:
 
 
 def _reserved(home: Path) -> Mapping[int, str]:
-    found = {}
+    found: dict[int, str] = {}
     for name in written.names(home):
         wanted = written.read_wanted(folder(home, name))
         if wanted is not None:
