@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +23,7 @@ _PACKAGES = ("python3-pip", "python3-venv")
 def main() -> int:
     """Print a table; 1 when a project did not do what is expected of it."""
     builder, *only = sys.argv[1:] or ["buildah"]
-    cases = yaml.safe_load((_BROKEN / "cases.yaml").read_text())
+    cases: dict[str, dict[str, Any]] = yaml.safe_load((_BROKEN / "cases.yaml").read_text())
     chosen = {name: case for name, case in cases.items() if not only or name in only}
     bases = _bases()
     wrong = built = repairable = 0
@@ -87,7 +88,7 @@ def _with_pip(plain: Path, made: Path) -> None:
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
 
 
-def _build(name: str, builder: str, bases: list[str]) -> dict[str, object]:
+def _build(name: str, builder: str, bases: list[str]) -> dict[str, Any]:
     argv = [_program(), "image", "build", str(_BROKEN / name), *bases, f"--builder={builder}", "--json"]
     argv += ["--network=host"] if builder in ("docker", "buildkit") else []
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

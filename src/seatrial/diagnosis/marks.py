@@ -19,6 +19,7 @@ EXITS = (
     r"exitcode *[:=] *-?(?P<code>\d{1,3})\b",
     r"^make: \*\*\* .*Error (?P<code>\d{1,3})\b",
     r"did not complete successfully: exit code: (?P<code>\d{1,3})\b",
+    r"executor failed running .{0,400}exit code: (?P<code>\d{1,3})\b",
 )
 FAILED = (
     r"^Phase complete: [A-Z_]+ State: (?:FAILED|FAULT|TIMED_OUT|CLIENT_ERROR|STOPPED)",
@@ -31,6 +32,7 @@ FAILED = (
     r"^make: \*\*\* ",
     r"[1-9]\d* (?:failed|errors?)\b.* in \d+\.\d+s",
     r"did not complete successfully: exit code: [1-9]",
+    r"executor failed running .{0,400}exit code: [1-9]",
     r"returned a non-zero code: [1-9]",
     r"^npm (?:ERR!|error) ",
     r"^ChildFailedError|ChildFailedError: *$",
