@@ -16,6 +16,7 @@ import pytest
 from seatrial.doctor import CHECKS, Check, examine, machine, programs
 from seatrial.doctor.result import ok
 from seatrial.errors import DONE, MISSING
+from support.envoys import need_envoy
 
 GIB = 1 << 30
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - what shutil.disk_usage gives
@@ -94,7 +95,9 @@ def test_no_server_and_no_file_stays_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["docker-registry", "haproxy", "envoy", "bwrap"])
 def test_a_program_that_is_there_and_works_is_ok(name: str) -> None:
-    if shutil.which(name) is None and not Path("/usr/sbin", name).exists():
+    if name == "envoy":
+        need_envoy()
+    elif shutil.which(name) is None and not Path("/usr/sbin", name).exists():
         pytest.skip(f"{name} is not installed")
     (result,) = examine([one for one in CHECKS if one.id == name]).checks
     if name == "bwrap" and result.status == "broken":
@@ -114,8 +117,9 @@ def test_a_program_that_is_there_and_works_is_ok(name: str) -> None:
     ],
 )
 def test_a_program_that_is_there_and_does_not_work_is_broken(
-    programs_folder: Path, name: str, probe: Any
+    programs_folder: Path, name: str, probe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SEATRIAL_ENVOY", str(programs_folder / "envoy"))  # it may also be a Python package
     put(
         programs_folder,
         name,
