@@ -34,7 +34,7 @@ def test_the_control_has_as_much_traffic_and_goes_with_the_deployment(tmp_path: 
         with here.going(second):
             here.await_share(second, 20)
             assert here.shares() == {before: 60, control_of(before): 20, after: 20}
-            assert any("fresh instances" in event.text for event in here.told(second, "note"))
+            assert any("1 fresh instance of" in event.text for event in here.told(second, "note"))
             with load(here.port(), clients=2) as clients:
                 until(lambda: _verdict(here, second) is not None, "a verdict")
                 seen = clients.take(200)

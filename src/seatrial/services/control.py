@@ -73,9 +73,10 @@ def install(home: Path, part: Part, revision: Revision) -> str:
     except SeatrialError as error:
         end(home, part)
         return f"compared with all of {part.before}: {error.what}"
+    many = "1 fresh instance" if part.replicas == 1 else f"{part.replicas} fresh instances"
     return (
-        f"{part.replicas} fresh instances of {part.before} are started as well: below 50 % they get as much traffic, "
-        "and the new version is compared with them"
+        f"{many} of {part.before} started as well: below 50 % of the traffic the new version is compared with "
+        f"{'it' if part.replicas == 1 else 'them'}, at the same share"
     )
 
 
