@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
+
+from seatrial.cli.common import is_live
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def _show(home: Path, run_id: str, identifiers: Sequence[str], over: threading.E
 
     # A connection belongs to the thread that opened it.
     journal = Journal(home)
-    live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    live = is_live(sys.stderr)
     screen = _Screen(max(map(len, identifiers)), live=live)
     try:
         while not over.wait(_EVERY):

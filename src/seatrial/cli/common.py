@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -55,6 +56,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise NotImplementedError(type(value))
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether a line can be written over: the stream is a terminal that moves its cursor."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def note(text: str) -> None:

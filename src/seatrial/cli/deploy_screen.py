@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, TextIO
+
+from seatrial.cli.common import is_live
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ class Screen:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.live = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.live = is_live(stream)
         self._drawn = 0
 
     def draw(self, seen: Snapshot) -> None:

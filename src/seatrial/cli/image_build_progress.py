@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from seatrial.cli.common import note
+from seatrial.cli.common import is_live, note
 from seatrial.images.builders import history
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class BuildProgress:
 
     def __init__(self, builder: Builder, source: Source | None, *, quiet: bool, verbose: bool) -> None:
         self._quiet = quiet
-        self._live = not quiet and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._live = not quiet and is_live(sys.stderr)
         self._all = not quiet and (verbose or not self._live)
         self._expected = history.expected(builder.NAME, source) if source else []
         self._current: Step | None = None

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from seatrial.cli.common import is_live
+
 
 class Progress:
     """One line for each thing that happens; on a terminal the current step stands below them.
@@ -17,7 +19,7 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.live = is_live(sys.stderr)
         self.colour = self.live and not os.environ.get("NO_COLOR")
         self.begun: dict[str, float] = {}
         self.current = ""

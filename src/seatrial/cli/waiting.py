@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Self
+
+from seatrial.cli.common import is_live
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +27,7 @@ class Waiting:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._speaks = not quiet
-        self._live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._live = is_live(sys.stderr)
         self._what, self._since = "", time.monotonic()
         self._counts: dict[str, int] = {}
         self._shown = self._logged = False
