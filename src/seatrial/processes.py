@@ -5,15 +5,16 @@ Steps of a run are started by `engine.execute` instead: those must outlive their
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.errors import MissingToolError, SeatrialError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 class Completed(NamedTuple):
@@ -78,3 +79,20 @@ def missing(program: str) -> MissingToolError:
         why="it is not on PATH",
         fix=f"run `seatrial doctor` to see what {program} is for and how to install it",
     )
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has mapped and that are there."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def proportional(pid: int) -> int:
+    """As `resident`, with shared pages divided among those who share them. Source: proc(5), smaps_rollup."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return resident(pid)
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))

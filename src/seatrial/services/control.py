@@ -6,8 +6,6 @@ code. Compared with those that have most of the traffic a new version that is th
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +13,15 @@ import msgspec
 
 from seatrial.engine import identity
 from seatrial.errors import SeatrialError
+from seatrial.processes import proportional
 from seatrial.services import target
-from seatrial.services.model import control_of
+from seatrial.services.model import ALL, control_of
 
 if TYPE_CHECKING:
+    from seatrial.deployments.shifting.strategy import Strategy
     from seatrial.services.model import Actual, Revision, Wanted
     from seatrial.services.records import Part
 
-_ALL = 100.0
 _ROOM = 2.0
 """So many times what it will need must be free."""
 _DEVICES = ("nvidia0", "nvidiactl", "kfd")
@@ -35,20 +34,29 @@ def there(wanted: Wanted, part: Part) -> bool:
 
 def shares(wanted: Wanted, part: Part, share: float) -> dict[str, float]:
     """Percent of the traffic by revision when the new version has `share`; from half on the old one is the control."""
-    if there(wanted, part) and 2 * share < _ALL:
-        return {part.after: share, control_of(part.before): share, part.before: _ALL - 2 * share}
-    return {part.after: share, part.before: _ALL - share}
+    if there(wanted, part) and _is_small(share):
+        return {part.after: share, control_of(part.before): share, part.before: ALL - 2 * share}
+    return {part.after: share, part.before: ALL - share}
 
 
 def compared_with(wanted: Wanted, part: Part, share: float) -> str:
     """The revision that the new version is compared with while it has `share` percent."""
-    return control_of(part.before) if there(wanted, part) and 0 < 2 * share < _ALL else part.before
+    return control_of(part.before) if there(wanted, part) and _is_small(share) else part.before
+
+
+def serves(part: Part, strategy: Strategy) -> bool:
+    """Whether a part is to be compared with a control in any step of a strategy."""
+    judged = part.compared and part.deploy.analysis is not None and part.deploy.control != "never"
+    return judged and any(_is_small(step.share) for step in strategy.steps)
+
+
+def _is_small(share: float) -> bool:
+    """Whether as much again is left for a control, and some for the others."""
+    return 0 < 2 * share < ALL
 
 
 def why_not(part: Part, actual: Actual) -> str:
-    """Why a part gets no control, '' when it does."""
-    if part.deploy.control == "never" or part.deploy.analysis is None or not part.compared:
-        return "none is wanted"
+    """Why a part gets no control where one would serve, '' when it does."""
     if part.deploy.control == "always":
         return ""
     if found := [name for name in _DEVICES if Path("/dev", name).exists()]:
@@ -61,11 +69,11 @@ def why_not(part: Part, actual: Actual) -> str:
 
 
 def install(home: Path, part: Part, revision: Revision) -> str:
-    """Start the control of a part where it gets one, and say what was done."""
+    """Start the control of a part where it can have one, and say what was done."""
     _, actual = target.look(home, part.service)
     why = why_not(part, actual)
     if why:
-        return "" if why == "none is wanted" else f"compared with all of {part.before}: {why}"
+        return f"compared with all of {part.before}: {why}"
     one = msgspec.structs.replace(revision, id=control_of(revision.id))
     try:
         target.install(home, part.service, one, part.replicas)
@@ -86,24 +94,12 @@ def end(home: Path, part: Part) -> None:
         target.remove(home, part.service, control_of(part.before))
 
 
-def _memory(pid: int) -> float:
+def _memory(pid: int) -> int:
     """Bytes that a process and those below it use, shared ones by their part."""
-    return sum(_used(one) for one in (pid, *identity.descendants(pid)))
+    return sum(proportional(one) for one in (pid, *identity.descendants(pid)))
 
 
-def _used(pid: int) -> float:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    except OSError:
-        return 0.0
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-    return float(found[1]) * 1024 if found else 0.0
-
-
-def _free() -> float:
-    """Bytes of memory that can be had."""
-    text = Path("/proc/meminfo").read_text(encoding="ascii")
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    return (
-        float(found[1]) * 1024 if found else float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
-    )
+def _free() -> int:
+    """Bytes of memory that can be had. Source: proc(5), meminfo."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))

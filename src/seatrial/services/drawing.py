@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from seatrial.services.axes import clip, marks_of, moments, nice, places, spread, tick
+from seatrial.services.model import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,6 @@ _STYLE = """
 .dp .good,.dp .Succeeded{fill:var(--good)} .dp .bad,.dp .Failed{fill:var(--fail)} .dp .wait,.dp .Stopped{fill:var(--wait)}
 """
 _MOST_MARKS = 40
-_ALL = 100.0
 
 
 class _Scale(NamedTuple):
@@ -183,7 +183,7 @@ def _traffic(one: Chart, picture: Picture, scale: _Scale, y: float) -> list[str]
     labels: list[tuple[float, str, str]] = []
     if last.share:
         labels.append((y + _TRAFFIC * (1 - last.share / 200), f"new {last.share:.1f} %", "tn b"))
-    if last.share is not None and last.share < _ALL and one.old:
+    if last.share is not None and last.share < ALL and one.old:
         labels.append((y + _TRAFFIC * (1 - last.share / 100) / 2, f"old {100 - last.share:.1f} %", "to b"))
     labels.append((y + _TRAFFIC * (1 - last.asked / 100), f"asked {last.asked:g} %", "q"))
     return parts + _ends(labels, y, y + _TRAFFIC)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seatrial.services.model import ALL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,6 @@ _LATEST = 0.75
 _BEYOND = (1 / 16, 1 / 4, 1.0)
 _APART = 1.0
 """Seconds between two looks, at least: that is how finely traffic is counted."""
-ALL = 100.0
 
 
 def moments(step: Step, patience: float) -> tuple[float, ...]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 WANTED = "wanted.json"
 ACTUAL = "actual.json"
 ACCESS_LOG = "access.log"
+ALL = 100.0
+"""Percent: all of the traffic."""
 _CONTROL = "-control"
 
 

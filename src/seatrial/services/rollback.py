@@ -14,14 +14,13 @@ from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.records import changing
 from seatrial.errors import UsageError
 from seatrial.services import records, retiring, revisions, target
+from seatrial.services.model import ALL
 from seatrial.services.records import Event, Part, ServiceDeployment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.engine.journal import Journal
-
-_ALL = 100.0
 
 
 def begin(journal: Journal, reference: str) -> ServiceDeployment:
@@ -97,5 +96,5 @@ def _moved(home: Path, part: Part) -> bool:
     ready = {one.port for one in actual.instances if one.revision == part.after and one.state == "ready"}
     if not wished or wished != ready:
         return False
-    target.shift(home, part.service, {part.after: _ALL})
+    target.shift(home, part.service, {part.after: ALL})
     return True

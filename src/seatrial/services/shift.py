@@ -17,6 +17,7 @@ from seatrial.deployments.shifting.progress import Policy, Seen, Shift
 from seatrial.deployments.shifting.strategy import Step, Strategy
 from seatrial.errors import SeatrialError
 from seatrial.services import control, judging, records, target
+from seatrial.services.model import ALL
 from seatrial.services.pending import SAID, TICK, Problem, problem, tell, waiting
 from seatrial.services.records import Event
 from seatrial.services.watching import Watching
@@ -32,7 +33,7 @@ def strategy_of(deployment: ServiceDeployment) -> Strategy:
     """The steps of a deployment; where there is no old version that has traffic there is but one."""
     if any(part.compared for part in deployment.parts):
         return strategies.parse(deployment.strategy, bake=deployment.bake)
-    return Strategy("all-at-once", (Step(judging.ALL, deployment.bake),))
+    return Strategy("all-at-once", (Step(ALL, deployment.bake),))
 
 
 def carry_on(context: Context, identifier: str, *, bake: bool) -> Shift:
@@ -161,7 +162,7 @@ class _Shifting:
                 wanted, _ = target.look(self.home, part.service)
                 target.shift(self.home, part.service, control.shares(wanted, part, shift.share))
             else:
-                target.shift(self.home, part.service, {part.after: judging.ALL})
+                target.shift(self.home, part.service, {part.after: ALL})
 
     def _explain(self, wrong: Problem | None, request: str, why: str) -> None:
         code = wrong.code if wrong else "MANUAL_STOP" if request else "HEALTH_CONSTRAINTS"

@@ -13,7 +13,7 @@ import msgspec
 from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.observing import seconds, windows
 from seatrial.errors import SeatrialError
-from seatrial.services import control, judging, pending, records, retiring, revisions, shift, target, undoing
+from seatrial.services import control, pending, records, retiring, revisions, shift, target, undoing
 from seatrial.services.model import control_of
 from seatrial.services.records import Event
 
@@ -52,11 +52,9 @@ def install(context: Context, deployment: str, service: str) -> dict[str, Any]:
     target.await_ready(home, service, part.after)
     text = f"{part.replicas} of {part.after} ready after {context.clock.now() - began:.1f} s"
     _say(context, here, "stage", text, service)
-    small = any(0 < 2 * step.share < judging.ALL for step in shift.strategy_of(here).steps)
-    if part.compared and small and not here.rollback_of:
+    if control.serves(part, shift.strategy_of(here)) and not here.rollback_of:
         said = control.install(home, part, revisions.load(home, service, part.before))
-        if said:
-            _say(context, here, "note", said, service)
+        _say(context, here, "note", said, service)
     return {"summary": text}
 
 

@@ -14,7 +14,7 @@ from seatrial.deployments.deployments import ENDED
 from seatrial.deployments.records import changing
 from seatrial.errors import SeatrialError
 from seatrial.services import control, hooks, records, target, waking, written
-from seatrial.services.model import folder
+from seatrial.services.model import ALL, folder
 from seatrial.services.records import Event, Part, ServiceDeployment
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from seatrial.deployments.deployments import Overall
     from seatrial.engine.call import Context
-
-_ALL = 100.0
 
 
 def how_it_ended(context: Context, here: ServiceDeployment) -> tuple[Overall, str, str]:
@@ -125,14 +123,14 @@ def _end_control(home: Path, part: Part) -> None:
     """The fresh instances of the old version go, after their traffic went to the others."""
     wanted = written.read_wanted(folder(home, part.service))
     if wanted is not None and control.there(wanted, part):
-        target.shift(home, part.service, {part.before: _ALL})
+        target.shift(home, part.service, {part.before: ALL})
         control.end(home, part)
 
 
 def _bring_back(context: Context, here: ServiceDeployment, follower: ServiceDeployment, part: Part) -> None:
     home = context.journal.home
     waking.ensure_keeper(folder(home, part.service))
-    target.shift(home, part.service, {part.before: _ALL})
+    target.shift(home, part.service, {part.before: ALL})
     if target.look(home, part.service)[0].shadow:
         target.mirror(home, part.service, "", 0)
     target.expose(home, part.service, part.before)

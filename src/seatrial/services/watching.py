@@ -11,7 +11,7 @@ from seatrial.deployments.observing import metrics, seconds, windows
 from seatrial.services import control, health, judging, records, target
 from seatrial.services.hearing import Hearing
 from seatrial.services.measuring import Measuring
-from seatrial.services.model import control_of
+from seatrial.services.model import ALL, control_of
 from seatrial.services.records import Event
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Watching:
         those = [second for second in self._seconds if second.at >= math.ceil(self._began)]
         rates = metrics.per_request(self.part.deploy.metrics)
         before = ""
-        if share < judging.ALL and self.part.compared:
+        if share < ALL and self.part.compared:
             wanted, _ = target.look(self._home, self.part.service)
             before = control.compared_with(wanted, self.part, share)
         old, new = (
@@ -104,10 +104,10 @@ class Watching:
         )
         found = judge(old, new, limits, looks=self._looks)
         self.judgement = found
-        if judging.counts(found, limits) or share >= judging.ALL or found.decision == "roll back":
+        if judging.counts(found, limits) or share >= ALL or found.decision == "roll back":
             self.looked = due
             # With all the traffic only what may never be is news: there is nothing to compare with.
-            return found if share < judging.ALL or found.decision == "roll back" else None
+            return found if share < ALL or found.decision == "roll back" else None
         return None
 
     def verdict(self, share: float) -> tuple[Decision | None, str]:
@@ -115,7 +115,7 @@ class Watching:
         if self.part.deploy.analysis is None or not self.part.compared or not share:
             return None, ""
         if self.judgement is None:
-            return (None if share >= judging.ALL else "hold"), "there is not enough evidence yet"
+            return (None if share >= ALL else "hold"), "there is not enough evidence yet"
         return judging.decision(self.judgement, share), self.judgement.why
 
     def _count(self, now: float, *, last: bool = False) -> None:

@@ -11,14 +11,14 @@ from seatrial.images.builders.model import Request
 
 REQUEST = Request(
     context=Path("/project"),
-    dockerfile=Path("/work/Dockerfile"),
+    dockerfile=Path("/project/Dockerfile"),
     arguments={
         "HTTPS_PROXY": "http://jane:secret@proxy.example",
         "PATH": "/odd",
         "DOCKER_HOST": "tcp://x",
         "V": "3",
     },
-    secrets={"token": Path("/work/token")},
+    secrets={"token": Path("/project/token")},
     target="last",
 )
 
@@ -26,13 +26,13 @@ REQUEST = Request(
 @pytest.mark.parametrize("builder", ["docker", "buildah"])
 def test_arguments_are_named_and_their_values_are_in_the_environment(builder: str) -> None:
     argv = (
-        commands.docker(["docker", "build"], REQUEST, Path("/work"), mounts=True)
+        commands.docker(["docker", "build"], REQUEST, Path("/project"), mounts=True)
         if builder == "docker"
-        else commands.buildah(["buildah", "build"], REQUEST, Path("/work"), isolation="chroot")
+        else commands.buildah(["buildah", "build"], REQUEST, Path("/project"), isolation="chroot")
     )
     assert not any("secret@" in word for word in argv)
     assert {"--build-arg=HTTPS_PROXY", "--build-arg=V", "--target=last"} <= set(argv)
     assert {"--build-arg=PATH=/odd", "--build-arg=DOCKER_HOST=tcp://x"} <= set(argv)
-    assert "--secret=id=token,src=/work/token" in argv
+    assert "--secret=id=token,src=/project/token" in argv
     assert argv[-1] == "/project"
     assert commands.environment(REQUEST) == {"HTTPS_PROXY": "http://jane:secret@proxy.example", "V": "3"}

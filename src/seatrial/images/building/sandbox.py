@@ -22,6 +22,7 @@ from seatrial.errors import SeatrialError
 from seatrial.images import runtime
 from seatrial.images.building import hook as hook_program
 from seatrial.images.runtimes.probe import refused
+from seatrial.processes import proportional, resident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -270,23 +271,6 @@ def _usage(folder: Path) -> tuple[int, int]:
         except OSError:
             continue
     return size, count
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has mapped and that are there."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def proportional(pid: int) -> int:
-    """As `resident`, with shared pages divided among those who share them. Source: proc(5), smaps_rollup."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return resident(pid)
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
 
 
 def _in_devices(pids: list[int]) -> int:
