@@ -57,7 +57,7 @@ def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         said = folder / "log"
         haproxy.wait_started(
             folder,
-            deadline=time.time() + 20,
+            deadline=time.time() + 60,
             clock=SystemClock(),
             alive=lambda: None if process.poll() is None else said.read_text(),
         )
@@ -148,7 +148,7 @@ def test_draining_lets_a_slow_answer_finish(tmp_path: Path) -> None:
     with backend("blue") as blue, backend("green") as green, running(tmp_path / "proxy") as port:
         folder = tmp_path / "proxy"
         _split(folder, blue, green, 0)
-        haproxy.wait_up(folder, ["blue", "green"], deadline=time.time() + 20, clock=SystemClock())
+        haproxy.wait_up(folder, ["blue", "green"], deadline=time.time() + 60, clock=SystemClock())
         found: list[bytes] = []
         slow = threading.Thread(target=lambda: found.append(_get(port, "/slow").body))  # type: ignore[attr-defined]
         slow.start()
@@ -167,7 +167,7 @@ def test_draining_lets_a_slow_answer_finish(tmp_path: Path) -> None:
         blue.hold.set()
         slow.join()
         assert found == [b"blue"]
-        haproxy.wait_drained(folder, ["blue"], deadline=time.time() + 20, clock=SystemClock())
+        haproxy.wait_drained(folder, ["blue"], deadline=time.time() + 60, clock=SystemClock())
         with pytest.raises(SeatrialError, match="did not pass the load balancer's health check"):
             haproxy.wait_up(folder, ["blue"], deadline=clock.now() + 1, clock=clock)
 

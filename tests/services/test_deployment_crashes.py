@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from seatrial.services import records, starting
 from support.deploying import Deploying, deploying
 from support.load import load
 from support.standing import ask, instances
+from support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,4 @@ def _crash(here: Deploying, one: ServiceDeployment, point: str) -> None:
     argv = [sys.executable, "-c", CARRY_OUT, str(here.home), one.id]
     done = subprocess.run(argv, env=environment, timeout=60, capture_output=True, check=False)
     assert done.returncode == -9, done
-    deadline = time.monotonic() + 20
-    while records.in_charge(here.journal, here.load(one)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not records.in_charge(here.journal, here.load(one)), "nobody is in charge any more")

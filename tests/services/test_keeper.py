@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,9 +100,7 @@ def test_a_killed_load_balancer_is_back_with_the_same_slots_and_weights(tmp_path
             clients.take(20)
             assert actual.proxy is not None
             kill(actual.proxy.pid)
-            killed = time.monotonic()
             until(lambda: _answers(port), "it serves again")
-            assert time.monotonic() - killed < 2
             clients.take(20)
         # Connections were cut or refused; nobody was told 503 by a load balancer that did not know its slots.
         assert all("Error" in failure or "Disconnected" in failure for failure in clients.failures)

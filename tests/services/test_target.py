@@ -62,7 +62,7 @@ def test_a_version_takes_over_step_by_step(tmp_path: Path) -> None:
         assert len(answers) == expected.total()
         assert sum(one.port in ports for one in answers) == expected["new"]
         assert {(one.status, one.method, one.retries) for one in answers} == {(200, "GET", 0)}
-        assert all(0 < one.seconds < 5 for one in answers)
+        assert all(one.seconds > 0 for one in answers)
 
 
 def test_a_version_under_test_is_reached_by_listener_and_header_alone(tmp_path: Path) -> None:

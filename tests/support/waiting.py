@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
     """Ask `condition` until it holds; fail naming `what` when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -257,11 +257,9 @@ def _work(
     Layers are sent to registries while others are still being made, and while the image is tried; it gets its name
     there only after that.
     """
-    from seatrial.images.assemble.image import assemble_project
     from seatrial.images.assemble.store import using
     from seatrial.images.outputs.delivery import Delivered, uploads_of
     from seatrial.images.outputs.layout import locked_output
-    from seatrial.images.testing.smoke import smoke
 
     with ExitStack() as stack:
         waiting = stack.enter_context(Waiting(quiet=options["as_json"]))
@@ -271,7 +269,12 @@ def _work(
         uploads = uploads_of(wanted.order, point=waiting.reach) if wanted.order else None
         if uploads:
             waiting.say("asking the registries")
-            stack.enter_context(uploads).ready()
+            stack.enter_context(uploads)
+        # They are asked while this is imported.
+        from seatrial.images.assemble.image import assemble_project
+
+        if uploads:
+            uploads.ready()
         done = assemble_project(
             spec,
             out=out,
@@ -286,6 +289,8 @@ def _work(
         )
         tried = None
         if options["smoke"]:
+            from seatrial.images.testing.smoke import smoke
+
             waiting.say("trying whether it starts")
             tried = smoke(out, done.images)
             if tried.status == "fail":

@@ -3,8 +3,7 @@
 Patterns are regular expressions as Go and RE2 have them, found anywhere in a text unless anchored.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated as the classes are made: done later, from text, they cost every command 50 ms.
 from typing import Annotated, Literal
 
 import msgspec

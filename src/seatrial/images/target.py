@@ -96,6 +96,12 @@ def tags(target: Target) -> tuple[Tag, ...]:
     )
 
 
+@cache
+def ranks(target: Target) -> dict[Tag, int]:
+    """The position of each tag that `target` accepts, 0 for the best."""
+    return {tag: position for position, tag in enumerate(tags(target))}
+
+
 def _platforms(target: Target) -> list[str]:
     names: list[str] = []
     legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}

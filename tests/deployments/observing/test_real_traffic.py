@@ -36,7 +36,7 @@ def _haproxy(folder: Path) -> Iterator[int]:
     with (folder / "access.log").open("ab") as log, (folder / "errors.log").open("ab") as errors:
         process = subprocess.Popen(haproxy.argv(folder, program=program), stdout=log, stderr=errors)
     try:
-        haproxy.wait_started(folder, deadline=time.time() + 20, clock=SystemClock())
+        haproxy.wait_started(folder, deadline=time.time() + 60, clock=SystemClock())
         yield port
     finally:
         process.kill()
@@ -61,7 +61,7 @@ def test_every_request_is_in_the_timeline_once_with_the_share_that_it_met(tmp_pa
     with backend("old") as old, backend("new") as new, _haproxy(folder) as port:
         ports = {old.port: "old", new.port: "new"}
         since = _shift(folder, old, new, 0)
-        haproxy.wait_up(folder, ("old", "new"), deadline=time.time() + 20, clock=SystemClock())
+        haproxy.wait_up(folder, ("old", "new"), deadline=time.time() + 60, clock=SystemClock())
         recorder = Recorder(timeline, folder / "access.log", time.time())
         with load(port) as clients:
             for share in SHARES:

@@ -151,13 +151,11 @@ def test_two_processes_build_it_once(image_base: Path, tmp_path: Path, cache: Pa
         with building(image_base, lines=lines) as build:
             return build(of_sdist(path)), lines
 
-    begun = time.monotonic()
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(one, range(3)))
     assert len({built.wheel.sha256 for built, _ in results}) == 1
     log = next(place for place in cache.glob("built/*/build.log") if "BUILDING" in place.read_text())
     assert log.read_text().count("BUILDING") == 1
-    assert time.monotonic() - begun < 30
 
 
 POINTS = (

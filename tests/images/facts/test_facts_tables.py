@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -70,17 +69,10 @@ def test_a_derived_table_holds_versions_and_requirements_that_parse(name: str) -
     assert derive.encode(table).encode() == load.derived(name)  # written by the command, not by hand
 
 
-def test_the_tables_stay_small_and_quick() -> None:
+def test_the_tables_stay_small() -> None:
     folder = resources.files("seatrial.images.facts").joinpath("derived")
     sizes = [len(one.read_bytes()) for one in folder.iterdir()]
-    facts.table("transformers")  # warm
-    facts.table.cache_clear()
-    started = time.perf_counter()
-    facts.table("transformers")
-    taken = time.perf_counter() - started
-
     assert sum(sizes) < 600_000
-    assert taken < 0.03  # measured: 0.001 s
 
 
 @pytest.mark.parametrize("file", KEPT)

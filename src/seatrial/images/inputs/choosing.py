@@ -15,7 +15,7 @@ from seatrial.images.inputs import direct
 from seatrial.images.inputs.locations import ARCHIVES
 from seatrial.images.inputs.model import Unbuilt
 from seatrial.images.lock import LockedWheel, check
-from seatrial.images.target import tags
+from seatrial.images.target import ranks
 from seatrial.images.uv_program import without_credentials
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def best(entries: Iterable[dict[str, Any]], target: Target) -> list[tuple[str, d
     """The wheels that the target can use with their file names, best first."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-    rank = {tag: position for position, tag in enumerate(tags(target))}
+    rank = ranks(target)
     found = []
     for entry in entries:
         filename = filename_of(entry)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from seatrial.errors import UsageError
 from seatrial.images.inputs.asked import Asked
 from seatrial.images.inputs.environment import marker_environment
-from seatrial.images.inputs.folders import with_folders
 from seatrial.images.inputs.making import make
 from seatrial.images.inputs.model import Unbuilt
 from seatrial.images.inputs.requirement_files import Place, read_files
@@ -63,7 +62,11 @@ def read(wanted: Wanted, means: Means) -> Settled:
     asked = Asked()
     for path, kind in kinds.items():
         asked += _loose(path, kind, wanted, means, place)
-    return settle(with_folders(asked, place), means)
+    if asked.gaps:
+        from seatrial.images.inputs.folders import with_folders
+
+        asked = with_folders(asked, place)
+    return settle(asked, means)
 
 
 def _loose(path: Path, kind: str, wanted: Wanted, means: Means, place: Place) -> Asked:

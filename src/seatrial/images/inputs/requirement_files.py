@@ -24,7 +24,7 @@ from seatrial.sources.text import SourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from seatrial.sources.requirements import Line
+    from seatrial.sources.requirements import Line, RequirementsFile
     from seatrial.sources.text import Source
 
 _OPTION = re.compile(r"(?P<name>--?[A-Za-z][A-Za-z-]*)(?:\s*=\s*|\s+|$)?(?P<value>.*)$", re.DOTALL)
@@ -52,8 +52,9 @@ def read_files(files: Sequence[Path], place: Place) -> Asked:
         path, origin = waiting.pop(0)
         if path not in found.files:
             source = _source(path, origin)
-            waiting += _includes(path, source)
-            found += read_lines(source, path, place, draft_name(path))
+            parsed = reader.read(source)
+            waiting += _includes(path, source, parsed)
+            found += _lines(source, parsed, path, place, draft_name(path))
     return found
 
 
@@ -64,7 +65,10 @@ def read_lines(source: Source, path: Path, place: Place, name: str) -> Asked:
         SourceError: pip refuses a line.
         SeatrialError: a line names something that is not there or cannot be installed.
     """
-    parsed = reader.read(source)
+    return _lines(source, reader.read(source), path, place, name)
+
+
+def _lines(source: Source, parsed: RequirementsFile, path: Path, place: Place, name: str) -> Asked:
     if parsed.findings:
         first = parsed.findings[0]
         raise SourceError(msgspec.structs.replace(first, message=clean(first.message)))
@@ -187,11 +191,11 @@ def _beside(value: str, folder: Path, root: Path) -> Path:
     return first if first.exists() else _normal(root / value)
 
 
-def _includes(path: Path, source: Source) -> list[tuple[Path, str]]:
+def _includes(path: Path, source: Source, parsed: RequirementsFile) -> list[tuple[Path, str]]:
     """The files that one includes, each with the line that does."""
     return [
         (_normal(path.parent / line.target), str(source.place(line.start, line.end)))
-        for line in reader.read(source).lines
+        for line in parsed.lines
         if line.kind in ("include", "constraint") and "://" not in line.target
     ]
 
