@@ -8,22 +8,49 @@ _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 _MARK = re.compile(r"\\?['\"`]")
 _QUOTED = rf"(?:\\?[{_QUOTES}])"
 _BEHIND = ("(?<=", "(?<!")
-_FIRST = re.compile(r"(?P<before>(?:\^|\(\?:|\(\?P<\w+>|\\b)*)(?P<letter>[A-Za-z])(?=[a-z])")
+_GROUP = re.compile(r"\((?:\?:|\?P<\w+>|(?!\?))")
+_BEGUN = re.compile(r"[A-Za-z](?=[a-z])")
 
 
 def loosened(expression: str) -> str:
     """A regular expression that takes any quotation mark for any other (in JSON with its backslash), and a capital or
-    small letter at the beginning.
+    small letter at the beginning, also of each alternative that it may begin with.
     """
-    first = _FIRST.match(expression)
-    begun = ""
-    if first and not expression.startswith("(?i)"):
-        letter = first["letter"]
-        begun = f"{first['before']}[{letter.upper()}{letter.lower()}]"
-        expression = expression[first.end() :]
-    return (
-        begun + _any_quotes(expression) if any(mark in expression for mark in "'\"`") else begun + expression
-    )
+    if not expression.startswith("(?i)"):
+        expression = _any_case(expression)
+    return _any_quotes(expression) if any(mark in expression for mark in "'\"`") else expression
+
+
+def _any_case(expression: str) -> str:
+    """With a capital or small first letter: only as long as nothing was read but what takes no text."""
+    found: list[str] = []
+    place, groups, first = 0, [True], True  # for each open group whether something came before it
+    while place < len(expression):
+        length = 1
+        if group := _GROUP.match(expression, place):
+            groups.append(first)
+            length = len(group[0])
+        elif expression[place] == "|":
+            first = groups[-1]
+        elif expression[place] == ")":
+            groups.pop()
+            first = False
+        elif expression[place] == "[":
+            length, first = _end_of_class(expression, place) - place, False
+        elif expression.startswith("(?", place):
+            break
+        elif expression[place] == "\\":
+            length, first = 2, first and expression[place + 1] in "bAB"
+        elif first and expression[place] != "^":
+            if _BEGUN.match(expression, place):
+                letter = expression[place]
+                found.append(f"[{letter.upper()}{letter.lower()}]")
+                place, first = place + 1, False
+                continue
+            first = False
+        found.append(expression[place : place + length])
+        place += length
+    return "".join(found) + expression[place:]
 
 
 def _any_quotes(expression: str) -> str:
