@@ -87,7 +87,9 @@ def _call(name: str, title: str, function: str, inputs: dict[str, Any], **fields
     }
     target = f"seatrial.builds.{module.get(function, 'steps')}:{function}"
     action = Call(target=target, inputs=inputs, secrets=secrets)
-    return Step(name=name, title=title, action=action, interrupted="fail", **fields)
+    # The programs of a build run in its container; of its steps only these start some themselves.
+    contained = function not in ("refuse", "queue", "prepare", "phase", "finalize")
+    return Step(name=name, title=title, action=action, interrupted="fail", contained=contained, **fields)
 
 
 def _common(data: dict[str, Any]) -> dict[str, Any]:

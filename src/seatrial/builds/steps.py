@@ -27,6 +27,10 @@ _KEPT = 5
 """Builds of one folder that keep their workspaces."""
 _SHARED = Path("/var/tmp")  # noqa: S108 - a folder of the run's own in it
 
+for _kind in (Wanted, Place, Work):
+    # Every step is forked from a process that has imported this: what msgspec finds out here, none of them has to.
+    msgspec.json.Decoder(_kind)
+
 
 def refuse(context: Context, phase: str, code: str, messages: list[str]) -> None:  # noqa: ARG001 - the engine's
     """Fail a phase for a reason that was known before the build."""

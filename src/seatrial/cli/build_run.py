@@ -155,11 +155,9 @@ def get_ready() -> Processes:
     """What runs the steps of a build starts while its buildspec is read."""
     from seatrial import paths
     from seatrial.engine.execute import Processes
-    from seatrial.engine.journal import Journal
 
-    processes = Processes(
-        Journal(paths.home()), ["seatrial.builds.steps", "seatrial.builds.downloading", "sqlite3"]
-    )
+    # Before a journal is open, so that they can be forked from this process.
+    processes = Processes(paths.home(), ["seatrial.builds.steps", "seatrial.builds.downloading", "sqlite3"])
     processes.get_ready()
     return processes
 

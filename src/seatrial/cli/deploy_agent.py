@@ -188,7 +188,7 @@ def _run(order: Order, *, named: bool) -> tuple[Report, str]:
     from seatrial.engine.run import begin, describe, execute, reap
 
     journal = Journal(paths.home())
-    processes = Processes(journal, _IMPORTED)
+    processes = Processes(journal.home, _IMPORTED)
     processes.get_ready()
     for cleaned, problem in reap(journal).items():
         note(

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Processes:
     """Real processes, each behind a shim. `modules` are imported ahead, for the steps that are calls into them."""
 
-    def __init__(self, journal: Journal, modules: Sequence[str] = ()) -> None:
-        self._home = journal.home
+    def __init__(self, home: Path, modules: Sequence[str] = ()) -> None:
+        self._home = home
         self._modules = tuple(modules)
         self._server: Client | None = None
         self._pidfds: dict[Path, int] = {}

@@ -1,8 +1,9 @@
 """The fork server: a small process without threads, database or secrets, from which shims are forked.
 
 Forking the supervisor itself would carry its SQLite connection into the child, which corrupts databases
-(https://www.sqlite.org/howtocorrupt.html, 2.6), and would need it to have no threads. The server ends
-with its supervisor; shims do not.
+(https://www.sqlite.org/howtocorrupt.html, 2.6), and would need it to have no threads. As long as it has neither, the
+server is forked from it, which saves importing everything again; else it is started anew. The server ends with its
+supervisor; shims do not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ import msgspec
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from seatrial.engine.launch import Launch
 
@@ -37,15 +39,9 @@ class Client:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
         with theirs:
-            self._process = subprocess.Popen(
-                # -I and the path as an argument: the environment stays what the user's programs should see.
-                [sys.executable, "-I", "-c", _START, str(theirs.fileno()), json.dumps(sys.path), *modules],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                # Ctrl-C is for the supervisor, which decides what becomes of the steps.
-                start_new_session=True,
-            )
+            self._wait = _forked(theirs, modules) if _may_fork() else _started(theirs, modules)
         self._socket = ours
+        self._unheard = 0
 
     def start(self, launch: Launch, held: list[int]) -> int | None:
         """Fork a shim that keeps the descriptors `held`; returns a pidfd, or None when it has ended already."""
@@ -54,17 +50,29 @@ class Client:
         return descriptors[0] if descriptors else None
 
     def guard(self, home: Path, run: str) -> None:
-        """Fork the warden of a run."""
-        self._ask(json.dumps({"guard": run, "home": str(home)}).encode(), [])
+        """Fork the warden of a run; whether that went well is heard before anything else is started."""
+        self._send(json.dumps({"guard": run, "home": str(home)}).encode(), [])
 
     def _ask(self, body: bytes, descriptors: list[int]) -> list[int]:
+        self._send(body, descriptors)
+        received: list[int] = []
+        while self._unheard:
+            received = self._hear()
+        return received
+
+    def _send(self, body: bytes, descriptors: list[int]) -> None:
         try:
             socket.send_fds(self._socket, [body], descriptors)
+        except OSError as error:
+            raise _gone(error) from error
+        self._unheard += 1
+
+    def _hear(self) -> list[int]:
+        try:
             answer, received, _, _ = socket.recv_fds(self._socket, 4096, 4)
         except OSError as error:
-            raise SeatrialError(
-                f"the fork server is gone: {error}", fix="run the same command again"
-            ) from error
+            raise _gone(error) from error
+        self._unheard -= 1
         if answer != b"ok":
             raise SeatrialError(
                 f"a process could not be started: {answer.decode(errors='replace') or 'no answer'}"
@@ -73,14 +81,53 @@ class Client:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait()
+        self._wait()
+
+
+def _may_fork() -> bool:
+    return "sqlite3" not in sys.modules and threading.active_count() == 1
+
+
+def _forked(end: socket.socket, modules: Sequence[str]) -> Callable[[], object]:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return lambda: os.waitpid(pid, 0)
+    try:
+        from seatrial.engine.shim import close_except
+
+        # Ctrl-C is for the supervisor, which decides what becomes of the steps.
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        close_except({0, 1, 2, end.fileno()})
+        serve(end.detach(), modules)
+    finally:
+        os._exit(0)
+
+
+def _started(end: socket.socket, modules: Sequence[str]) -> Callable[[], object]:
+    return subprocess.Popen(
+        # -I and the path as an argument: the environment stays what the user's programs should see.
+        [sys.executable, "-I", "-c", _START, str(end.fileno()), json.dumps(sys.path), *modules],
+        pass_fds=[end.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    ).wait
+
+
+def _gone(error: OSError) -> SeatrialError:
+    return SeatrialError(f"the fork server is gone: {error}", fix="run the same command again")
 
 
 _START = """
-import json, sys
+import json, os, sys
 sys.path[:] = json.loads(sys.argv[2])
 from seatrial.engine.forkserver import serve
 serve(int(sys.argv[1]), sys.argv[3:])
+os._exit(0)  # nothing is left to be done, and its supervisor waits
 """
 _LARGEST = 4 << 20
 _MOST_DESCRIPTORS = 64
@@ -129,11 +176,13 @@ def _warm(modules: Sequence[str]) -> None:
 
 
 def _launch(request: dict[str, Any], held: tuple[int, ...]) -> tuple[bytes, list[int]]:
+    from seatrial.engine import namespaces
     from seatrial.engine.call import program
     from seatrial.engine.launch import Launch
     from seatrial.engine.shim import fork_shim
 
     launch = msgspec.convert(request["launch"], Launch, dec_hook=lambda kind, value: kind(value))
+    launch.contain = launch.contain and namespaces.tried()
     _know(launch.what)
     pid = fork_shim(launch, held, program(launch))
     try:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Launch(msgspec.Struct, kw_only=True):
     """Everything a shim needs. `secrets` are values; they travel through a socket and are written nowhere.
 
-    `deadline` is in seconds since the epoch, `grace` in seconds. `what` is a resolved action as plain data.
+    `deadline` is in seconds since the epoch, `grace` in seconds. `what` is a resolved action as plain data. `contain` asks
+    for a namespace of processes where this machine has them.
     """
 
     home: Path

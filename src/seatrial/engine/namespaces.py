@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import subprocess
 import sys
 
-_PROBE = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.unshare(0x20000000 | 0x00020000):
-    sys.exit(1)
-child = os.fork()
-if child:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-libc.mount(b"none", b"/", None, (1 << 14) | (1 << 19), None)
-os._exit(1 if libc.mount(b"proc", b"/proc", b"proc", 0, None) else 0)
+_CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
+_MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
+
+_ASK = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from seatrial.engine.namespaces import tried
+sys.exit(not tried())
 """
 
 
@@ -28,9 +27,32 @@ def available() -> bool:
     user namespace, in which programs such as mmdebstrap and sudo no longer work; they get a subreaper.
     `SEATRIAL_NO_NAMESPACES=1` asks for that, too.
     """
+    import json
+
+    argv = [sys.executable, "-I", "-c", _ASK, json.dumps(sys.path)]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+
+
+@functools.cache
+def tried() -> bool:
+    """The same, for a process that may fork: one without threads or a database."""
     if os.environ.get("SEATRIAL_NO_NAMESPACES"):
         return False
-    probe = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _PROBE], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    return probe.returncode == 0
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        try:
+            _try(tell)
+        finally:
+            os._exit(0)
+    os.close(tell)
+    with os.fdopen(told, "rb") as stream:  # ends when whoever could say yes has ended
+        return stream.read() == b"yes"
+
+
+def _try(tell: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWPID | _CLONE_NEWNS) or os.fork():
+        return
+    libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None)
+    if libc.mount(b"proc", b"/proc", b"proc", 0, None) == 0:
+        os.write(tell, b"yes")

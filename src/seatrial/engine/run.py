@@ -68,7 +68,7 @@ def execute(
     Raises:
         Busy: another process is in charge.
     """
-    executor = processes or Processes(journal)
+    executor = processes or Processes(journal.home)
     supervisor = Supervisor(
         journal,
         run_id,

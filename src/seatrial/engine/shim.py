@@ -1,11 +1,11 @@
 """The shim: a process between the supervisor and a step's program, which outlives the supervisor.
 
-It is forked from the fork server, so starting one costs milliseconds and secrets pass in memory only. Three
+It is forked from the fork server, so starting one costs milliseconds and secrets pass in memory only. Up to three
 processes:
 
 - the *shim* keeps the lock that shows it is alive, writes the log, enforces the deadline and writes the exit file;
-- the *keeper* contains the program: process 1 of a namespace of its own where that can be had (a killed
-  keeper takes everything with it), else a subreaper that ends what is left;
+- the *keeper* contains the program where that can be had: process 1 of a namespace of its own, with which
+  everything in it ends. Elsewhere there is none, and the shim ends what is left, as a subreaper;
 - the *program*, in a session of its own.
 
 Killing the shim kills the keeper, which kills the program. Killing the supervisor changes nothing for the shim.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _TAIL = 4096
 _STATUS = struct.Struct("i")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -68,10 +69,11 @@ def _become_shim(held: tuple[int, ...]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    _close_except({0, 1, 2, *held})
+    close_except({0, 1, 2, *held})
 
 
-def _close_except(keep: set[int]) -> None:
+def close_except(keep: set[int]) -> None:
+    """Close all descriptors of this process but these."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - plain names, no Path objects after a fork
         if int(name) not in keep:
             with suppress(OSError):
@@ -100,7 +102,7 @@ class _Shim:
         self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in _ASKING:
             signal.signal(number, self._asked)
         # Only now can it be stopped in an orderly way, so only now does it say who it is.
         identity.write(folder / "process.json")
@@ -108,19 +110,21 @@ class _Shim:
         reach("shim/started")
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         if not self.launch.contain:
-            # A killed keeper's children then come to us, not to the machine's first process.
+            # What the program leaves behind comes to us, not to the machine's first process.
             _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         streams = self._start(status_write)
         os.close(status_write)
-        self._loop(os.pidfd_open(self.keeper), wake, streams)
-        status = os.read(status_read, _STATUS.size)
-        os.waitpid(self.keeper, 0)
-        if not self.launch.contain and not self._leaves(status):
+        self._loop(os.pidfd_open(self.child), wake, streams)
+        _, status = os.waitpid(self.child, 0)
+        if self.launch.contain:
+            told = os.read(status_read, _STATUS.size)
+            # Nothing in the pipe: the keeper itself was killed before it could say how the program ended.
+            status = _STATUS.unpack(told)[0] if told else signal.SIGKILL
+        elif not self._leaves(status):
             _end_rest()
         self._finish(streams)
         marked(str(folder / "crash"))
-        # Nothing in the pipe: the keeper itself was killed before it could say how the program ended.
-        self._write_exit(_STATUS.unpack(status)[0] if status else signal.SIGKILL)
+        self._write_exit(status)
         reach("shim/finished")
         return 0
 
@@ -132,16 +136,19 @@ class _Shim:
             self.stops, self.next_stop = 1, 0.0
 
     def _start(self, status_write: int) -> dict[int, str]:
-        """Fork the keeper; return the pipes to read from and what each carries."""
+        """Fork the keeper or the program; return the pipes to read from and what each carries."""
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         streams = {err_read: "err"}
         out_write = self.log
         if self.launch.secrets:
             out_read, out_write = os.pipe2(os.O_CLOEXEC)
             streams[out_read] = "out"
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
-        self.keeper = _fork_keeper(self.launch, status_write, out_write, err_write, self.program)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
+        if self.launch.contain:
+            self.child = _fork_keeper(status_write, out_write, err_write, self.program)
+        else:
+            self.child = _fork_program(out_write, err_write, self.program)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
         os.close(err_write)
         if out_write != self.log:
             os.close(out_write)
@@ -178,9 +185,17 @@ class _Shim:
         polite = signal.SIGTERM if self.launch.what["type"] == "service" else signal.SIGINT
         number = (polite, signal.SIGTERM, signal.SIGKILL)[min(self.stops, 3) - 1]
         with suppress(ProcessLookupError):
-            os.kill(self.keeper, number)
+            self._signal(number)
         self.stops += 1
         self.next_stop = time.monotonic() + self.launch.grace / 2
+
+    def _signal(self, number: int) -> None:
+        if not self.launch.contain:
+            try:
+                return os.killpg(self.child, number)
+            except ProcessLookupError:  # it is not yet in a session of its own
+                pass
+        return os.kill(self.child, number)
 
     def _pump(self, descriptor: int, name: str, events: int) -> bool:
         chunk = os.read(descriptor, 1 << 20) if events & select.POLLIN else b""
@@ -206,14 +221,9 @@ class _Shim:
                     self._show(name, self.mask[name].feed(chunk))
             self._show(name, self.mask[name].flush())
 
-    def _leaves(self, status: bytes) -> bool:
+    def _leaves(self, status: int) -> bool:
         """Whether what the program left running goes on: it was to, and the program ended by itself."""
-        return (
-            self.launch.leaves
-            and not self.reason
-            and bool(status)
-            and os.WIFEXITED(_STATUS.unpack(status)[0])
-        )
+        return self.launch.leaves and not self.reason and os.WIFEXITED(status)
 
     def _write_exit(self, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
@@ -230,9 +240,8 @@ class _Shim:
         write_atomic(self.launch.folder / "exit.json", json.dumps(record), mode=0o600)
 
 
-def _fork_keeper(launch: Launch, status: int, out: int, err: int, program: Callable[[], int]) -> int:
-    contain = launch.contain
-    if contain and _libc.unshare(_CLONE_NEWPID) != 0:
+def _fork_keeper(status: int, out: int, err: int, program: Callable[[], int]) -> int:
+    if _libc.unshare(_CLONE_NEWPID) != 0:
         raise OSError(ctypes.get_errno(), "no namespace of processes can be made")
     pid = os.fork()
     if pid:
@@ -242,11 +251,8 @@ def _fork_keeper(launch: Launch, status: int, out: int, err: int, program: Calla
         # The shim may have died before that took effect: then nobody reads the status any more.
         if _unread(status):
             os._exit(SHIM_FAILED)
-        if contain:
-            _own_proc()
-        else:
-            _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        _keep(status, out, err, program, leaves=launch.leaves)
+        _own_proc()
+        _keep(status, out, err, program)
     finally:
         os._exit(SHIM_FAILED)
 
@@ -264,24 +270,10 @@ def _own_proc() -> None:
         _libc.mount(b"proc", b"/proc", b"proc", 0, None)
 
 
-def _keep(status: int, out: int, err: int, program: Callable[[], int], *, leaves: bool) -> None:
-    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
     signal.set_wakeup_fd(-1)
-    child = os.fork()
-    if child == 0:
-        try:
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            os.setsid()
-            for number in signals:
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-            os.dup2(out, 1)
-            os.dup2(err, 2)
-            _close_except({0, 1, 2})
-            os._exit(program())
-        finally:
-            os._exit(SHIM_FAILED)
-    _close_except({0, 1, 2, status})
+    child = _fork_program(out, err, program)
+    close_except({0, 1, 2, status})
 
     def forward(number: int, _frame: object) -> None:
         with suppress(ProcessLookupError):
@@ -289,21 +281,39 @@ def _keep(status: int, out: int, err: int, program: Callable[[], int], *, leaves
 
     signal.signal(signal.SIGINT, forward)
     signal.signal(signal.SIGTERM, forward)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
     while True:
         pid, ended = os.wait()
         if pid == child:
             break
     os.write(status, _STATUS.pack(ended))
-    if not (leaves and os.WIFEXITED(ended)):
-        _end_rest()
-    os._exit(0)
+    os._exit(0)  # and the kernel ends what the program left running
+
+
+def _fork_program(out: int, err: int, program: Callable[[], int]) -> int:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before that took effect
+            os._exit(SHIM_FAILED)
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in _ASKING:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        close_except({0, 1, 2})
+        os._exit(program())
+    finally:
+        os._exit(SHIM_FAILED)
 
 
 def _end_rest() -> None:
-    """End what the program left running. In a namespace the kernel does it; a subreaper must."""
-    if os.getpid() == 1:
-        return
+    """End what the program left running, as the subreaper to which it has come."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:

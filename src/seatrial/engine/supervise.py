@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial import locks
-from seatrial.engine import cache, namespaces, points
+from seatrial.engine import cache, points
 from seatrial.engine import plan as plans
 from seatrial.engine.journal import Superseded, event
 from seatrial.engine.launch import Ended, Launch
@@ -297,7 +297,7 @@ class Supervisor:
             deadline=self.clock.now() + seconds,
             grace=step.grace,
             # Teardown has to see and signal processes outside of any namespace.
-            contain=what["type"] != "teardown" and not step.leaves and namespaces.available(),
+            contain=step.contained and what["type"] != "teardown" and not step.leaves,
             leaves=step.leaves,
             secrets=values,
         )

@@ -6,6 +6,7 @@ It sleeps in the kernel on the run's lock, so it costs nothing while a superviso
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from contextlib import suppress
@@ -90,8 +91,10 @@ def dismiss(folder: Path) -> None:
             return
         who = identity.read(folder / "warden.json")
         pidfd = identity.pidfd(who) if who else None
-        if pidfd is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-        time.sleep(0.005)
+        if pidfd is None:
+            time.sleep(0.005)
+            continue
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        select.select([pidfd], [], [], 1)  # readable when it has ended
+        os.close(pidfd)

@@ -136,7 +136,7 @@ def carry_out(journal: Journal, identifier: str, **options: Any) -> str:
     here = records.load(home, identifier)
     run_id = here.run
     if "processes" not in options:
-        options["processes"] = processes = Processes(journal, ("seatrial.services.steps",))
+        options["processes"] = processes = Processes(journal.home, ("seatrial.services.steps",))
         processes.get_ready()
     if not run_id:
         run_id, _ = runs.begin(journal, plan.of(here))
