@@ -194,6 +194,7 @@ def execute(started: Started, *, as_json: bool, processes: Processes | None = No
             run_it(journal, run_id, processes=processes)
     data = build(describe(journal, run_id))
     why = explained(journal, run_id)
+    journal.close()
     if as_json:
         print_json({**data, "explanation": why} if why else data)
     else:
