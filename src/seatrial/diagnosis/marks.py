@@ -73,6 +73,10 @@ TELLING = (
 
 HANDLED = r"(?i)^falling back to |\(ignored\)$|\btrying again\b|\bcontinuing (?:without|anyway)\b"
 """The program says that it goes on by another way after what it printed just before."""
+PASSED_LINE = re.compile(
+    r"(?:^|\s)PASSED\s*(?:\[ *\d+%\])?$|^\[ +OK \] |^ok \d+ |^\s*[\u2713\u2714\u221a] |\.\.\. ok$"
+)
+"""A line by which a test runner says that one test passed: an error in it is part of the test's name."""
 TEST_STARTS = r"^=== RUN\s"
 TEST_PASSED = r"^\s*--- PASS: "
 TEST_FAILED = r"^\s*--- FAIL: "
@@ -162,6 +166,11 @@ def overcome(hits: dict[str, Hits], number: int) -> bool:
         for mark in (TEST_PASSED, TEST_FAILED)
     )
     return number < passed and not (failed and failed < passed)
+
+
+def passed(text: str) -> bool:
+    """Whether a line names a test that passed."""
+    return bool(PASSED_LINE.search(text))
 
 
 def _numbers(hits: dict[str, Hits], patterns: tuple[str, ...]) -> list[int]:
