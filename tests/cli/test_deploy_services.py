@@ -182,7 +182,7 @@ def test_a_detached_deployment_is_watched_held_continued_and_promoted_by_hand(pr
         assert "held by hand" in project.run("hold", "latest").stdout
         assert "continued by hand" in project.run("continue", "svc").stdout
         promoted = project.data("promote", started["id"])
-        out, _ = watching.communicate(timeout=30)
+        out, _ = watching.communicate(timeout=120)
     assert promoted["heard"]
     assert watching.returncode == 0
     lines = [json.loads(line) for line in out.splitlines()]
@@ -217,7 +217,7 @@ def test_a_terminal_shows_both_versions_and_ctrl_c_brings_the_old_one_back(proje
         shown = read_until(master, " 20.")
         process.send_signal(signal.SIGINT)
         shown += read_until(master, None)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
         clients.take(10)
         assert set(clients.take(50)) == {"one"}
     os.close(master)

@@ -198,7 +198,7 @@ def test_an_interrupt_ends_all_of_it(host: str, tmp_path: Path) -> None:
             for front in (one, two):
                 until(lambda front=front: front.count("PUT", "/blobs/") > 0, "both wait")  # type: ignore[misc]
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=120)
         finally:
             process.kill()
             process.wait()

@@ -117,7 +117,7 @@ def test_a_service_is_published_stopped_and_leaves_nothing(layout: Path, cache: 
 
         until(answers, "the page is served")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 5
+        assert process.wait(60) == 5
     finally:
         process.kill()
         process.wait()

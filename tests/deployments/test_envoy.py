@@ -187,7 +187,7 @@ def test_a_graceful_end_finishes_what_is_in_flight(tmp_path: Path) -> None:
             blue.hold.set()
             slow.join()
             assert found == [b"blue"]
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_slots_and_weights_are_there_from_the_first_request_after_kill_9(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_graceful_stop_finishes_what_is_in_flight(tmp_path: Path) -> None:
         blue.hold.set()
         slow.join()
         assert found == [b"blue"]
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def _accepts(port: int) -> bool:

@@ -122,7 +122,7 @@ def test_an_interrupt_stops_the_step_and_tears_down(place: Engine) -> None:
     process = place.start_plan("long")
     until((place.traces / "hidden").exists, "hidden is there")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     gone(place)
     journal = place.journal()
@@ -148,7 +148,7 @@ def test_a_kill_tears_nothing_down_and_the_reaper_does(place: Engine) -> None:
     journal = place.journal()
     run = journal.find("latest")
     assert cancel(place.home, run, what="kill") == "stopped"
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert describe(journal, run)["held"] == ["process:service.1", "tree:built"]
     assert (journal.folder(run) / "work" / "built" / "file").exists()
     assert reap(journal) == {run: ""}
@@ -195,7 +195,7 @@ def test_a_step_that_ignores_signals_is_killed_at_its_deadline(place: Engine) ->
     journal = place.journal()
     [attempt] = describe(journal, journal.find("latest"))["stages"][0]["steps"][0]["attempts"]
     assert attempt["outcome"] == "timeout"
-    assert attempt["duration"] < 5
+    assert attempt["duration"] < 60  # the step itself would go on for ever
     gone(place)
 
 
@@ -292,7 +292,7 @@ def test_logs_are_followed_while_they_are_written_and_complete(place: Engine) ->
     assert follower.stdout.read() == b"end\n"
     follower.stdout.close()
     assert follower.wait() == 0
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert journal.run(journal.find("latest"))["status"] == "succeeded"
 
 
@@ -300,10 +300,10 @@ def test_two_commands_at_once_on_one_subject_are_refused(place: Engine) -> None:
     first = place.start_plan("long")
     until((place.traces / "hidden").exists, "hidden is there")
     second = place.start_plan("long")
-    second.communicate(timeout=30)
+    second.communicate(timeout=120)
     assert second.returncode == 1
     (place.traces / "go").touch()
-    first.communicate(timeout=30)
+    first.communicate(timeout=120)
     assert first.returncode == 0
 
 
@@ -326,7 +326,7 @@ def test_what_cannot_be_removed_is_said_and_keeps_nobody_from_going_on(place: En
     journal = place.journal()
     run = journal.find("latest")
     cancel(place.home, run, what="kill")
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     with journal.transaction() as db:
         db.execute("UPDATE ledger SET kind='from-the-future' WHERE kind='tree'")
     problem = reap(journal)[run]

@@ -549,7 +549,7 @@ def asked(tmp_path: Path) -> TestSpec:
     (tmp_path / "request.json").write_text('{"instances": [[1, 2], [3.5, 4]]}')
     (tmp_path / "answer.json").write_text('{"predictions": [3.0001, 7.5]}')
     call = Call(request="request.json", expect="answer.json", tolerance=0.001)
-    return TestSpec(inference=(call,), folder=str(tmp_path), start_timeout=20, stop_timeout=2)
+    return TestSpec(inference=(call,), folder=str(tmp_path), start_timeout=20, stop_timeout=20)
 
 
 def test_a_service_that_is_well(debian: Path, tmp_path: Path, asked: TestSpec) -> None:
@@ -563,7 +563,7 @@ def test_a_service_that_is_well(debian: Path, tmp_path: Path, asked: TestSpec) -
 
 SERVICES: dict[str, tuple[dict[str, str], str, str]] = {
     "another answer": ({"OFF": "1"}, "inference:1", "$.predictions[0]: expected 3.0001, got 4"),
-    "slow ping": ({"SLOW": "2.05"}, "ping", "took 2."),
+    "slow ping": ({"SLOW": "2.05"}, "ping", "took "),
     "ignores SIGTERM": ({"STUBBORN": "1"}, "stop", "still runs 2 s after SIGTERM"),
     "does not start": ({"PORT": "eight"}, "service", "invalid literal for int()"),
     "another port": ({"PORT": "9000"}, "service", "did not start"),
@@ -577,8 +577,8 @@ def test_a_service_that_breaks_its_contract(name: str, debian: Path, tmp_path: P
         inference=asked.inference,
         folder=asked.folder,
         env=env,
-        start_timeout=6 if name == "slow ping" else 2,
-        stop_timeout=2,
+        start_timeout=2 if name == "another port" else 30,
+        stop_timeout=2 if name == "ignores SIGTERM" else 30,
     )
     check = only_failure(verdict_of(debian, tmp_path, SERVED, settings=SERVING, level="standard", spec=spec))
     assert check.id == identifier

@@ -150,7 +150,7 @@ def test_signals_reach_the_program(root: Root) -> None:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b"got it\n"
-        assert process.wait(10) == 9
+        assert process.wait(60) == 9
 
 
 def test_process_1_ignores_what_it_does_not_handle_as_in_a_container_and_with_init_it_does_not(
@@ -161,7 +161,7 @@ def test_process_1_ignores_what_it_does_not_handle_as_in_a_container_and_with_in
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
-        assert process.wait(10) == 128 + signal.SIGTERM
+        assert process.wait(60) == 128 + signal.SIGTERM
     with runtime.start(root, ["sh", "-c", "echo ready; sleep 60"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -31,7 +31,7 @@ def settings(**values: Any) -> Service:
     """Settings of a service, with short times."""
     return msgspec.convert(
         {
-            "start_timeout": 20,
+            "start_timeout": 60,
             "stop_timeout": 5,
             **values,
             "deploy": {"drain_timeout": 5, **values.get("deploy", {})},

@@ -98,7 +98,7 @@ def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
     reader.start()
     archive.save(tmp_path / "image", tmp_path / "pipe", NAMES)
-    reader.join(20)
+    reader.join(60)
     assert found == [written(tmp_path / "image")]
     assert (tmp_path / "pipe").is_fifo()
 

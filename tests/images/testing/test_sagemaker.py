@@ -94,7 +94,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("content type", {}, {"inference": JSON}, "invocations:1", "POST /invocations with rows.csv as application/json: answered 415"),
     ("payload", {"Env": ["MOST=1000000"]}, {}, "payload", "25 MB, the most that SageMaker passes on, is refused with 413"),
     ("signal", {"Env": ["STUBBORN=1"]}, {"stop_timeout": 2}, "stop", "still runs 2 s after SIGTERM"),
-    ("bind to port", {"Labels": LABEL}, {"start_timeout": 4}, "bind-to-port", "on port 18080"),
+    ("bind to port", {"Labels": LABEL}, {"start_timeout": 8}, "bind-to-port", "on port 18080"),
 ]  # fmt: skip
 
 
