@@ -64,7 +64,11 @@ def ids(log: str | bytes, own: Path, context: Context | None = None) -> list[str
     [
         ("pump stopped unexpectedly\ntank a ran dry\n", ["tank-empty"]),
         ("tank a ran dry\nwheel report\nx\nspoke 3 snapped\n", ["tank-empty"]),
-        ("wheel report\nx\nspoke 3 snapped\ntank a ran dry\n", ["wheel-broken", "tank-empty"]),
+        (
+            "wheel report\nx\nspoke 3 snapped\n" + "x\n" * 3 + "tank a ran dry\n",
+            ["wheel-broken", "tank-empty"],
+        ),
+        ("wheel report\nx\nspoke 3 snapped\n" + "x\n" * 2 + "tank a ran dry\n", ["tank-empty"]),
         ("wheel report\n" + "x\n" * 6 + "spoke 3 snapped\n", []),
         ("a | wheel report\nb | spoke 3 snapped\n", []),
         ("a | wheel report\nb | other\na | spoke 3 snapped\n", ["wheel-broken"]),

@@ -61,3 +61,21 @@ def test_a_phase_that_succeeded_on_a_failed_command_is_told_with_doubt(
 
     assert [one.id for one in causes] == expected
     assert {one.confidence for one in causes} <= {"low"}
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (
+            "Exit code: 137\nReason: OutOfMemoryError: Container killed due to memory usage\n",
+            "ecs-out-of-memory",
+        ),
+        ("Exit code: 137\n", "oom-killed"),
+        (
+            "Invalid action configuration\nThe AWS ECS container web does not exist\n",
+            "pipeline-artifact-unreadable",
+        ),
+    ],
+)
+def test_a_heading_right_above_its_cause_is_no_cause(log: str, expected: str) -> None:
+    assert [one.id for one in explain(log).causes] == [expected]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _MOST = 3
 """More causes than this help nobody."""
 
+_NEAR = 3
+"""As many lines above its cause a consequence can stand: a message may begin with a heading."""
+
 
 class Found(NamedTuple):
     """A signature with the place where it shows first, how often it shows, and other places with other values."""
@@ -130,7 +133,7 @@ def _key(one: Found, first: dict[str, Hit], course: Course) -> tuple[int, int, i
 def _class(one: Found, first: dict[str, Hit], course: Course) -> int:
     """0 for what can be the first cause; more for what is likelier to follow, or not to matter."""
     explained = any(
-        name in first and first[name].number <= one.hit.number and name != one.signature.id
+        name in first and first[name].number <= one.hit.number + _NEAR and name != one.signature.id
         for name in one.signature.follows
     )
     over = course.failed_phase and course.states.get(course.phase(one.hit.number)) == "SUCCEEDED"
