@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from seatrial.engine.points import ENGINE_POINTS
 from seatrial.engine.run import begin, cancel, describe, execute, reap, reopen
 from support.places import Place
 from support.steps import plan
-from support.waiting import until
+from support.waiting import remove, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +172,7 @@ def test_a_warden_ends_with_the_state_folder(place: Engine) -> None:
     assert warden is not None
     kill(process)
     assert identity.of(warden.pid) == warden
-    shutil.rmtree(place.home)
+    remove(place.home)
     until(lambda: identity.of(warden.pid) is None, "the warden ended")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -33,7 +32,7 @@ from support.standing import (
     settings,
     standing,
 )
-from support.waiting import until
+from support.waiting import remove, until
 
 if TYPE_CHECKING:
     from seatrial.deployments.proxy import SlotStatus
@@ -215,7 +214,7 @@ def test_a_load_balancer_that_cannot_be_asked_is_replaced(tmp_path: Path) -> Non
         place = folder(tmp_path, "svc")
         lone = instances(tmp_path)[0]
         assert lone.state == "ready"
-        shutil.rmtree(place / "proxy")
+        remove(place / "proxy")
         (place / "proxy").mkdir(mode=0o700)
         until(lambda: target.look(tmp_path, "svc")[1].proxy_starts >= 2, "another one is started")
         until(lambda: _answers(port), "it serves")
@@ -225,7 +224,7 @@ def test_a_service_whose_folder_is_gone_ends(tmp_path: Path) -> None:
     with standing(tmp_path, settings()):
         deployed(tmp_path, revision("old"))
         place = folder(tmp_path, "svc")
-        shutil.rmtree(place)
+        remove(place)
         until(lambda: every_process(place) == [], "all have ended")
 
 

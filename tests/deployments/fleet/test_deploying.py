@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from seatrial.deployments.hosts.model import Place
 from seatrial.engine import identity
 from seatrial.errors import MissingToolError
 from support.fleet import GROUP, Fleet, statuses
-from support.waiting import until
+from support.waiting import remove, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,7 +234,7 @@ def test_a_host_ends_with_the_state_folder(
     who = identity.read(place.folder / "process.json")
     assert who is not None
     assert identity.of(who.pid) == who
-    shutil.rmtree(fleet.home)
+    remove(fleet.home)
     until(lambda: identity.of(who.pid) is None, "the host ended")
 
 
