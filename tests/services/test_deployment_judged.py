@@ -59,7 +59,8 @@ def test_the_same_is_promoted_and_what_is_slower_or_broken_is_rolled_back(tmp_pa
         }
         assert clients["same"].failures == clients["slow"].failures == []
         assert set(clients["broken"].failures) == {"500 two"}
-        assert here.outputs(deployments["broken"])["failures"] == len(clients["broken"].failures)
+        # Each of the clients may have had one request under way when the deployment ended.
+        assert 0 <= len(clients["broken"].failures) - here.outputs(deployments["broken"])["failures"] <= 5
         [verdict] = here.outputs(deployments["broken"])["verdicts"]
         assert (verdict["decision"], verdict["share"]) == ("roll back", 40)
         assert verdict["judgement"]["comparisons"][0]["canary"] == 1.0
