@@ -77,6 +77,8 @@ PASSED_LINE = re.compile(
     r"(?:^|\s)PASSED\s*(?:\[ *\d+%\])?$|^\[ +OK \] |^ok \d+ |^\s*[\u2713\u2714\u221a] |\.\.\. ok$"
 )
 """A line by which a test runner says that one test passed: an error in it is part of the test's name."""
+INFORMING = re.compile(r"(?:^|\s)(?:level|lvl)=\"?(?:info|debug|trace)\b|^(?:DEBUG|TRACE)\b")
+"""A line of which its own program says that it is no failure."""
 TEST_STARTS = r"^=== RUN\s"
 TEST_PASSED = r"^\s*--- PASS: "
 TEST_FAILED = r"^\s*--- FAIL: "
@@ -168,9 +170,9 @@ def overcome(hits: dict[str, Hits], number: int) -> bool:
     return number < passed and not (failed and failed < passed)
 
 
-def passed(text: str) -> bool:
-    """Whether a line names a test that passed."""
-    return bool(PASSED_LINE.search(text))
+def in_passing(text: str) -> bool:
+    """Whether a line names a test that passed, or is for information by its own words."""
+    return bool(PASSED_LINE.search(text) or INFORMING.search(text))
 
 
 def _numbers(hits: dict[str, Hits], patterns: tuple[str, ...]) -> list[int]:
