@@ -46,7 +46,9 @@ def found(signatures: Iterable[Signature], hits: dict[str, Hits], course: Course
             continue
         places = sorted(_places(one, hits), key=lambda hit: hit.number)
         places = [hit for hit in places if _holds(one, hit, hits, course)]
-        places = [hit for hit in places if not (marks.in_passing(hit.text) or marks.overcome(hits, hit.number))]
+        places = [
+            hit for hit in places if not (marks.in_passing(hit.text) or marks.overcome(hits, hit.number))
+        ]
         if not places:
             continue
         first = _fullest(places)
