@@ -87,8 +87,8 @@ def _call(name: str, title: str, function: str, inputs: dict[str, Any], **fields
     }
     target = f"seatrial.builds.{module.get(function, 'steps')}:{function}"
     action = Call(target=target, inputs=inputs, secrets=secrets)
-    # The programs of a build run in its container; of its steps only these start some themselves.
-    contained = function not in ("refuse", "queue", "prepare", "phase", "finalize")
+    # A build's own programs run in its container. What fetches, packs and reads for it may start others (git).
+    contained = function in ("download", "save", "reports", "artifacts")
     return Step(name=name, title=title, action=action, interrupted="fail", contained=contained, **fields)
 
 

@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 
-_CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
+NEW_MOUNTS, NEW_PROCESSES = 0x00020000, 0x20000000
+"""CLONE_NEWNS and CLONE_NEWPID. Source: clone(2)."""
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
+_libc = ctypes.CDLL(None, use_errno=True)
 
 _ASK = """
 import json, sys
@@ -49,10 +51,17 @@ def tried() -> bool:
         return stream.read() == b"yes"
 
 
+def leave(kinds: int) -> bool:
+    """Have new namespaces of these kinds from now on; that of processes begins with the next child."""
+    return bool(_libc.unshare(kinds) == 0)
+
+
+def mount_proc() -> bool:
+    """Show this namespace's own processes in /proc; the mount ends with the namespace of mounts that this one is in."""
+    _libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None)
+    return bool(_libc.mount(b"proc", b"/proc", b"proc", 0, None) == 0)
+
+
 def _try(tell: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWPID | _CLONE_NEWNS) or os.fork():
-        return
-    libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None)
-    if libc.mount(b"proc", b"/proc", b"proc", 0, None) == 0:
+    if leave(NEW_PROCESSES | NEW_MOUNTS) and os.fork() == 0 and mount_proc():
         os.write(tell, b"yes")

@@ -24,7 +24,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from seatrial.engine import identity
+from seatrial.engine import identity, namespaces
 from seatrial.engine.points import adopt, marked, reach
 from seatrial.files import write_atomic
 from seatrial.masking import Mask
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from seatrial.engine.launch import Launch
 
-_CLONE_NEWNS, _CLONE_NEWPID = 0x00020000, 0x20000000
-_MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _TAIL = 4096
@@ -241,7 +239,7 @@ class _Shim:
 
 
 def _fork_keeper(status: int, out: int, err: int, program: Callable[[], int]) -> int:
-    if _libc.unshare(_CLONE_NEWPID) != 0:
+    if not namespaces.leave(namespaces.NEW_PROCESSES):
         raise OSError(ctypes.get_errno(), "no namespace of processes can be made")
     pid = os.fork()
     if pid:
@@ -251,7 +249,8 @@ def _fork_keeper(status: int, out: int, err: int, program: Callable[[], int]) ->
         # The shim may have died before that took effect: then nobody reads the status any more.
         if _unread(status):
             os._exit(SHIM_FAILED)
-        _own_proc()
+        if namespaces.leave(namespaces.NEW_MOUNTS):
+            namespaces.mount_proc()
         _keep(status, out, err, program)
     finally:
         os._exit(SHIM_FAILED)
@@ -261,13 +260,6 @@ def _unread(pipe: int) -> bool:
     poll = select.poll()
     poll.register(pipe, 0)
     return any(events & select.POLLERR for _, events in poll.poll(0))
-
-
-def _own_proc() -> None:
-    """Give the namespace a /proc that shows its own processes; mounts made here end with it."""
-    if _libc.unshare(_CLONE_NEWNS) == 0:
-        _libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None)
-        _libc.mount(b"proc", b"/proc", b"proc", 0, None)
 
 
 def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
