@@ -91,7 +91,7 @@ def test_traffic_shifts_under_load_without_a_failure(tmp_path: Path, keep: bool)
                 clients.take(100)  # already on their way, or with a worker that has not heard of it yet
                 seen = clients.take(200)
                 found = 100 * seen["green"] / seen.total()
-                assert abs(found - share) <= (0 if share in (0, 100) else 2.5), (
+                assert abs(found - share) <= (0 if share in (0, 100) else 1.5), (
                     f"{found:.2f} % instead of {share} %"
                 )
             envoy.apply(tmp_path, [Slot(name="blue", port=blue.port, mode="drain")])
