@@ -15,7 +15,7 @@ MASK = b"***"
 _SHORTEST = 4
 """Shorter values would mask ordinary text and protect nothing."""
 
-_KNOWN = re.compile(
+_KNOWN = (
     r"(?P<keep>\b(?:aws_?secret_?access_?key|aws_?session_?token|password|passwd|secret|api_?key|access_?token|auth_?token"
     r"|private_?token|client_?secret|token|_authtoken|accountkey|sharedaccesskey)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?!\s)[^\s\"',;&}]{6,}"
     r"|(?P<header>\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:bearer|basic|token|aws4-hmac-sha256)\s+)[^\s\"',]{6,}"
@@ -25,15 +25,14 @@ _KNOWN = re.compile(
     r"|\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{15,}|xox[abposr]-[\w-]{10,}|hf_[A-Za-z0-9]{20,}"
     r"|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|sk-[\w-]{20,}|(?-i:AIza)[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"
     r"|dckr_pat_[\w-]{20,})"
-    r"|(?P<begin>-----BEGIN [A-Z ]*PRIVATE KEY-----).*",
-    re.IGNORECASE,
+    r"|(?P<begin>-----BEGIN [A-Z ]*PRIVATE KEY-----).*"
 )
 """Secrets that can be told by their form or by the name before them."""
 
 
 def hide_known(text: str) -> str:
     """Mask what looks like a secret by its form: keys and tokens of known services, passwords in URLs and settings."""
-    return _KNOWN.sub(_kept, text)
+    return re.sub(_KNOWN, _kept, text, flags=re.IGNORECASE)  # compiled when first needed, which is seldom
 
 
 def _kept(match: re.Match[str]) -> str:

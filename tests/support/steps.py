@@ -7,7 +7,9 @@ SEATRIAL_CACHE come from the environment, FOLDER is where steps leave traces tha
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +92,30 @@ def say_secret(context: Context) -> dict[str, Any]:
         sys.stdout.flush()
     sys.stderr.write(f"\n{secret}\n")
     return {}
+
+
+def leave(context: Context, folder: str, what: str = "") -> dict[str, Any]:
+    """Say which process this is and which looks after it, and leave something behind in it."""
+    (Path(folder) / context.step).write_text(f"{os.getpid()} {os.getppid()}")
+    context.say(f"this is {context.step} with {' '.join(context.secrets.values())}")
+    if what == "a process":
+        subprocess.Popen(["sleep", "987654"])
+    elif what == "a process of its own session":
+        subprocess.run(["sh", "-c", "setsid sleep 987654 &"], check=True)
+    elif what == "a thread":
+        threading.Thread(target=time.sleep, args=(987654,), daemon=True).start()
+    elif what == "an open file":
+        _left.append((Path(folder) / "left").open("w"))
+    elif what == "a variable":
+        os.environ["LEFT"] = "behind"
+    elif what == "another folder":
+        os.chdir("/")
+    elif what == "a failure":
+        raise ValueError("no such thing")
+    return {}
+
+
+_left: list[Any] = []
 
 
 # Plans

@@ -87,9 +87,8 @@ def _call(name: str, title: str, function: str, inputs: dict[str, Any], **fields
     }
     target = f"seatrial.builds.{module.get(function, 'steps')}:{function}"
     action = Call(target=target, inputs=inputs, secrets=secrets)
-    # A build's own programs run in its container. What fetches, packs and reads for it may start others (git).
-    contained = function in ("download", "save", "reports", "artifacts")
-    return Step(name=name, title=title, action=action, interrupted="fail", contained=contained, **fields)
+    # A build's own programs run in its container; only fetching starts others.
+    return Step(name=name, title=title, action=action, interrupted="fail", **{"contained": False, **fields})
 
 
 def _common(data: dict[str, Any]) -> dict[str, Any]:
@@ -132,8 +131,16 @@ def _download(data: dict[str, Any], wanted: Wanted) -> Stage:
         "download",
         _common(data),
         timeout=wanted.timeout,
+        contained=_fetches(wanted),
     )
     return Stage(name="DOWNLOAD_SOURCE", steps=(step,))
+
+
+def _fetches(wanted: Wanted) -> bool:
+    """Whether a source comes from elsewhere: those of this machine are absolute paths."""
+    return not all(
+        place.startswith("/") for place in (wanted.source, *(place for place, _ in wanted.secondary.values()))
+    )
 
 
 def _commands(

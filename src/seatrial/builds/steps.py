@@ -132,6 +132,7 @@ def phase(
         ended(log, what.name, None, "STOPPED")
         raise
     finally:
+        inside.close()
         log.end()
     if failure is not None:
         raise Told(log.text(str(failure)))

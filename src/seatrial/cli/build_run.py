@@ -151,13 +151,25 @@ def run(  # noqa: PLR0917 - click passes by name
         execute(start(asked, os.environ), as_json=as_json, processes=processes)
 
 
+_STEPS_NEED = (
+    "seatrial.builds.steps",
+    "seatrial.builds.downloading",
+    "sqlite3",
+    "seatrial.builds.executors.host",
+    "seatrial.builds.sources",
+    "seatrial.images.pushing.checkout",
+    "seatrial.builds.reading",
+)
+"""What the steps of a build import, the first ones first: it is at hand in their processes while the command still reads."""
+
+
 def get_ready() -> Processes:
     """What runs the steps of a build starts while its buildspec is read."""
     from seatrial import paths
     from seatrial.engine.execute import Processes
 
     # Before a journal is open, so that they can be forked from this process.
-    processes = Processes(paths.home(), ["seatrial.builds.steps", "seatrial.builds.downloading", "sqlite3"])
+    processes = Processes(paths.home(), _STEPS_NEED)
     processes.get_ready()
     return processes
 

@@ -17,7 +17,6 @@ from seatrial.errors import SeatrialError, from_os
 from seatrial.files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from seatrial.clock import Clock
@@ -79,12 +78,8 @@ class Context:
         self.artifacts.append({"name": name, "path": str(path), "size": _size(path)})
 
 
-def program(launch: Launch) -> Callable[[], int]:
-    """The function that the innermost process runs; its return value is the exit code."""
-    return lambda: _run(launch)
-
-
-def _run(launch: Launch) -> int:
+def program(launch: Launch) -> int:
+    """What the innermost process runs; returns the exit code."""
     kind = launch.what["type"]
     points.adopt(0, str(launch.folder / "crash"))
     # The steps of one attempt, however deep, can be found by this again.
@@ -123,13 +118,16 @@ def _leave(number: int, _frame: object) -> None:
 
 def _call(launch: Launch) -> dict[str, Any]:
     context = Context(launch)
-    if launch.what["type"] == "teardown":
-        removed = ledger.release(context.journal, launch.run, context.clock, say=context.say)
-        return {"outputs": {"removed": removed}}
-    module, _, name = launch.what["target"].partition(":")
-    function = getattr(importlib.import_module(module), name)
-    outputs = function(context, **launch.what["inputs"])
-    return {"outputs": outputs or {}, "artifacts": context.artifacts}
+    try:
+        if launch.what["type"] == "teardown":
+            removed = ledger.release(context.journal, launch.run, context.clock, say=context.say)
+            return {"outputs": {"removed": removed}}
+        module, _, name = launch.what["target"].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        outputs = function(context, **launch.what["inputs"])
+        return {"outputs": outputs or {}, "artifacts": context.artifacts}
+    finally:
+        context.journal.close()
 
 
 def _execute(launch: Launch) -> int:

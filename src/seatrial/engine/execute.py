@@ -31,7 +31,8 @@ class Processes:
         self._home = home
         self._modules = tuple(modules)
         self._server: Client | None = None
-        self._pidfds: dict[Path, int] = {}
+        self._ends: dict[Path, int] = {}
+        """For each attempt that runs, something that can be read from when it is over."""
 
     def _fork_server(self) -> Client:
         from seatrial.engine.forkserver import Client
@@ -54,12 +55,10 @@ class Processes:
             raise SeatrialError("another process holds this attempt", where=str(launch.folder))
         held = [lock, *(slots if isinstance(slots, list) else [])]
         try:
-            pidfd = self._fork_server().start(launch, held)
+            self._ends[launch.folder] = self._fork_server().start(launch, held)
         finally:
             for descriptor in held:
                 os.close(descriptor)
-        if pidfd is not None:
-            self._pidfds[launch.folder] = pidfd
 
     def probe(self, folder: Path) -> Ended | bool:
         return probe(folder)
@@ -76,15 +75,18 @@ class Processes:
 
     def wait(self, folders: Iterable[Path], seconds: float) -> None:
         poll = select.poll()
-        for folder in folders:
-            if folder not in self._pidfds:
+        running = set(folders)
+        for over in self._ends.keys() - running:
+            os.close(self._ends.pop(over))
+        for folder in running:
+            if folder not in self._ends:
                 who = identity.read(folder / "process.json")
                 pidfd = identity.pidfd(who) if who else None
                 if pidfd is None:  # ended already, or about to say who it is
                     seconds = min(seconds, 0.005)
                     continue
-                self._pidfds[folder] = pidfd
-            poll.register(self._pidfds[folder], select.POLLIN)
+                self._ends[folder] = pidfd
+            poll.register(self._ends[folder], select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)
 
     def slots(self, names: Iterable[str], capacity: Mapping[str, int]) -> object | None:
@@ -105,9 +107,9 @@ class Processes:
         self._fork_server().guard(self._home, run)
 
     def close(self) -> None:
-        for descriptor in self._pidfds.values():
+        for descriptor in self._ends.values():
             os.close(descriptor)
-        self._pidfds.clear()
+        self._ends.clear()
         if self._server is not None:
             self._server.close()
             self._server = None

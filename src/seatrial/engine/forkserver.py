@@ -21,8 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from seatrial.engine.launch import LARGEST, MOST_DESCRIPTORS, received, sent
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
@@ -37,17 +36,16 @@ class Client:
     def __init__(self, modules: Sequence[str] = ()) -> None:
         """Start it, and let it import `modules` while the supervisor gets ready."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
         with theirs:
             self._wait = _forked(theirs, modules) if _may_fork() else _started(theirs, modules)
         self._socket = ours
         self._unheard = 0
 
-    def start(self, launch: Launch, held: list[int]) -> int | None:
-        """Fork a shim that keeps the descriptors `held`; returns a pidfd, or None when it has ended already."""
-        body = msgspec.json.encode({"launch": launch}, enc_hook=str)
-        descriptors = self._ask(body, held)
-        return descriptors[0] if descriptors else None
+    def start(self, launch: Launch, held: list[int]) -> int:
+        """Have a shim that keeps the descriptors `held`; returns a pipe that ends when the attempt is over."""
+        (over,) = self._ask(b'{"launch":' + sent(launch) + b"}", held)
+        return over
 
     def guard(self, home: Path, run: str) -> None:
         """Fork the warden of a run; whether that went well is heard before anything else is started."""
@@ -95,7 +93,7 @@ def _forked(end: socket.socket, modules: Sequence[str]) -> Callable[[], object]:
     if pid:
         return lambda: os.waitpid(pid, 0)
     try:
-        from seatrial.engine.shim import close_except
+        from seatrial.engine.program import close_except
 
         # Ctrl-C is for the supervisor, which decides what becomes of the steps.
         os.setsid()
@@ -129,8 +127,6 @@ from seatrial.engine.forkserver import serve
 serve(int(sys.argv[1]), sys.argv[3:])
 os._exit(0)  # nothing is left to be done, and its supervisor waits
 """
-_LARGEST = 4 << 20
-_MOST_DESCRIPTORS = 64
 
 
 def serve(descriptor: int, modules: Sequence[str] = ()) -> None:
@@ -140,16 +136,19 @@ def serve(descriptor: int, modules: Sequence[str] = ()) -> None:
     _warm(modules)
     connection = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
+    shims = _Shims()
+    if modules:
+        shims.add()
     while True:
         try:
-            body, descriptors, _, _ = socket.recv_fds(connection, _LARGEST, _MOST_DESCRIPTORS)
+            body, descriptors, _, _ = socket.recv_fds(connection, LARGEST, MOST_DESCRIPTORS)
         except ConnectionError:
             return
         if not body:
             return
         try:
             request = json.loads(body)
-            answer, given = _launch(request, tuple(descriptors)) if "launch" in request else _guard(request)
+            answer, given = _launch(request, descriptors, shims) if "launch" in request else _guard(request)
         except Exception as error:  # noqa: BLE001 - the supervisor reports it
             answer, given = f"{type(error).__name__}: {error}"[:2000].encode(), []
         for descriptor_ in descriptors:
@@ -175,20 +174,72 @@ def _warm(modules: Sequence[str]) -> None:
     gc.freeze()
 
 
-def _launch(request: dict[str, Any], held: tuple[int, ...]) -> tuple[bytes, list[int]]:
+def _launch(request: dict[str, Any], held: list[int], shims: _Shims) -> tuple[bytes, list[int]]:
     from seatrial.engine import namespaces
     from seatrial.engine.call import program
-    from seatrial.engine.launch import Launch
-    from seatrial.engine.shim import fork_shim
+    from seatrial.engine.shim import fork_shim, stays
 
-    launch = msgspec.convert(request["launch"], Launch, dec_hook=lambda kind, value: kind(value))
+    launch = received(request["launch"])
     launch.contain = launch.contain and namespaces.tried()
-    _know(launch.what)
-    pid = fork_shim(launch, held, program(launch))
+    # The shim alone has the end that `over` waits for, until the attempt is over.
+    over, until = os.pipe2(os.O_CLOEXEC)
     try:
-        return b"ok", [os.pidfd_open(pid)]
-    except ProcessLookupError:
-        return b"ok", []
+        if stays(launch):
+            shims.give(sent(launch), [*held, until])
+        else:
+            _know(launch.what)
+            fork_shim(launch, [*held, until], program)
+    except BaseException:
+        os.close(over)
+        raise
+    finally:
+        os.close(until)
+    return b"ok", [over]
+
+
+class _Shims:
+    """Those that stay, and whether each was free when it was last heard of."""
+
+    def __init__(self) -> None:
+        self._free: dict[socket.socket, bool] = {}
+
+    def add(self) -> socket.socket:
+        """Fork one more."""
+        from seatrial.engine.call import program
+        from seatrial.engine.shim import fork_staying_shim
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+        with theirs:
+            fork_staying_shim(theirs, program)
+        self._free[ours] = True
+        return ours
+
+    def give(self, launch: bytes, held: list[int]) -> None:
+        """Hand a launch to one that is free, or to a new one."""
+        for shim in tuple(self._free):
+            if self._is_free(shim):
+                with suppress(ConnectionError):
+                    return self._hand(shim, launch, held)
+        return self._hand(self.add(), launch, held)
+
+    def _hand(self, shim: socket.socket, launch: bytes, held: list[int]) -> None:
+        socket.send_fds(shim, [launch], held, socket.MSG_NOSIGNAL)
+        self._free[shim] = False
+
+    def _is_free(self, shim: socket.socket) -> bool:
+        from seatrial.engine.shim import FREE
+
+        try:
+            said = shim.recv(len(FREE), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return self._free[shim]
+        except ConnectionError:
+            said = b""
+        if said != FREE:  # it has ended
+            del self._free[shim]
+            shim.close()
+        return said == FREE
 
 
 def _know(what: dict[str, Any]) -> None:

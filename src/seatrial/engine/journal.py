@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -160,7 +159,7 @@ class Journal:
 
     def create_run(self, plan: Plan, now: float, *, run_id: str | None = None) -> str:
         """Write a new run down and return its id: the time, and six random digits."""
-        run_id = run_id or time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + secrets.token_hex(3)
+        run_id = run_id or time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + os.urandom(3).hex()
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO runs (id, kind, name, subject, key, status, created, touched)"

@@ -33,6 +33,27 @@ class Launch(msgspec.Struct, kw_only=True):
     supervisor: int = 0
 
 
+LARGEST = 4 << 20
+"""Bytes of a launch at most."""
+MOST_DESCRIPTORS = 64
+
+
+def sent(launch: Launch) -> bytes:
+    """A launch as it travels from one process to the other."""
+    return msgspec.json.encode(launch, enc_hook=str)
+
+
+def received(data: bytes | dict[str, Any]) -> Launch:
+    """A launch that has travelled, or the part of a message that is one."""
+    if isinstance(data, bytes):
+        return msgspec.json.decode(data, type=Launch, dec_hook=_built)
+    return msgspec.convert(data, Launch, dec_hook=_built)
+
+
+def _built(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
 class Ended(NamedTuple):
     """How an attempt ended: exit code, `exit|signal|timeout|stopped`, when (seconds since the epoch), the end
     of its stderr, what it put out, and the error that a function raised.

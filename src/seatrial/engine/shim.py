@@ -9,6 +9,10 @@ processes:
 - the *program*, in a session of its own.
 
 Killing the shim kills the keeper, which kills the program. Killing the supervisor changes nothing for the shim.
+
+Forking costs little, but every page that a new process writes to is copied first, which is most of what a quick step
+takes. So where there is no keeper, shim and program stay for the next step of their run when a function has ended
+well and left nothing behind: no process, no thread, no open file. Otherwise both end, as they do for everything else.
 """
 
 from __future__ import annotations
@@ -19,63 +23,102 @@ import os
 import resource
 import select
 import signal
+import socket
 import struct
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seatrial.engine import identity, namespaces
+from seatrial.engine.launch import LARGEST, MOST_DESCRIPTORS, received
 from seatrial.engine.points import adopt, marked, reach
+from seatrial.engine.program import (
+    ASKING,
+    CHILD_SUBREAPER,
+    FAILED,
+    NAME,
+    PDEATHSIG,
+    Done,
+    Staying,
+    close_except,
+    fork,
+    fork_staying,
+    measured,
+    prctl,
+)
 from seatrial.files import write_atomic
 from seatrial.masking import Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from seatrial.engine.launch import Launch
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
-_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _TAIL = 4096
 _STATUS = struct.Struct("i")
-_libc = ctypes.CDLL(None, use_errno=True)
+FREE = b"free"
+"""What a shim says that has ended an attempt and may be given another launch."""
 
-SHIM_FAILED = 254
+
+def stays(launch: Launch) -> bool:
+    """Whether shim and program may be those of another step before or afterwards."""
+    return launch.what["type"] in ("call", "teardown") and not launch.contain and not launch.leaves
 
 
-def fork_shim(launch: Launch, held: tuple[int, ...], program: Callable[[], int]) -> int:
-    """Start the shim and return its pid. It keeps the descriptors `held` and nothing else of the supervisor's."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = SHIM_FAILED
+def fork_shim(launch: Launch, held: Sequence[int], program: Callable[[Launch], int]) -> None:
+    """Start the shim of one attempt. It keeps the descriptors `held`, and nothing else of the supervisor's."""
+    if os.fork():
+        return
     try:
-        _become_shim(held)
-        code = _Shim(launch, program).run()
-    except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor's frames
-        _leave_trace(launch)
+        _become_shim({*held})
+        _look_after(launch, program, None)
+    finally:  # nothing may unwind into the supervisor's frames
+        os._exit(0)
+
+
+def fork_staying_shim(server: socket.socket, program: Callable[[Launch], int]) -> None:
+    """Start a shim and its program that wait for launches at `server`; with each comes what it keeps until the attempt
+    is over. Then it says `FREE` there, or ends.
+    """
+    if os.fork():
+        return
+    try:
+        _become_shim({server.fileno()})
+        staying = fork_staying(program)
+        while True:
+            body, _, _, _ = socket.recv_fds(server, LARGEST, MOST_DESCRIPTORS)
+            if not body or not _look_after(received(body), program, staying):
+                return
+            signal.set_wakeup_fd(-1)
+            # Said before the locks are given back: who sees that the attempt is over finds us free.
+            server.send(FREE, socket.MSG_NOSIGNAL)
+            close_except({0, 1, 2, server.fileno(), staying.line.fileno()})
     finally:
-        os._exit(code)
+        os._exit(0)
 
 
-def _become_shim(held: tuple[int, ...]) -> None:
+def _look_after(launch: Launch, program: Callable[[Launch], int], staying: Staying | None) -> bool:
+    """See an attempt through; returns whether the program stays."""
+    try:
+        return _Shim(launch, program, staying).run()
+    except BaseException:
+        _leave_trace(launch)
+        raise
+
+
+def _become_shim(held: set[int]) -> None:
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    _prctl(_PR_SET_NAME, b"seatrial-shim")
+    prctl(NAME, b"seatrial-shim")
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    close_except({0, 1, 2, *held})
-
-
-def close_except(keep: set[int]) -> None:
-    """Close all descriptors of this process but these."""
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - plain names, no Path objects after a fork
-        if int(name) not in keep:
-            with suppress(OSError):
-                os.close(int(name))
+    close_except({0, 1, 2} | held)
 
 
 def _leave_trace(launch: Launch) -> None:
@@ -86,21 +129,26 @@ def _leave_trace(launch: Launch) -> None:
 
 
 class _Shim:
-    def __init__(self, launch: Launch, program: Callable[[], int]) -> None:
+    """What becomes of one attempt. `staying` is a program that may do it; else one is forked."""
+
+    def __init__(self, launch: Launch, program: Callable[[Launch], int], staying: Staying | None) -> None:
         self.launch = launch
         self.program = program
+        self.staying = staying
+        self.done: Done | None = None
         self.mask = {"out": Mask(launch.secrets.values()), "err": Mask(launch.secrets.values())}
         self.tail = b""
         self.stops = 0
         self.next_stop = 0.0
         self.reason = ""
 
-    def run(self) -> int:
+    def run(self) -> bool:
+        """Look after the attempt to its end; returns whether the program stays."""
         folder = self.launch.folder
         self.log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker)
-        for number in _ASKING:
+        for number in ASKING:
             signal.signal(number, self._asked)
         # Only now can it be stopped in an orderly way, so only now does it say who it is.
         identity.write(folder / "process.json")
@@ -109,22 +157,32 @@ class _Shim:
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         if not self.launch.contain:
             # What the program leaves behind comes to us, not to the machine's first process.
-            _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+            prctl(CHILD_SUBREAPER, 1)
         streams = self._start(status_write)
         os.close(status_write)
         self._loop(os.pidfd_open(self.child), wake, streams)
-        _, status = os.waitpid(self.child, 0)
-        if self.launch.contain:
-            told = os.read(status_read, _STATUS.size)
-            # Nothing in the pipe: the keeper itself was killed before it could say how the program ended.
-            status = _STATUS.unpack(told)[0] if told else signal.SIGKILL
-        elif not self._leaves(status):
-            _end_rest()
+        if self.done is None or self.stops or not _alone_with(self.child):
+            self._let_go()
+            _, status = os.waitpid(self.child, 0)
+            if self.launch.contain:
+                told = os.read(status_read, _STATUS.size)
+                # Nothing in the pipe: the keeper itself was killed before it could say how the program ended.
+                status = _STATUS.unpack(told)[0] if told else signal.SIGKILL
+            elif not self._leaves(status):
+                _end_rest()
+        else:
+            status = 0
         self._finish(streams)
         marked(str(folder / "crash"))
         self._write_exit(status)
         reach("shim/finished")
-        return 0
+        return self.staying is not None
+
+    def _let_go(self) -> None:
+        """Have a program that stays end: nobody can ask it for more."""
+        if self.staying:
+            self.staying.line.close()
+            self.staying = None
 
     def _asked(self, number: int, _frame: object) -> None:
         self.reason = self.reason or "stopped"
@@ -141,20 +199,28 @@ class _Shim:
         if self.launch.secrets:
             out_read, out_write = os.pipe2(os.O_CLOEXEC)
             streams[out_read] = "out"
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
-        if self.launch.contain:
-            self.child = _fork_keeper(status_write, out_write, err_write, self.program)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+        if self.staying and not self.staying.take(self.launch, out_write, err_write):
+            self._let_go()  # it was killed while it waited
+        if self.staying:
+            self.child = self.staying.pid
+        elif self.launch.contain:
+            self.child = _fork_keeper(status_write, out_write, err_write, self._once)
         else:
-            self.child = _fork_program(out_write, err_write, self.program)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
+            self.child = fork(out_write, err_write, self._once)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
         os.close(err_write)
         if out_write != self.log:
             os.close(out_write)
         return streams
 
-    def _loop(self, keeper: int, wake: int, streams: dict[int, str]) -> None:
+    def _once(self) -> int:
+        return self.program(self.launch)
+
+    def _loop(self, child: int, wake: int, streams: dict[int, str]) -> None:
         poll = select.poll()
-        for descriptor in (keeper, wake, *streams):
+        line = self.staying.line.fileno() if self.staying else -1
+        for descriptor in {child, wake, line, *streams} - {-1}:
             poll.register(descriptor, select.POLLIN)
         started = time.monotonic()
         allowed = max(0.0, self.launch.deadline - time.time())
@@ -171,10 +237,20 @@ class _Shim:
             for descriptor, events in ready:
                 if descriptor == wake:
                     os.read(wake, 512)
+                elif descriptor == line:
+                    self.done = self._heard()
+                    poll.unregister(line)
                 elif descriptor in streams and not self._pump(descriptor, streams[descriptor], events):
                     poll.unregister(descriptor)
-            if any(descriptor == keeper for descriptor, _ in ready):
+            if self.done or child in dict(ready):
                 return
+
+    def _heard(self) -> Done | None:
+        """What a program that stays says; None when it ends instead."""
+        with suppress(ConnectionError):
+            if self.staying and (said := self.staying.line.recv(4096)):
+                return msgspec.json.decode(said, type=Done)
+        return None
 
     def _press(self) -> None:
         """Ask the program to end, more firmly each time: INT, TERM, KILL. For servers, TERM is the polite way."""
@@ -225,15 +301,15 @@ class _Shim:
 
     def _write_exit(self, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = self.done if self.staying and self.done else measured(resource.RUSAGE_CHILDREN)
         record = {
             "code": code,
             "reason": self.reason or ("signal" if code < 0 else "exit"),
             "ended": time.time(),
             "stderr": self.tail.decode(errors="replace")[-500:],
             # All that was waited for; the memory is that of the one process that had most. In bytes.
-            "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
-            "peak_memory": used.ru_maxrss * 1024,
+            "cpu_seconds": round(used.cpu_seconds, 3),
+            "peak_memory": used.peak_memory,
         }
         write_atomic(self.launch.folder / "exit.json", json.dumps(record), mode=0o600)
 
@@ -245,15 +321,15 @@ def _fork_keeper(status: int, out: int, err: int, program: Callable[[], int]) ->
     if pid:
         return pid
     try:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PDEATHSIG, signal.SIGKILL)
         # The shim may have died before that took effect: then nobody reads the status any more.
         if _unread(status):
-            os._exit(SHIM_FAILED)
+            os._exit(FAILED)
         if namespaces.leave(namespaces.NEW_MOUNTS):
             namespaces.mount_proc()
         _keep(status, out, err, program)
     finally:
-        os._exit(SHIM_FAILED)
+        os._exit(FAILED)
 
 
 def _unread(pipe: int) -> bool:
@@ -264,7 +340,7 @@ def _unread(pipe: int) -> bool:
 
 def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
     signal.set_wakeup_fd(-1)
-    child = _fork_program(out, err, program)
+    child = fork(out, err, program)
     close_except({0, 1, 2, status})
 
     def forward(number: int, _frame: object) -> None:
@@ -273,7 +349,7 @@ def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
 
     signal.signal(signal.SIGINT, forward)
     signal.signal(signal.SIGTERM, forward)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
     while True:
         pid, ended = os.wait()
         if pid == child:
@@ -282,26 +358,13 @@ def _keep(status: int, out: int, err: int, program: Callable[[], int]) -> None:
     os._exit(0)  # and the kernel ends what the program left running
 
 
-def _fork_program(out: int, err: int, program: Callable[[], int]) -> int:
-    parent = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
+def _alone_with(child: int) -> bool:
+    """Whether this process has no child but one: what a program has left behind comes here, to its subreaper."""
     try:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before that took effect
-            os._exit(SHIM_FAILED)
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for number in _ASKING:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        close_except({0, 1, 2})
-        os._exit(program())
-    finally:
-        os._exit(SHIM_FAILED)
+        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
+    except OSError:  # a kernel without it
+        return False
+    return text.split() == [str(child)]
 
 
 def _end_rest() -> None:
@@ -317,7 +380,3 @@ def _end_rest() -> None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.001)
-
-
-def _prctl(option: int, value: int | bytes) -> None:
-    _libc.prctl(option, value, 0, 0, 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -292,7 +291,7 @@ class Supervisor:
             step=step.name,
             attempt=attempt,
             folder=folder,
-            token=secrets.token_hex(16),
+            token=os.urandom(16).hex(),
             what=what,
             deadline=self.clock.now() + seconds,
             grace=step.grace,

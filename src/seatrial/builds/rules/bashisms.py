@@ -29,21 +29,21 @@ RULES: tuple[Rule, ...] = (
 )
 
 _START = r"(?:^|[;&|({]|\bthen|\bdo|\belse|\bif|\bwhile|\belif|!)[ \t]*"
-_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("`[[`", re.compile(rf"{_START}(\[\[)\s", re.MULTILINE)),
-    ("`source`; sh has `.`", re.compile(rf"{_START}(source)\s+\S", re.MULTILINE)),
-    ("`pushd` and `popd`", re.compile(rf"{_START}(pushd|popd)\b", re.MULTILINE)),
-    ("an array", re.compile(r"(?:^|[;&|({ \t])([A-Za-z_]\w*\+?=\()", re.MULTILINE)),
-    ("an array", re.compile(r"(\$\{[A-Za-z_]\w*\[[^\]}]*\])")),
-    ("`<(…)`", re.compile(r"(?<![<\w$])(<\()")),
-    ("`<<<`", re.compile(r"(<<<)")),
-    ("a `${…^^}` or `${…,,}`", re.compile(r"(\$\{[A-Za-z_]\w*(?:\^\^?|,,?)[^}]*\})")),
-    ("a substring or replacement in `${…}`", re.compile(r"(\$\{[A-Za-z_]\w*(?::\d|//?[^}/]))")),
-    ("`==` in `[`", re.compile(r"(?:^|[\s;&|(])\[[ \t]+[^\]\n]*?\s(==)\s[^\]\n]*\s\]", re.MULTILINE)),
-    ("`function`", re.compile(rf"{_START}(function)\s+\w+", re.MULTILINE)),
-    ("`set -o pipefail`", re.compile(rf"{_START}set\s+-\w*\s?-?o?\s*(pipefail)\b", re.MULTILINE)),
-    ("`&>`", re.compile(r"(?<![&>\d])(&>)\s*[\w/$\"']")),
-    ("`(( … ))`", re.compile(rf"{_START}(\(\()[^(]", re.MULTILINE)),
+_KINDS: tuple[tuple[str, str], ...] = (
+    ("`[[`", rf"{_START}(\[\[)\s"),
+    ("`source`; sh has `.`", rf"{_START}(source)\s+\S"),
+    ("`pushd` and `popd`", rf"{_START}(pushd|popd)\b"),
+    ("an array", r"(?:^|[;&|({ \t])([A-Za-z_]\w*\+?=\()"),
+    ("an array", r"(\$\{[A-Za-z_]\w*\[[^\]}]*\])"),
+    ("`<(…)`", r"(?<![<\w$])(<\()"),
+    ("`<<<`", r"(<<<)"),
+    ("a `${…^^}` or `${…,,}`", r"(\$\{[A-Za-z_]\w*(?:\^\^?|,,?)[^}]*\})"),
+    ("a substring or replacement in `${…}`", r"(\$\{[A-Za-z_]\w*(?::\d|//?[^}/]))"),
+    ("`==` in `[`", r"(?:^|[\s;&|(])\[[ \t]+[^\]\n]*?\s(==)\s[^\]\n]*\s\]"),
+    ("`function`", rf"{_START}(function)\s+\w+"),
+    ("`set -o pipefail`", rf"{_START}set\s+-\w*\s?-?o?\s*(pipefail)\b"),
+    ("`&>`", r"(?<![&>\d])(&>)\s*[\w/$\"']"),
+    ("`(( … ))`", rf"{_START}(\(\()[^(]"),
 )
 _WORTH = re.compile(
     r"\[\[|\bsource\b|pushd|popd|=\(|\$\{\w+(?:\[|\^|,|:\d|/)|<\(|<<<|==|\bfunction\b|pipefail|&>|\(\("
@@ -74,7 +74,7 @@ def _first(command: Command) -> tuple[str, int, int] | None:
         text = text[: text.index("<<")]  # a here-document may hold any language
     best: tuple[str, int, int] | None = None
     for name, pattern in _KINDS:
-        found = pattern.search(text)
+        found = re.search(pattern, text, re.MULTILINE)  # compiled when first needed, which is seldom
         if found is None or _in_single_quotes(text, found.start(1)):
             continue
         if best is None or found.start(1) < best[1]:
