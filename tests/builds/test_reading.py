@@ -246,3 +246,29 @@ def test_a_missing_file_is_refused_and_a_given_path_is_read(tmp_path: Path) -> N
         "stat /codebuild/output/src/buildspec.yml: no such file or directory"
     )
     assert reading.load(tmp_path, "ci/other.yml").spec is not None
+
+
+@pytest.mark.parametrize(
+    ("files", "configured", "cause"),
+    [
+        (["app-1.0/buildspec.yml", "app-1.0/x"], "buildspec.yml", "the zip has one folder on top, app-1.0"),
+        (["buildspec.yaml"], "buildspec.yml", "there is buildspec.yaml"),
+        (["Buildspec.yml"], "buildspec.yml", "there is Buildspec.yml"),
+        (["ci/build-spec.yaml"], "ci/buildspec.yml", "there is build-spec.yaml"),
+        (["x"], "buildspec.yml", "no such file"),
+        ([], "buildspec.yml", "the source is empty"),
+        (["x"], "../outside.yml", "leads out of the source"),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_buildspec(tmp_path: Path, files: list[str], configured: str, cause: str) -> None:
+    root = tmp_path / "src"
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    root.mkdir(exist_ok=True)
+    (tmp_path / "outside.yml").touch()
+
+    [refusal] = reading.load(root, configured).refusals
+
+    assert refusal.message == f"stat /codebuild/output/src/{configured}: no such file or directory"
+    assert cause in refusal.cause

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from seatrial.builds.sources import Options, Refused, Wanted, fetch, fetch_secondary, find_buildspec
+from seatrial.builds.sources import Options, Refused, Wanted, fetch, fetch_secondary
 from seatrial.cloud import s3
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.unpacking import ArchiveError
@@ -468,34 +468,3 @@ def test_a_folder_in_use_is_not_written_to(tmp_path: Path) -> None:
     tree(tmp_path / "into", "mine")
     with pytest.raises(UsageError):
         fetch("", tmp_path / "into")
-
-
-@pytest.mark.parametrize(
-    ("files", "configured", "cause"),
-    [
-        (["app-1.0/buildspec.yml", "app-1.0/x"], "", "the zip has one folder on top, app-1.0"),
-        (["buildspec.yaml"], "", "there is buildspec.yaml"),
-        (["Buildspec.yml"], "", "there is Buildspec.yml"),
-        (["ci/build-spec.yaml"], "ci/buildspec.yml", "there is build-spec.yaml"),
-        (["x"], "", "no such file"),
-        ([], "", "the source is empty"),
-        (["x"], "../outside.yml", "leads out of the source"),
-    ],
-)  # fmt: skip
-def test_why_there_is_no_buildspec(tmp_path: Path, files: list[str], configured: str, cause: str) -> None:
-    tree(tmp_path, "outside.yml")
-    (tmp_path / "src").mkdir()
-    root = tree(tmp_path / "src", *files)
-    with pytest.raises(Refused) as told:
-        find_buildspec(root, configured, seen="/codebuild/output/src1/src")
-    name = configured or "buildspec.yml"
-    assert told.value.code == "YAML_FILE_ERROR"
-    assert told.value.message == f"stat /codebuild/output/src1/src/{name}: no such file or directory"
-    assert cause in (told.value.why or "")
-    assert told.value.fix
-
-
-def test_the_buildspec_is_found(tmp_path: Path) -> None:
-    tree(tmp_path, "buildspec.yml", "ci/other.yml")
-    assert find_buildspec(tmp_path) == tmp_path / "buildspec.yml"
-    assert find_buildspec(tmp_path, "ci/other.yml") == tmp_path / "ci/other.yml"

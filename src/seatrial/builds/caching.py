@@ -182,6 +182,30 @@ def save(
     )  # fmt: skip
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A local cache; `key` is empty when caches have none. Bytes, and seconds since the epoch."""
+
+    key: str
+    files: int
+    size: int
+    created: float
+
+
+def kept(project: str) -> list[Kept]:
+    """A project's local caches, the newest first."""
+    found = [
+        Kept(
+            key=entry.key,
+            files=entry.files,
+            size=(entries.entry_path(KIND, name) / "archive.tar").stat().st_size,
+            created=entry.created,
+        )
+        for name, entry in _local_entries()
+        if entry.project == project
+    ]
+    return sorted(found, key=lambda one: -one.created)
+
+
 def invalidate(project: str) -> int:
     """Forget a project's local caches; returns how many there were. (What InvalidateProjectCache does.)"""
     from seatrial.files import remove_tree

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from seatrial.builds import absent
 from seatrial.builds.model import (
     DEFAULT_NAME,
     PHASES,
@@ -58,8 +59,8 @@ def load(root: Path, path: str = DEFAULT_NAME) -> Reading:
     """
     from seatrial.sources.text import read as read_text
 
-    if not (root / path).is_file():
-        return Reading(None, (missing(path),))
+    if not absent.is_inside(path) or not (root / path).is_file():
+        return Reading(None, (missing(path, absent.why(root, path)),))
     return read(read_text(root / path, path))
 
 

@@ -35,14 +35,14 @@ def refusals(source: Source, root: Node) -> tuple[Finding, ...]:
     return (*_version(source, root), *_phases(source, root))
 
 
-def missing(path: str) -> Finding:
+def missing(path: str, why: str) -> Finding:
     """The file is not there."""
     return finding(
         "buildspec/missing",
         "error",
         Place(path, (1, 1), (1, 1)),
         f"stat /codebuild/output/src/{path}: no such file or directory",
-        cause="CodeBuild looks for this path in the root of the primary source",
+        cause=f"CodeBuild looks for this path in the root of the primary source. Here {why}",
         source="https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html#build-spec-ref-name-storage",
     )
 

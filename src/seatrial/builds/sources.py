@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from seatrial.builds.model import DEFAULT_NAME
 from seatrial.builds.refused import Refused
 from seatrial.cloud import s3 as store
 from seatrial.cloud.session import AwsError
@@ -26,7 +25,7 @@ from seatrial.errors import SeatrialError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Fetched", "Options", "Refused", "Wanted", "fetch", "fetch_secondary", "find_buildspec", "kind_of"]
+__all__ = ["Fetched", "Options", "Refused", "Wanted", "fetch", "fetch_secondary", "kind_of"]
 
 Kind = Literal["folder", "zip", "git", "s3", "none"]
 _FICLONE = 0x40049409  # ioctl of Linux that shares the blocks of a file where the file system can
@@ -162,63 +161,6 @@ def kind_of(where: str, version: str = "") -> Kind:
     raise UsageError(
         "there is no such source", where=where, fix="name a folder, a zip, a git URL or s3://bucket/key.zip"
     )
-
-
-def find_buildspec(root: Path, configured: str = "", *, seen: str = "") -> Path:
-    """The buildspec in the source: what the project or the start of the build names, else `buildspec.yml` at its root.
-
-    `seen` is the root as the build sees it, for CodeBuild's message.
-
-    Raises:
-        Refused: it is not there: CodeBuild's YAML_FILE_ERROR, with what may be the cause.
-    """
-    name = configured or DEFAULT_NAME
-    path = root / name
-    if _inside(path, root) and path.is_file():
-        return path
-    why, fix = _why_missing(root, name)
-    raise Refused(
-        "YAML_FILE_ERROR",
-        f"stat {seen or root}/{name}: no such file or directory",
-        where=str(root),
-        why=why,
-        fix=fix,
-    )
-
-
-def _why_missing(root: Path, name: str) -> tuple[str, str]:
-    if not _inside(root / name, root):
-        return "the path leads out of the source", "name a file of the source"
-    names = sorted(entry.name for entry in root.iterdir())
-    tops = [top for top in names if top != "__MACOSX"]
-    if len(tops) == 1 and (root / tops[0] / name).is_file():
-        return (
-            f"the zip has one folder on top, {tops[0]}, and the buildspec is in there",
-            f"zip the files themselves (`cd {tops[0]} && zip -r ../source.zip .`), or set the buildspec to {tops[0]}/{name}",
-        )
-    parent = (root / name).parent
-    near = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
-    for other in near:
-        if other != Path(name).name and _plain(other) == _plain(Path(name).name):
-            return (
-                f"there is {other}, which CodeBuild does not look for",
-                f"rename it to {Path(name).name}, or set the buildspec to it in the project",
-            )
-    if (root / name).is_dir():
-        return "it is a folder", "name the file in it"
-    if not names:
-        return "the source is empty", "a build without a source needs its buildspec written in the project"
-    return "no such file is in the source", "add it, or give its path with the project's buildspec"
-
-
-def _plain(name: str) -> str:
-    """`Buildspec.yaml` and `buildspec.yml` are the same mistake."""
-    return name.lower().replace(".yaml", ".yml").replace("_", "").replace("-", "")
-
-
-def _inside(path: Path, root: Path) -> bool:
-    end, top = os.path.realpath(path), os.path.realpath(root)
-    return end.startswith(f"{top}/")
 
 
 def refused(

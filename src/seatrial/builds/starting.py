@@ -136,7 +136,7 @@ def _carrier(name: str) -> str:
 
 def _read(asked: Asked, folder: Path) -> tuple[Reading, str, str, Source | None]:
     """What the buildspec says, its path in the source or else its text, and how it was written."""
-    from seatrial.builds import reading
+    from seatrial.builds import absent, reading
     from seatrial.sources import text
 
     given = asked.buildspec
@@ -148,7 +148,7 @@ def _read(asked: Asked, folder: Path) -> tuple[Reading, str, str, Source | None]
         source = text.read(Path(given))
         return reading.read(source), "", source.text, source
     path = given or DEFAULT_NAME
-    if not (folder / path).is_file():
+    if not absent.is_inside(path) or not (folder / path).is_file():
         return reading.load(folder, path), path, "", None
     source = text.read(folder / path, path)
     return reading.read(source), path, "", source

@@ -25,6 +25,7 @@ class BuildGroup(LazyGroup):
             "generate",
             "Write a build of a project for CodeBuild or GitHub.",
         ),
+        "cache": ("seatrial.cli.build_cache", "cache", "List or clear the local caches of a project."),
         "reports": (
             "seatrial.cli.build_reports",
             "reports",
