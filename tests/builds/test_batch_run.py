@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,13 +63,13 @@ class Batch(Place):
         for name, text in files.items():
             (self.source / f"{name}.yml").write_text(text)
 
-    def batch(self, *options: str, **env: str) -> tuple[int, dict[str, Any], str]:
-        process = self.begin("--json", *options, **env)
+    def batch(self, *options: str, source: str = "", **env: str) -> tuple[int, dict[str, Any], str]:
+        process = self.begin("--json", *options, source=source, **env)
         out, err = process.communicate(timeout=120)
         return process.returncode, json.loads(out) if out else {}, err.decode()
 
-    def begin(self, *options: str, **env: str) -> Any:
-        arguments = ["build", "batch", str(self.source), "--env", f"LOG={self.log}", *options]
+    def begin(self, *options: str, source: str = "", **env: str) -> Any:
+        arguments = ["build", "batch", source or str(self.source), "--env", f"LOG={self.log}", *options]
         return self.start("seatrial", arguments, **env)
 
     def said(self) -> list[str]:
@@ -178,6 +180,60 @@ phases:
     code, _, err = place.batch()
     assert code == 0, err
     assert sorted(place.said()) == ["shard_1 a b", "shard_2 c"]
+
+
+FROM_GIT = """\
+version: 0.2
+batch: {build-list: [{identifier: a}, {identifier: b}]}
+phases:
+  build:
+    commands:
+      - echo builds $CODEBUILD_RESOLVED_SOURCE_VERSION $(cat text) >> "$LOG"
+      - if [ "$CODEBUILD_BATCH_BUILD_IDENTIFIER" = b ]; then until [ -e $LOG.go ]; do sleep 0.05; done; fi
+"""
+
+
+def test_a_killed_batch_of_a_repository_goes_on_with_the_same_commit(place: Batch) -> None:
+    place.write(buildspec=FROM_GIT)
+    git(place.source, "init", "-q", "-b", "main")
+    first = commit(place.source, text="one")
+    url = f"file://{place.source}"
+    process = place.begin("--jobs", "2", "--source-version", first, source=url)
+    running(place, 2)
+    commit(place.source, text="two")
+    process.kill()
+    process.communicate()
+
+    place.log.with_name("log.go").touch()
+    code, run, err = place.batch("--jobs", "2", "--source-version", first, source=url)
+
+    assert code == 0, (run.get("groups"), err)
+    assert run["name"] == "source"
+    assert place.said() == [f"builds {first} one"] * 2
+    place.nothing_left()
+
+
+def test_a_batch_of_a_zip(place: Batch, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
+        archive.writestr("buildspec.yml", LIST % ("false", "true"))
+
+    code, run, err = place.batch("--only", "b", source=str(tmp_path / "source.zip"))
+
+    assert code == 0, err
+    assert statuses(run) == {"b": "SUCCEEDED"}
+
+
+def commit(folder: Path, **files: str) -> str:
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "x")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    argv = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", *arguments]
+    return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def running(place: Batch, count: int) -> None:

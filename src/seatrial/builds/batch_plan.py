@@ -26,13 +26,18 @@ _SLACK = 300.0
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `images` maps the images that builds name to layout and digest; `image` is of the others.
+    """What was asked for. `source` is where the sources come from, `directory` where they can be read now (the same for a
+    folder), `version` which state of them is meant; `commit` and `url` are those of a repository. `images` maps the images that builds name to layout and digest; `image` is of the others.
 
     `secrets` are names of variables whose values travel apart. `timeout` is of each build, in seconds, `jobs` how many
     run at a time. `done` maps builds that an earlier batch has brought to success to those runs.
     """
 
     directory: str
+    source: str
+    version: str = ""
+    commit: str = ""
+    url: str = ""
     project: str
     buildspec: str = ""
     variables: dict[str, str] = {}
@@ -52,7 +57,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 def subject(wanted: Wanted) -> str:
     """What a batch is about: an unfinished one of the same stands in the way of a new one."""
-    return f"{wanted.directory}#{wanted.buildspec}"
+    return f"{wanted.source}#{wanted.buildspec}"
 
 
 def step_name(identifier: str) -> str:
@@ -84,7 +89,8 @@ def batch(wanted: Wanted, expansion: Expansion, *, fingerprint: str, carriers: M
     end = _call("end", "end builds that nobody is in charge of", "end_all", {}, timeout=300)
     teardown = Step(name="teardown", title="remove the copy of the source", action=Teardown(), timeout=300)
     stages.append(Stage(name="FINALIZING", steps=(end, teardown), always=True))
-    asked = msgspec.json.encode([__version__, fingerprint, wanted], order="deterministic")
+    same = msgspec.structs.replace(wanted, directory="")
+    asked = msgspec.json.encode([__version__, fingerprint, same], order="deterministic")
     return Plan(
         kind=KIND,
         name=wanted.project,
@@ -104,7 +110,8 @@ def _call(name: str, title: str, function: str, inputs: dict[str, Any], **fields
 
 def _source(wanted: Wanted) -> Step:
     # One copy for all builds, so that what is edited meanwhile is in all of them or in none.
-    return _call("source", "copy the source and read the batch", "source", {"directory": wanted.directory})
+    inputs = {"where": wanted.source, "version": wanted.commit or wanted.version}
+    return _call("source", "copy the source and read the batch", "source", inputs)
 
 
 def _in_progress(

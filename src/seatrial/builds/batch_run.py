@@ -59,7 +59,7 @@ def expansion(root: Path, wanted: Wanted, restrictions: batch.Restrictions | Non
     return batch.choose(batch.expand(found.spec.batch, restrictions), wanted.only)
 
 
-def source(context: Context, directory: str) -> dict[str, Any]:
+def source(context: Context, where: str, version: str) -> dict[str, Any]:
     """Copy the source, once for all builds."""
     from seatrial.builds import sources
     from seatrial.files import remove_tree
@@ -67,7 +67,7 @@ def source(context: Context, directory: str) -> dict[str, Any]:
     place = context.tree("source") / "src"
     if place.exists():  # of an attempt that was lost
         remove_tree(place)
-    fetched = sources.fetch(directory, place)
+    fetched = sources.fetch(where, place, version=version)
     return {"path": str(place), "commit": fetched.commit}
 
 
@@ -163,6 +163,8 @@ def _start(context: Context, build: batch.Build, root: Path, wanted: Wanted) -> 
     started = start(
         Asked(
             source=str(root),
+            commit=wanted.commit,
+            url=wanted.url,
             project=wanted.project,
             buildspec=build.buildspec or wanted.buildspec,
             variables={**wanted.variables, **context.secrets, **build.variables, **shard},
@@ -180,7 +182,7 @@ def _start(context: Context, build: batch.Build, root: Path, wanted: Wanted) -> 
     )
     known = key(context.run, build.identifier)
     return msgspec.structs.replace(
-        started, plan=msgspec.structs.replace(started.plan, key=known, subject=f"{wanted.directory}#{known}")
+        started, plan=msgspec.structs.replace(started.plan, key=known, subject=f"{wanted.source}#{known}")
     )
 
 

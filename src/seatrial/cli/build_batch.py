@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from seatrial.builds.model import DEFAULT_NAME
+from seatrial.cli.build_source import fetched
 from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.image_source import METAVAR, find_image, runtime_option, source_options
 from seatrial.engine.plan import Call
@@ -25,7 +26,10 @@ _SHOWN = 4
 
 
 @click.command(epilog="Example: seatrial build batch . --jobs 4 --only 'linux_*'")
-@click.argument("project", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+@click.argument("source", metavar="[DIR]", default=".")
+@click.option(
+    "--source-version", default="", metavar="V", help="Branch, tag, commit or pr/N of a git source."
+)
 @click.option(
     "--buildspec",
     default="",
@@ -91,7 +95,8 @@ _SHOWN = 4
 @json_option
 @directory_option
 def batch(  # noqa: PLR0917 - click passes by name
-    project: Path,
+    source: str,
+    source_version: str,
     buildspec: str,
     where: str,
     images: tuple[str, ...],
@@ -112,7 +117,8 @@ def batch(  # noqa: PLR0917 - click passes by name
 ) -> None:
     """Run the builds of DIR's batch on this machine: a list, graph, matrix or fanout.
 
-    Each build is a run of its own and the batch is one, too. The source is copied once, for all of them. The same
+    DIR is a folder, a git URL, a zip file or s3://BUCKET/KEY. Each build is a run of its own and the batch is one, too.
+    The source is copied once, for all of them. The same
     command continues a batch that was cut off; builds that have ended are not run again. Ctrl-C stops all of them.
     """
     from seatrial.builds import environment, setup
@@ -121,33 +127,40 @@ def batch(  # noqa: PLR0917 - click passes by name
     from seatrial.builds.batch_run import expansion
     from seatrial.cli.build_run import seconds, variables
 
-    root = project.resolve()
-    if not root.is_dir():
-        raise UsageError("there is no such folder", where=str(project))
     values = variables(env)
     environment.check(values)
     secret = tuple(sorted(filter(setup.looks_secret, values)))
-    wanted = Wanted(
-        directory=str(root),
-        project=environment.project_name(root),
-        buildspec=buildspec,
-        variables={name: value for name, value in values.items() if name not in secret},
-        secrets=secret,
-        only=only,
-        timeout=seconds(timeout),
-        jobs=jobs or os.cpu_count() or 1,
-        runtime=runtime,
-        artifacts_to=str(Path(artifacts).resolve()) if artifacts else "",
-        combine=combine,
-    )
-    found = expansion(root, wanted, Restrictions(maximum_builds=most, compute_types=compute_types))
-    wanted = _with_images(wanted, found, where, images, platform=platform, insecure=insecure)
-    for line in _remarks(found, wanted):
-        note(f"note: {line}")
-    if dry_run:
-        _list(found, wanted, as_json=as_json)
-        return
-    _run(wanted, found, values, retry=retry, as_json=as_json)
+    with fetched(source, source_version) as got:
+        if got.refusal is not None:
+            raise UsageError("the source cannot be had", where=source, why=got.refusal.messages[0])
+        root = Path(got.place).resolve()
+        if not root.is_dir():
+            raise UsageError("there is no such folder", where=source)
+        wanted = Wanted(
+            directory=str(root),
+            source=str(Path(source).resolve()) if Path(source).exists() else source,
+            version=source_version,
+            commit=got.commit,
+            url=got.url,
+            project=got.name or environment.project_name(root),
+            buildspec=buildspec,
+            variables={name: value for name, value in values.items() if name not in secret},
+            secrets=secret,
+            only=only,
+            timeout=seconds(timeout),
+            jobs=jobs or os.cpu_count() or 1,
+            runtime=runtime,
+            artifacts_to=str(Path(artifacts).resolve()) if artifacts else "",
+            combine=combine,
+        )
+        found = expansion(root, wanted, Restrictions(maximum_builds=most, compute_types=compute_types))
+        wanted = _with_images(wanted, found, where, images, platform=platform, insecure=insecure)
+        for line in _remarks(found, wanted):
+            note(f"note: {line}")
+        if dry_run:
+            _list(found, wanted, as_json=as_json)
+            return
+        _run(wanted, found, values, retry=retry, as_json=as_json)
 
 
 def _run(wanted: Wanted, found: Expansion, values: dict[str, str], *, retry: bool, as_json: bool) -> None:
@@ -172,7 +185,9 @@ def _run(wanted: Wanted, found: Expansion, values: dict[str, str], *, retry: boo
     # The value of a secret is in this process and in the step's, and nowhere else.
     carriers = {name: f"env:SEATRIAL_BATCH_{name}" for name in wanted.secrets}
     os.environ.update({f"SEATRIAL_BATCH_{name}": values[name] for name in wanted.secrets})
-    what = plan(wanted, found, fingerprint=fingerprint(Path(wanted.directory)), carriers=carriers)
+    what = plan(
+        wanted, found, fingerprint=wanted.commit or fingerprint(Path(wanted.directory)), carriers=carriers
+    )
     run_id, continued = begin(journal, what)
     if not as_json:
         note(

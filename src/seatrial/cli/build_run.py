@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
+from seatrial.cli.build_source import fetched
 from seatrial.cli.common import directory_option, json_option, note, print_json
 from seatrial.cli.failure import explained, show_explained
 from seatrial.cli.image_source import METAVAR, find_image, runtime_option, source_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from seatrial.builds.plan import Refusal
     from seatrial.builds.starting import Started
     from seatrial.engine.execute import Processes
@@ -119,7 +116,7 @@ def run(  # noqa: PLR0917 - click passes by name
         raise UsageError(f"--cache {cache!r} is no place", fix="use local, none or s3://BUCKET/PREFIX")
     processes = get_ready()
     executor, image, refusal = _executor(where, platform=platform, insecure=insecure)
-    with _fetched(source, source_version) as got:
+    with fetched(source, source_version) as got:
         asked = Asked(
             source=got.place,
             source_version=source_version,
@@ -242,50 +239,6 @@ def _executor(where: str, *, platform: str, insecure: bool) -> tuple[str, tuple[
         message = f"Unable to pull customer's container image. Reason: {error.what}"
         return name, (), Refusal("PROVISIONING", "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", (message,))
     return name, (str(layout.resolve()), digest), None
-
-
-class _Got(NamedTuple):
-    """A source as the build takes it: a folder, or why there is none."""
-
-    place: str
-    name: str = ""
-    commit: str = ""
-    url: str = ""
-    refusal: Refusal | None = None
-
-
-@contextmanager
-def _fetched(source: str, version: str) -> Iterator[_Got]:
-    """A folder is taken as it is; everything else is fetched before the build, since its buildspec says what to do."""
-    import tempfile
-
-    from seatrial import paths
-    from seatrial.builds import sources
-    from seatrial.builds.plan import Refusal
-    from seatrial.builds.refused import Refused
-    from seatrial.files import remove_tree
-
-    if sources.kind_of(source, version) == "folder":
-        yield _Got(source)
-        return
-    top = paths.cache() / "build-sources"
-    top.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=top))
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", source.rstrip("/").rpartition("/")[2].removesuffix(".git")).strip(
-        "-_"
-    )
-    try:
-        try:
-            got = sources.fetch(source, folder / "src", version=version)
-        except Refused as refused:
-            note(str(refused))
-            (folder / "src").mkdir(exist_ok=True)
-            why = Refusal("DOWNLOAD_SOURCE", refused.code, (refused.message,))
-            yield _Got(str(folder / "src"), name=name or "build", refusal=why)
-        else:
-            yield _Got(str(folder / "src"), name=name or "build", commit=got.commit, url=got.url)
-    finally:
-        remove_tree(folder)
 
 
 def _secondary(text: str) -> tuple[str, tuple[str, str]]:
