@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "signatures"
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_SLOT = re.compile(r"\$?\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:\|(?P<default>[^{}]*))?\}")
+_SLOT = re.compile(r"\$?\{(?P<names>[A-Za-z_][A-Za-z0-9_]*(?:,[A-Za-z_][A-Za-z0-9_]*)*)(?:\|(?P<default>[^{}]*))?\}")
+_NESTED = re.compile(r"\{\w+\|[^{}]*\{")
 _SLOW = re.compile(r"^(\(\?[a-z]+\))?\^?\.[*+]")
 
 
@@ -151,10 +152,13 @@ def problems(one: Signature) -> list[str]:
     known = {name for pattern in expressions(one) for name in re.compile(pattern).groupindex}
     for text in (one.cause, one.fix.text, one.fix.command):
         found += [
-            f"{{{slot['name']}}} is no capture of its patterns; write {{{{{slot['name']}}}}} for braces that stay"
+            f"{{{name}}} is no capture of its patterns; write {{{{{name}}}}} for braces that stay"
             for slot in _SLOT.finditer(text.replace("{{", "").replace("}}", ""))
-            if not slot[0].startswith("$") and slot["name"] not in known and slot["default"] is None
+            for name in slot["names"].split(",")
+            if not slot[0].startswith("$") and name not in known and slot["default"] is None
         ]
+        if _NESTED.search(text):
+            found.append("captures do not nest: {a,b|words} is the first of them that is there, else the words")
     return found
 
 
@@ -187,14 +191,19 @@ def _wrong(pattern: str) -> list[str]:
 
 
 def fill(template: str, captures: dict[str, str | None]) -> str:
-    """A text with its captures: {name} or {name|what to say without it}; {{ and }} are braces."""
+    """A text with its captures: {name} or {name|what to say without it}; {one,other} is the first that is there, and
+    {{ and }} are braces.
+    """
 
     def put(slot: re.Match[str]) -> str:
         if slot[0].startswith("$"):
             return slot[0]
-        value = captures.get(slot["name"])
+        value = next((found for name in slot["names"].split(",") if (found := captures.get(name))), None)
+        after = slot.string[slot.end() :]
+        if value and after.startswith("."):
+            value = value.rstrip(".")  # a message may bring the full stop of its own sentence
         if value and slot["default"] is not None:
-            return _set_off(value, slot.string[: slot.start()], slot.string[slot.end() :])
+            return _set_off(value, slot.string[: slot.start()], after)
         return value or (slot["default"] if slot["default"] is not None else "…")
 
     parts = [_SLOT.sub(put, part) for part in re.split(r"\{\{|\}\}", template)]
