@@ -27,7 +27,8 @@ _SLACK = 300.0
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. `source` is where the sources come from, `directory` where they can be read now (the same for a
-    folder), `version` which state of them is meant; `commit` and `url` are those of a repository. `images` maps the images that builds name to layout and digest; `image` is of the others.
+    folder), `version` which state of them is meant; `commit` and `url` are those of a repository. `images` maps the
+    images that builds name to layout and digest; `image` is of the others.
 
     `secrets` are names of variables whose values travel apart. `timeout` is of each build, in seconds, `jobs` how many
     run at a time. `done` maps builds that an earlier batch has brought to success to those runs.
