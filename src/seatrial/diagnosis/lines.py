@@ -36,7 +36,7 @@ _SYSLOG = re.compile(
 )
 # The first letters, a text that the line has, and the pattern of a prefix that names a source.
 _SOURCES = (
-    ("[", "]", re.compile(r"\[(?P<source>(?:default|rank|Rank|RANK|worker|pod/)[\w./-]*)\] ?:?\s*")),
+    ("[", "]", re.compile(r"\[(?P<source>(?:default|rank|Rank|RANK|worker|pod/|d-)[\w./*-]*)\] ?:?\s*")),
     ("[", "<std", re.compile(r"\[(?P<source>\d+,\d+)\]<std(?:out|err)>: ?")),
     ("#", "", re.compile(r"(?P<source>#\d+) (?:\d+\.\d{1,3} |)")),
     ("", "| ", re.compile(r"(?P<source>[A-Za-z0-9][\w.@/-]{0,62})\s*\| ")),
@@ -46,7 +46,7 @@ _SOURCES = (
     ("", "\t", re.compile(r"(?P<source>[\w ()./,-]{1,80})\t[^\t]{1,80}\t(?=\ufeff?\d{4}-\d\d-\d\dT)")),
 )
 _MARKS = re.compile(
-    r"\ufeff|##\[[a-z]+\]|::(?:error|warning|notice)(?: [^:]*)?::|[│╷╵] ?|=> => # |\d{1,5}\.\d{3} (?=\S)"
+    r"\ufeff|##\[[a-z]+\]|\[std(?:err|out)\] ?|::(?:error|warning|notice)(?: [^:]*)?::|[│╷╵] ?|=> => # |\d{1,5}\.\d{3} (?=\S)"
 )
 _JSON = re.compile(r'\{"log":"(?P<text>(?:[^"\\]|\\.)*)"')
 
@@ -59,7 +59,7 @@ class Line(NamedTuple):
 
 
 _TIMED = frozenset("[0123456789IWEFMTSstJANODm")
-_MARKED = frozenset("\ufeff#:│╷╵=0123456789")
+_MARKED = frozenset("\ufeff[#:│╷╵=0123456789")
 _MONTHS = frozenset("JFMASOND")
 
 
