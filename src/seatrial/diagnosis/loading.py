@@ -190,6 +190,13 @@ def _wrong(pattern: str) -> list[str]:
     return []
 
 
+_NOTHING = "\0"
+_EMPTY = re.compile(r"(?: (?=\0(?:[ .,;:)]|\Z)))?\0")
+"""A slot that is left out, and the space that would then be one too many."""
+_NAME_AT_AN_END = re.compile(r"\S*\w\.\Z")
+"""One word with the full stop of the sentence that it ended."""
+
+
 def fill(template: str, captures: dict[str, str | None]) -> str:
     """A text with its captures: {name} or {name|what to say without it}; {one,other} is the first that is there, and
     {{ and }} are braces.
@@ -199,14 +206,16 @@ def fill(template: str, captures: dict[str, str | None]) -> str:
         if slot[0].startswith("$"):
             return slot[0]
         value = next((found for name in slot["names"].split(",") if (found := captures.get(name))), None)
-        after = slot.string[slot.end() :]
-        if value and after.startswith("."):
+        before, after = slot.string[: slot.start()], slot.string[slot.end() :]
+        if value and (after.startswith(".") or _NAME_AT_AN_END.match(value)):
             value = value.rstrip(".")  # a message may bring the full stop of its own sentence
+        if value and before.endswith((" ", "(")):
+            value = value.strip()
         if value and slot["default"] is not None:
-            return _set_off(value, slot.string[: slot.start()], after)
-        return value or (slot["default"] if slot["default"] is not None else "…")
+            return _set_off(value, before, after)
+        return value or (_NOTHING if slot["default"] == "" else slot["default"] or "…")
 
-    parts = [_SLOT.sub(put, part) for part in re.split(r"\{\{|\}\}", template)]
+    parts = [_EMPTY.sub("", _SLOT.sub(put, part)) for part in re.split(r"\{\{|\}\}", template)]
     braces = re.findall(r"\{\{|\}\}", template)
     return parts[0] + "".join(brace[0] + part for brace, part in zip(braces, parts[1:], strict=True))
 
