@@ -39,6 +39,8 @@ from seatrial.diagnosis.lines import clean
         (b"2024-05-05T10:00:00Z", "", "2024-05-05T10:00:00Z"),
         (b"", "", ""),
         (b"plain text: 3 | 4", "", "plain text: 3 | 4"),
+        (b"[stderr]bash: ./x: Permission denied", "", "bash: ./x: Permission denied"),
+        (b"[2024-05-05 10:00:00.123] [d-1A2B3C4D5] [stdout]ready", "d-1A2B3C4D5", "ready"),
     ],
 )
 def test_a_line_is_cleaned(raw: bytes, source: str, text: str) -> None:

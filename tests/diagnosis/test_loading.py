@@ -57,6 +57,21 @@ def test_what_follows_from_something_names_what_exists() -> None:
     assert {name for one in SIGNATURES for name in one.follows} <= ids
 
 
+@pytest.mark.parametrize(
+    ("template", "captures", "text"),
+    [
+        ("Role {name|} may not {what|}.", {}, "Role may not."),
+        ("{name|} stopped ({why|see it})", {}, "stopped (see it)"),
+        ("Role {name} stopped", {"name": "a/b."}, "Role a/b stopped"),
+        ("at {one,other|x} ({why|})", {"other": "y", "why": " no "}, "at y (no)"),
+    ],
+)
+def test_a_text_reads_well_with_and_without_its_captures(
+    template: str, captures: dict[str, str | None], text: str
+) -> None:
+    assert loading.fill(template, captures) == text
+
+
 def test_a_file_of_ones_own_is_used(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(GOOD)

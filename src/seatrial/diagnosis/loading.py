@@ -191,7 +191,7 @@ def _wrong(pattern: str) -> list[str]:
 
 
 _NOTHING = "\0"
-_EMPTY = re.compile(r"(?: (?=\0(?:[ .,;:)]|\Z)))?\0")
+_EMPTY = re.compile(r" \0(?=[ .,;:)]|\Z)|\A\0 |\0")
 """A slot that is left out, and the space that would then be one too many."""
 _NAME_AT_AN_END = re.compile(r"\S*\w\.\Z")
 """One word with the full stop of the sentence that it ended."""
