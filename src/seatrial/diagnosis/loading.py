@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "signatures"
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_SLOT = re.compile(r"\$?\{(?P<names>[A-Za-z_][A-Za-z0-9_]*(?:,[A-Za-z_][A-Za-z0-9_]*)*)(?:\|(?P<default>[^{}]*))?\}")
+_SLOT = re.compile(
+    r"\$?\{(?P<names>[A-Za-z_][A-Za-z0-9_]*(?:,[A-Za-z_][A-Za-z0-9_]*)*)(?:\|(?P<default>[^{}]*))?\}"
+)
 _NESTED = re.compile(r"\{\w+\|[^{}]*\{")
 _SLOW = re.compile(r"^(\(\?[a-z]+\))?\^?\.[*+]")
 
@@ -158,7 +160,9 @@ def problems(one: Signature) -> list[str]:
             if not slot[0].startswith("$") and name not in known and slot["default"] is None
         ]
         if _NESTED.search(text):
-            found.append("captures do not nest: {a,b|words} is the first of them that is there, else the words")
+            found.append(
+                "captures do not nest: {a,b|words} is the first of them that is there, else the words"
+            )
     return found
 
 
