@@ -132,7 +132,8 @@ def measured(*whose: int) -> Done:
 
 def close_except(keep: set[int]) -> None:
     """Close all descriptors of this process but these."""
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - plain names, no Path objects after a fork
+    # The last ones first: what an attempt holds is free when its lock, which comes first, says that it is over.
+    for name in reversed(os.listdir("/proc/self/fd")):  # noqa: PTH208 - plain names, no Path objects after a fork
         if int(name) not in keep:
             with suppress(OSError):
                 os.close(int(name))

@@ -77,6 +77,8 @@ class Supervisor:
         self.folder = journal.folder(run_id)
         self._keys: dict[str, str] = {}
         self._asked: set[tuple[str, int, bool]] = set()
+        self._taken: set[str] = set()
+        """Resources of which a step has found no slot just now: later ones must not be faster when one gets free."""
 
     def run(self) -> str:
         """Take the run over, bring it to its end and return its status.
@@ -156,6 +158,7 @@ class Supervisor:
             self._hear()
             ended = self._collect()
             decisions = decide(self.plan, self.state, self.clock.now())
+            self._taken.clear()
             acted = [self._act(decision) for decision in decisions]
             if any(acted) or ended:
                 finish = next((d for d in decisions if isinstance(d, Finish)), None)
@@ -232,8 +235,10 @@ class Supervisor:
         if known is not None:
             self.write.settle(step, "pass", "", known.outputs, artifacts=known.artifacts, cached=True)
             return True
-        slots = self.executor.slots(self._limits(step), self.plan.limits)
+        limits = self._limits(step)
+        slots = None if self._taken.intersection(limits) else self.executor.slots(limits, self.plan.limits)
         if slots is None:
+            self._taken.update(limits)
             return False
         here.attempt += 1
         self._create(step, self._launch(step, what, values), slots)
