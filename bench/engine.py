@@ -14,46 +14,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from seatrial.clock import SystemClock
 from seatrial.engine.journal import Journal
-from seatrial.engine.launch import Ended
 from seatrial.engine.plan import Call, Command, Plan, Stage, Step
 from seatrial.engine.run import begin, execute
 from seatrial.engine.supervise import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from seatrial.engine.launch import Launch
+from support.executors import Instant
 
 STEPS = 300
-
-
-class Instant:  # the arguments are those of engine.launch.Executor
-    """Processes that have ended with success by the time somebody looks."""
-
-    def start(self, launch: Launch, slots: object) -> None:
-        pass
-
-    def probe(self, folder: Path) -> Ended | bool:
-        return Ended(0, "exit", 0.0, "", {}, [], "")
-
-    def halt(self, folder: Path, *, hard: bool) -> bool:
-        return True
-
-    def wait(self, folders: Iterable[Path], seconds: float) -> None:
-        pass
-
-    def slots(self, names: Iterable[str], capacity: Mapping[str, int]) -> object | None:
-        return []
-
-    def guard(self, run: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def plan(steps: int, *, real: bool) -> Plan:

@@ -46,8 +46,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     place = Engine(tmp_path)
-    for name in ("SEATRIAL_HOME", "SEATRIAL_CACHE"):
-        monkeypatch.setenv(name, place.env[name])
+    place.use(monkeypatch)
     yield place
     place.kill_all()
 

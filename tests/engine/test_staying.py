@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place = Place(tmp_path)
-    for name in ("SEATRIAL_HOME", "SEATRIAL_CACHE"):
-        monkeypatch.setenv(name, place.env[name])
+    place.use(monkeypatch)
     yield place
     place.kill_all()
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from seatrial.clock import SystemClock
 from seatrial.engine.journal import Journal
-from seatrial.engine.launch import Ended
 from seatrial.engine.plan import Call, Plan, Stage, Step
 from seatrial.engine.run import begin
 from seatrial.engine.supervise import Supervisor
+from support.executors import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from seatrial.engine.launch import Launch
 
 
-class OneSlot:  # the arguments are those of engine.launch.Executor
-    """Processes that end with success; the one slot is free again only after somebody has asked for it in vain."""
+class OneSlot(Instant):
+    """The one slot is free again only after somebody has asked for it in vain."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -29,24 +29,9 @@ class OneSlot:  # the arguments are those of engine.launch.Executor
         self.started.append(launch.step)
         self.free = False
 
-    def probe(self, folder: Path) -> Ended | bool:
-        return Ended(0, "exit", 0.0, "", {}, [], "")
-
-    def halt(self, folder: Path, *, hard: bool) -> bool:
-        return True
-
-    def wait(self, folders: Iterable[Path], seconds: float) -> None:
-        pass
-
     def slots(self, names: Iterable[str], capacity: Mapping[str, int]) -> object | None:
         free, self.free = self.free, True
         return [] if free else None
-
-    def guard(self, run: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def test_a_slot_that_gets_free_meanwhile_is_not_taken_by_a_later_step(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from seatrial.engine.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pytest
+
 TESTS = Path(__file__).parents[1]
 
 
@@ -45,6 +47,11 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+    def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let this process use state and cache of this place, too."""
+        for name in ("SEATRIAL_HOME", "SEATRIAL_CACHE"):
+            monkeypatch.setenv(name, self.env[name])
 
     def journal(self) -> Journal:
         return Journal(self.home)

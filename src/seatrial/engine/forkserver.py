@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seatrial.engine.launch import LARGEST, MOST_DESCRIPTORS, received, sent
+from seatrial.engine.launch import LARGEST, MOST_DESCRIPTORS, connected, received, sent
 from seatrial.errors import SeatrialError
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class Client:
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
         """Start it, and let it import `modules` while the supervisor gets ready."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+        ours, theirs = connected()
         with theirs:
             self._wait = _forked(theirs, modules) if _may_fork() else _started(theirs, modules)
         self._socket = ours
@@ -208,8 +207,7 @@ class _Shims:
         from seatrial.engine.call import program
         from seatrial.engine.shim import fork_staying_shim
 
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+        ours, theirs = connected()
         with theirs:
             fork_staying_shim(theirs, program)
         self._free[ours] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotation
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -36,6 +37,13 @@ class Launch(msgspec.Struct, kw_only=True):
 LARGEST = 4 << 20
 """Bytes of a launch at most."""
 MOST_DESCRIPTORS = 64
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection through which launches travel, from the first to the second."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+    return ours, theirs
 
 
 def sent(launch: Launch) -> bytes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from seatrial.engine.launch import LARGEST, Launch, received, sent
+from seatrial.engine.launch import LARGEST, Launch, connected, received, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +75,7 @@ def fork(out: int, err: int, program: Callable[[], int], keep: int = 0) -> int:
 
 def fork_staying(program: Callable[[Launch], int]) -> Staying:
     """The same for a program that does what it is handed, as long as it stays."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+    ours, theirs = connected()
     with theirs:
         return Staying(fork(1, 2, lambda: _serve(theirs, program), theirs.fileno()), ours)
 
